@@ -1,0 +1,1 @@
+"""Tools for Django projects: continuous functions, smoke tests, settings."""

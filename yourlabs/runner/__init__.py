@@ -1,0 +1,1 @@
+"""Run chains of plain functions for ever, with a cooldown after each."""

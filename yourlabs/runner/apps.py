@@ -1,0 +1,13 @@
+"""The Django app of the runner."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class RunnerConfig(AppConfig):
+    """Register the system checks and connect the email subscriber."""
+
+    name = "yourlabs.runner"
+    label = "yourlabs_runner"
+    verbose_name = "Runner"
