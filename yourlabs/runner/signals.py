@@ -1,0 +1,64 @@
+"""
+The signals of the runner, in a blinker namespace of their own.
+
+Senders are compared by identity: connect with ``sender=function.runner_task``.
+Receivers run in the thread of the chain; receivers of `task_stalled` run in the
+housekeeping thread, while the chain's own hangs. They should be quick.
+"""
+
+from __future__ import annotations
+
+import logging
+from inspect import iscoroutine
+from typing import Any
+
+from blinker import Namespace
+
+logger = logging.getLogger("runner")
+
+_signals = Namespace()
+
+task_started = _signals.signal("task_started")
+"""A task is about to be called. Keyword: `run`."""
+
+task_succeeded = _signals.signal("task_succeeded")
+"""A task returned. Keyword: `run`."""
+
+task_failed = _signals.signal("task_failed")
+"""A task raised. Keywords: `failure`, and `exception`, which must not be kept."""
+
+task_recovered = _signals.signal("task_recovered")
+"""A task succeeded after failures. Keyword: `recovery`."""
+
+task_stalled = _signals.signal("task_stalled")
+"""A run takes longer than `max_duration`, and still hangs. Keyword: `stall`."""
+
+chain_started = _signals.signal("chain_started")
+"""A chain runs in this process from now on. Sender: its `RunnerThread`."""
+
+chain_stopped = _signals.signal("chain_stopped")
+"""A chain no longer runs in this process. Sender: its `RunnerThread`."""
+
+
+def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
+    """
+    Call every receiver of `signal`, whatever one of them raises.
+
+    blinker stops at the first receiver that raises; here its failure is logged and
+    the next one is called.
+    """
+    for receiver in list(signal.receivers_for(sender)):
+        try:
+            result = receiver(sender, **payload)
+            if iscoroutine(result):
+                result.close()
+                msg = "expected a plain function, this one is a coroutine function"
+                raise TypeError(msg)
+        except BaseException:
+            # SystemExit too: it would end the thread without a word.
+            logger.exception(
+                "The receiver %r of %s raised.",
+                receiver,
+                signal.name,
+                extra={"action": "receiver_failed", "signal": signal.name},
+            )
