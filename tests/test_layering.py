@@ -1,0 +1,163 @@
+"""What each module may import, read from its source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "yourlabs"
+CORE = sorted((PACKAGE / "runner" / "core").rglob("*.py"))
+
+PURE = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "functools",
+    "hashlib",
+    "json",
+    "math",
+    "re",
+    "typing",
+}
+IMPURE_CALLS = {
+    "open",
+    "print",
+    "input",
+    "exec",
+    "eval",
+    "__import__",
+    "now",
+    "utcnow",
+    "today",
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that the module at `path` imports, wherever it does."""
+    package = path.parent.relative_to(ROOT).parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, *packages: str) -> bool:
+    """Say whether the dotted `name` is one of `packages` or inside one."""
+    return any(
+        name == package or name.startswith(f"{package}.") for package in packages
+    )
+
+
+def sources(*parts: str) -> list[Path]:
+    """Return the modules of a sub-package, or the module itself."""
+    path = PACKAGE.joinpath(*parts)
+    return sorted(path.rglob("*.py")) or [
+        module for module in [path.with_suffix(".py")] if module.exists()
+    ]
+
+
+def name_of(path: Path) -> str:
+    """Return the path as a test's id."""
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_core_imports_nothing_that_acts(path: Path) -> None:
+    """The core imports only the core and modules that neither act nor ask."""
+    impure = [
+        name
+        for name in imports(path)
+        if name.partition(".")[0] not in PURE
+        and not within(name, "yourlabs.runner.core")
+    ]
+
+    assert [] == impure
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_core_calls_no_clock(path: Path) -> None:
+    """The core is given the time, and neither opens nor prints anything."""
+    called = {
+        getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+
+    assert set() == called & IMPURE_CALLS
+
+
+@pytest.mark.parametrize("one", ["runner", "smoke", "setup"])
+def test_packages_do_not_know_each_other(one: str) -> None:
+    """The runner, smoke and setup never import each other."""
+    others = [
+        f"yourlabs.{name}" for name in ("runner", "smoke", "setup") if name != one
+    ]
+    found = [
+        f"{name_of(path)} imports {name}"
+        for path in sources(one)
+        for name in imports(path)
+        if within(name, *others)
+    ]
+
+    assert [] == found
+
+
+def test_thread_is_given_what_it_needs() -> None:
+    """The thread of a chain knows neither mail nor locks nor settings."""
+    unwanted = [
+        name
+        for path in sources("runner", "threads")
+        for name in imports(path)
+        if within(
+            name,
+            *(f"yourlabs.runner.{module}" for module in ("mail", "locks", "conf")),
+            "django.conf",
+            "django.core.mail",
+        )
+    ]
+
+    assert [] == unwanted
+
+
+def test_settings_are_read_in_one_module() -> None:
+    """Of the runner, only conf reads the settings of the project."""
+    readers = [
+        name_of(path)
+        for path in sources("runner")
+        if "django.conf.settings" in set(imports(path))
+    ]
+
+    assert set(readers) <= {"runner/conf.py", "runner/__main__.py"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["yourlabs", *(["yourlabs.setup"] if sources("setup") else [])],
+)
+def test_settings_modules_can_import_it(name: str) -> None:
+    """What settings.py imports loads nothing that reads the settings."""
+    program = (
+        f"import sys, {name}; "
+        "loaded = {'django.conf', 'yourlabs.runner', 'yourlabs.smoke'}; "
+        "print(*sorted(loaded & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "" == done.stdout.strip()
