@@ -11,3 +11,10 @@ class RunnerConfig(AppConfig):
     name = "yourlabs.runner"
     label = "yourlabs_runner"
     verbose_name = "Runner"
+
+    def ready(self) -> None:
+        """Connect what listens. No thread is started here."""
+        from yourlabs.runner import checks, mail
+
+        checks.register()
+        mail.connect()

@@ -35,6 +35,9 @@ class Options:
     """A run that takes longer is reported as stalled. None: never."""
 
 
+NEVER_ZERO = ("non_recoverable_downtime", "max_duration")
+"""Durations that make no sense when they are zero."""
+
 OPTIONS = tuple(field.name for field in fields(Options))
 """The names of the options, as `runner.task` takes them."""
 
@@ -57,7 +60,7 @@ def as_option(name: str, value: object) -> timedelta | None:
     if duration < timedelta(0):
         msg = f"{name} is {value!r}: a duration cannot be negative."
         raise InvalidTask(msg)
-    if not duration and not name.endswith("_cooldown"):
+    if not duration and name in NEVER_ZERO:
         msg = f"{name} is {value!r}: it must be longer than zero."
         raise InvalidTask(msg)
     return duration
@@ -105,7 +108,7 @@ class Task:
 
     resolve: Callable[[Task], Options] = field(
         default=lambda task: Options(**task.declared),
-        repr=False,  # type: ignore[arg-type]
+        repr=False,
     )
     """Says which options are in force now: settings can adjust what was declared."""
 

@@ -1,0 +1,196 @@
+"""
+The settings of the runner. No other module reads `django.conf.settings`.
+
+They are read at each access, so that `override_settings` works, and every bad one
+is an `ImproperlyConfigured` that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from yourlabs.runner.core.exceptions import InvalidTask
+from yourlabs.runner.core.task import OPTIONS, Options, Task, as_option
+from yourlabs.runner.loading import is_path_of
+
+DEFAULTS: dict[str, Any] = {
+    "SUCCESS_COOLDOWN": Options.success_cooldown,
+    "FAIL_COOLDOWN": Options.fail_cooldown,
+    "NON_RECOVERABLE_DOWNTIME": Options.non_recoverable_downtime,
+    "MAX_DURATION": Options.max_duration,
+    "TASKS": {},
+    "AUTOSTART": "auto",
+    "EMAIL": True,
+    "MAX_NEW_EXCEPTIONS": 5,
+    "RELEASE": None,
+    "STOP_TIMEOUT": timedelta(seconds=10),
+}
+"""Every key that the setting ``RUNNER`` may have, with its default."""
+
+AUTOSTART_WORDS: dict[str, bool | str] = {
+    "auto": "auto",
+    "": "auto",
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+"""What the environment's ``RUNNER_AUTOSTART`` may say."""
+
+
+def get(key: str) -> Any:
+    """
+    Return what ``RUNNER`` says of `key`, else its default.
+
+    Raises:
+        ImproperlyConfigured: ``RUNNER`` is no mapping.
+    """
+    return runner_setting().get(key, DEFAULTS[key])
+
+
+def runner_setting() -> Mapping[str, Any]:
+    """Return the setting ``RUNNER`` as it stands."""
+    value = getattr(settings, "RUNNER", None)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        msg = f"RUNNER is {value!r}: expected a dict, for example {{'EMAIL': False}}."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def options_for(task: Task) -> Options:
+    """
+    Return the options of `task` that are in force on this server.
+
+    ``RUNNER["TASKS"]`` wins over the decorator, which wins over ``RUNNER``, which
+    wins over the defaults.
+
+    Raises:
+        ImproperlyConfigured: A setting is no duration, or not known.
+    """
+    adjusted = _adjusted(task)
+    return Options(
+        **{name: _option(name, task, adjusted) for name in OPTIONS}  # type: ignore[arg-type]
+    )
+
+
+def _option(name: str, task: Task, adjusted: Mapping[str, Any]) -> timedelta | None:
+    if name in adjusted:
+        return setting_option(f"RUNNER['TASKS'][{task.path!r}]", name, adjusted[name])
+    if name in task.declared:
+        return task.declared[name]
+    key = name.upper()
+    return setting_option(f"RUNNER[{key!r}]", name, get(key))
+
+
+def setting_option(where: str, name: str, value: Any) -> timedelta | None:
+    """
+    Return the value of an option that a setting gives.
+
+    Raises:
+        ImproperlyConfigured: It is no good; `where` says which setting it is.
+    """
+    try:
+        return as_option(name, value)
+    except InvalidTask as exc:
+        msg = f"{where}: {exc}"
+        raise ImproperlyConfigured(msg) from None
+
+
+def _adjusted(task: Task) -> Mapping[str, Any]:
+    tasks = get("TASKS")
+    if not isinstance(tasks, Mapping):
+        msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
+        raise ImproperlyConfigured(msg)
+    for path, options in tasks.items():
+        if is_path_of(path, task):
+            check_task_options(path, options)
+            return options  # type: ignore[no-any-return]
+    return {}
+
+
+def check_task_options(path: str, options: Any) -> None:
+    """
+    Check the names in ``RUNNER["TASKS"][path]``.
+
+    Raises:
+        ImproperlyConfigured: It is no mapping, or has an option that does not exist.
+    """
+    where = f"RUNNER['TASKS'][{path!r}]"
+    if not isinstance(options, Mapping):
+        msg = f"{where} is {options!r}: expected a dict of {', '.join(OPTIONS)}."
+        raise ImproperlyConfigured(msg)
+    for name in options:
+        if name not in OPTIONS:
+            msg = f"{where} has {name!r}: the options are {', '.join(OPTIONS)}."
+            raise ImproperlyConfigured(msg)
+
+
+def run_root() -> Path:
+    """Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run."""
+    value = getattr(settings, "RUN_ROOT", None)
+    if value:
+        return Path(value)
+    base = getattr(settings, "BASE_DIR", None)
+    return Path(base or Path.cwd()) / "var" / "run"
+
+
+def autostart() -> bool | str:
+    """
+    Return ``"auto"``, True or False: the environment's word, else the setting's.
+
+    Raises:
+        ImproperlyConfigured: It is none of these.
+    """
+    word = os.environ.get("RUNNER_AUTOSTART")
+    if word is not None:
+        try:
+            return AUTOSTART_WORDS[word.strip().lower()]
+        except KeyError:
+            msg = f"RUNNER_AUTOSTART is {word!r}: expected auto, 1 or 0."
+            raise ImproperlyConfigured(msg) from None
+    value = get("AUTOSTART")
+    if value in (True, False, "auto"):
+        return value  # type: ignore[no-any-return]
+    msg = f"RUNNER['AUTOSTART'] is {value!r}: expected 'auto', True or False."
+    raise ImproperlyConfigured(msg)
+
+
+def email() -> bool:
+    """Say whether the admins are told by mail."""
+    return bool(get("EMAIL"))
+
+
+def max_new_exceptions() -> int:
+    """
+    Return how many new exceptions are told in one `non_recoverable_downtime`.
+
+    Raises:
+        ImproperlyConfigured: It is no whole number, or negative.
+    """
+    value = get("MAX_NEW_EXCEPTIONS")
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        msg = f"RUNNER['MAX_NEW_EXCEPTIONS'] is {value!r}: expected a whole number."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def release() -> str | None:
+    """Return the name of the release that runs, or None: to be found out."""
+    value = get("RELEASE")
+    return None if value is None else str(value)
+
+
+def stop_timeout() -> timedelta:
+    """Return how long a host that ends waits for its chains."""
+    value = setting_option(
+        "RUNNER['STOP_TIMEOUT']", "stop_timeout", get("STOP_TIMEOUT")
+    )
+    assert value is not None
+    return value

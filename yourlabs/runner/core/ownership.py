@@ -1,0 +1,167 @@
+"""
+The record in a pidfile: who owns the chain, and what it is running.
+
+A record proves nothing: only the lock on the file does. So it is read with suspicion,
+and whatever is not whole is no record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERSION = 1
+
+MAX_PID = 2**22
+"""Linux's largest pid."""
+
+HOSTED = "hosted"
+"""The owner is a thread in a process that has other work, like a web worker."""
+
+COMMAND = "command"
+"""The owner is a process of its own, `run_functions`."""
+
+READ_SIZE = 65_536
+"""No record is longer, in bytes."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One process, told apart from every other that ever had its pid."""
+
+    pid: int
+    start: int | None
+    """Clock ticks from boot to its start. None where /proc does not say."""
+    boot: str
+    """Which boot of the machine. Empty where it is not known."""
+    pidns: int
+    """Inode of its pid namespace. 0 where there are none."""
+    host: str
+    kind: str
+    """`HOSTED` or `COMMAND`."""
+
+
+@dataclass(frozen=True)
+class RunMark:
+    """A run that was begun and not ended."""
+
+    task: str
+    """Dotted path of the function."""
+    since: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class OwnerRecord:
+    """What an owner wrote of itself."""
+
+    owner: Identity
+    seq: int
+    """Rises with each owner: a fencing number."""
+    since: float
+    """When it became the owner, in seconds since the epoch."""
+    functions: tuple[str, ...]
+    """Dotted paths of the chain's functions, in order."""
+    released: bool = False
+    """It let go of the chain in good order."""
+    run: RunMark | None = None
+
+
+def encode_head(record: OwnerRecord) -> bytes:
+    """Return the part of the record that stays as it is while the owner owns."""
+    values = {
+        "version": VERSION,
+        **asdict(record.owner),
+        "seq": record.seq,
+        "since": round(record.since, 3),
+        "functions": list(record.functions),
+    }
+    # The closing brace is left for the tail.
+    return f"{record.owner.pid}\n{json.dumps(values)[:-1]}, ".encode()
+
+
+def encode_tail(width: int, *, released: bool) -> bytes:
+    """Return the end of a record while nothing is run, padded to `width` bytes."""
+    tail = f'"released": {json.dumps(released)}, "run": null}}'
+    return tail.encode().ljust(width) + b"\n"
+
+
+def run_tail(task: str) -> bytes:
+    """Return the end of a record while `task` is run, as a format of the time.
+
+    It is filled with ``%`` before each run: that costs a tenth of encoding it.
+    """
+    path = json.dumps(task).replace("%", "%%")
+    return f'"released": false, "run": {{"task": {path}, "since": %.3f}}}}'.encode()
+
+
+def tail_width(functions: Sequence[str]) -> int:
+    """Return a width in which the tail of every run of these functions fits."""
+    longest = max((len(json.dumps(path)) for path in functions), default=0)
+    return longest + 80
+
+
+def parse_record(raw: bytes) -> OwnerRecord | None:
+    """Return the record in the first lines of a pidfile, or None: not a whole one."""
+    try:
+        pid_line, body = raw.split(b"\n", 2)[:2]
+        values = json.loads(body)
+        record = OwnerRecord(
+            owner=_identity(values),
+            seq=_whole(values["seq"], 1, 2**63),
+            since=float(values["since"]),
+            functions=tuple(_text(path) for path in values["functions"]),
+            released=values["released"] is True,
+            run=_run(values["run"]),
+        )
+        if values["version"] != VERSION or int(pid_line) != record.owner.pid:
+            return None
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
+        return None
+    return record
+
+
+def _identity(values: Any) -> Identity:
+    start = values["start"]
+    kind = values["kind"]
+    if kind not in (HOSTED, COMMAND):
+        msg = f"{kind!r} is no kind of owner"
+        raise ValueError(msg)
+    return Identity(
+        pid=_whole(values["pid"], 1, MAX_PID),
+        start=None if start is None else _whole(start, 0, 2**63),
+        boot=_text(values["boot"]),
+        pidns=_whole(values["pidns"], 0, 2**63),
+        host=_text(values["host"]),
+        kind=kind,
+    )
+
+
+def _run(value: Any) -> RunMark | None:
+    return value and RunMark(_text(value["task"]), float(value["since"]))
+
+
+def _whole(value: object, low: int, high: int) -> int:
+    # bool is an int, and 1.0 equals 1: neither was written by an owner.
+    if type(value) is not int or not low <= value <= high:
+        msg = f"{value!r} is no whole number from {low} to {high}"
+        raise ValueError(msg)
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        msg = f"{value!r} is no text"
+        raise TypeError(msg)
+    return value
+
+
+def pid_of(raw: bytes) -> int | None:
+    """Return the pid on the first line, or None when there is none that can be one."""
+    line = raw.split(b"\n", 1)[0].strip()
+    if not line.isdigit() or len(line) > len(str(MAX_PID)):
+        return None
+    pid = int(line)
+    return pid if 1 <= pid <= MAX_PID else None

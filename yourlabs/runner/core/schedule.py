@@ -1,0 +1,59 @@
+"""Where a chain is in its round, and when it goes on: what a next owner honours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What comes next in a chain."""
+
+    index: int = 0
+    """Of the task that is next."""
+    due: float = 0.0
+    """When it may begin, in seconds since the epoch."""
+    after: str = ""
+    """Dotted path of the task whose cooldown is being served."""
+
+
+def schedule_to_json(schedule: Schedule, paths: Sequence[str]) -> dict[str, Any]:
+    """Return it as plain values; the task is named, so that a reordered chain shows."""
+    return {
+        "next": paths[schedule.index],
+        "index": schedule.index,
+        "due": round(schedule.due, 3),
+        "after": schedule.after,
+    }
+
+
+def schedule_from_json(value: Any, paths: Sequence[str]) -> Schedule:
+    """Return the schedule that was written, or that of a chain that begins."""
+    if not isinstance(value, Mapping):
+        return Schedule()
+    path, index = value.get("next"), value.get("index")
+    due, after = value.get("due"), value.get("after")
+    if isinstance(due, bool) or not isinstance(due, (int, float)):
+        return Schedule()
+    if not math.isfinite(due) or path not in paths or not isinstance(after, str):
+        return Schedule()
+    if type(index) is not int or not 0 <= index < len(paths) or paths[index] != path:
+        index = paths.index(path)
+    return Schedule(index, float(due), after)
+
+
+def wait_for(schedule: Schedule, *, now: float, longest: float) -> float:
+    """
+    Return how many seconds of the cooldown are left.
+
+    Args:
+        schedule: What the last owner wrote.
+        now: Seconds since the epoch.
+        longest: The longest cooldown that the task can have now, in seconds. More than
+            that is left only when a clock was set, or the cooldown shortened: no wait.
+    """
+    left = schedule.due - now
+    return left if 0 < left <= longest else 0.0

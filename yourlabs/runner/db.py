@@ -1,0 +1,78 @@
+"""
+Django's database connections in a thread that serves no requests.
+
+Django closes old connections when a request begins and ends. A chain's thread has no
+requests, so the same is done around each run; and what a task left unusable or inside
+a transaction is dropped whole, because no later run could use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger("runner")
+
+
+def before_run() -> None:
+    """Close what has grown obsolete since the last run, as before a request."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+            connection.queries_log.clear()
+
+
+def after_run() -> None:
+    """Close what is obsolete, as after a request, and drop what a task left broken."""
+    for connection in connections.all(initialized_only=True):
+        if _is_left_broken(connection):
+            _drop(connection)
+        else:
+            _close_if_obsolete(connection)
+
+
+def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
+    # A transaction that is open now was opened by the task: no run begins inside one.
+    return bool(
+        connection.in_atomic_block
+        or connection.needs_rollback
+        or connection.savepoint_ids
+        or connection.closed_in_transaction
+    )
+
+
+def _close_if_obsolete(connection: BaseDatabaseWrapper) -> None:
+    try:
+        connection.close_if_unusable_or_obsolete()
+    except Exception:
+        # The server may be gone: the connection with it.
+        _drop(connection)
+
+
+def _drop(connection: BaseDatabaseWrapper) -> None:
+    """Close the raw connection, and let the next run begin with a new wrapper."""
+    alias = connection.alias
+    raw, connection.connection = connection.connection, None
+    if raw is not None:
+        with contextlib.suppress(Exception):
+            raw.close()
+    with contextlib.suppress(AttributeError):
+        del connections[alias]
+    logger.warning(
+        "A task left the database connection %r inside a transaction or unusable; "
+        "it was dropped, and what was not committed with it.",
+        alias,
+        extra={"action": "connection_dropped"},
+    )
+
+
+def close_all() -> None:
+    """Close every connection of this thread."""
+    for connection in connections.all(initialized_only=True):
+        try:
+            connection.close()
+        except Exception:
+            _drop(connection)

@@ -1,0 +1,282 @@
+"""One run of one task: called in a clean context, and described, whatever it raises."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from yourlabs.runner import db, signals
+from yourlabs.runner.core.exceptions import RunnerError
+from yourlabs.runner.core.incidents import Incident, interrupted_cooldown
+from yourlabs.runner.core.records import Failure, Recovery, Run
+from yourlabs.runner.core.status import TaskStatus
+from yourlabs.runner.core.task import Task
+from yourlabs.runner.tracebacks import Described, describe, forget
+
+logger = logging.getLogger("runner")
+
+
+class Interrupted(RunnerError):
+    """The process that ran the task ended before the task did."""
+
+
+class TaskRunner:
+    """
+    Runs one task of a chain, and keeps count.
+
+    It belongs to the chain's thread; other threads read `status` only.
+    """
+
+    def __init__(self, task: Task, chain: str) -> None:
+        self.task = task
+        self.options = task.options
+        self.chain = chain
+        self.more = False
+        """The last run returned True: it is to be run again at once."""
+        self.cooldown = timedelta()
+        """The wait after the last run."""
+        self.incident: Incident | None = None
+        self.runs = self.failures = 0
+        self.started = 0.0
+        """When the last run began, on the monotonic clock."""
+        self.last_run: float | None = None
+        self._call = _callable(task.func)
+        self._success_seconds = self.options.success_cooldown.total_seconds()
+
+    def run(self) -> float:
+        """
+        Call the task once.
+
+        Returns:
+            When the cooldown ends, on the monotonic clock. It begins with the end of
+            the call: what receivers and log handlers take is part of it.
+        """
+        context = contextvars.Context()
+        self.last_run = time.time()
+        if signals.task_started.receivers:
+            run = Run(self.task, self.chain, _instant(self.last_run))
+            signals.send_robust(signals.task_started, self.task, run=run)
+        self.started = started = time.monotonic()
+        try:
+            result = context.run(self._call)
+        except BaseException as exc:
+            # Everything: SystemExit would end the thread without a word, and
+            # KeyboardInterrupt comes from the task, signals reach the main thread only.
+            self._ran(context)
+            return self._after_failure(_without_us(exc), started)
+        self._ran(context)
+        return self._after_success(result is True, started)
+
+    def _ran(self, context: contextvars.Context) -> None:
+        self.runs += 1
+        if len(context):
+            # The task used something that lives in its context, maybe a cache.
+            context.run(_close_caches)
+
+    def interrupt(self, since: float, identity: str) -> float:
+        """Book a run that another process began and did not live to end."""
+        self.last_run = since
+        self.runs += 1
+        exc = Interrupted(f"{identity} ended while the task was running.")
+        described = Described(
+            f"{Interrupted.__module__}.{Interrupted.__qualname__}", str(exc), "", "1:0"
+        )
+        duration = max(0.0, time.time() - since)
+        incident = self._count(described)
+        incident.interrupted += 1
+        deadline = self._cool_down(
+            interrupted_cooldown(self.options.fail_cooldown, incident.interrupted)
+        )
+        self._tell(exc, described, timedelta(seconds=duration))
+        return deadline
+
+    def status(self) -> TaskStatus:
+        """Return how the task fares."""
+        incident = self.incident
+        return TaskStatus(
+            name=self.task.name,
+            path=self.task.path,
+            runs=self.runs,
+            failures=self.failures,
+            consecutive=incident.failures if incident else 0,
+            last_run=None if self.last_run is None else _instant(self.last_run),
+            down_since=incident.down_since if incident else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how the task fares, as plain values for the chain's state."""
+        return {
+            "task": self.task.path,
+            "runs": self.runs,
+            "failures": self.failures,
+            "last_run": self.last_run,
+        }
+
+    def _cool_down(self, cooldown: timedelta) -> float:
+        self.cooldown = cooldown
+        return time.monotonic() + cooldown.total_seconds()
+
+    def _after_success(self, more: bool, started: float) -> float:
+        ended = time.monotonic()
+        self.more = more
+        self.cooldown = self.options.success_cooldown
+        if signals.task_succeeded.receivers:
+            self._tell_success(ended - started)
+        if self.incident is not None:
+            self._recover(self.incident)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "[%s] Execution successful",
+                self.task.name,
+                extra={"action": "task_succeeded", "task": self.task.name},
+            )
+        return ended if more else ended + self._success_seconds
+
+    def _tell_success(self, seconds: float) -> None:
+        run = Run(
+            self.task,
+            self.chain,
+            _instant(self.last_run or 0),
+            _now(),
+            timedelta(seconds=seconds),
+        )
+        signals.send_robust(signals.task_succeeded, self.task, run=run)
+
+    def _recover(self, incident: Incident) -> None:
+        self.incident = None
+        if not signals.task_recovered.receivers:
+            return
+        now = _now()
+        recovery = Recovery(
+            task=self.task,
+            chain=self.chain,
+            recovered_at=now,
+            down_since=incident.down_since,
+            downtime=incident.downtime(time.monotonic()),
+            failures=incident.failures,
+            exceptions=incident.distinct(),
+        )
+        signals.send_robust(signals.task_recovered, self.task, recovery=recovery)
+
+    def _after_failure(self, exc: BaseException, started: float) -> float:
+        self.more = False
+        ended = time.monotonic()
+        try:
+            if _is_shutdown(exc):
+                return ended
+            deadline = self._cool_down(self.options.fail_cooldown)
+            described = describe(exc)
+            self._count(described).interrupted = 0
+            self._tell(exc, described, timedelta(seconds=ended - started))
+        finally:
+            forget(exc)
+        return deadline
+
+    def _count(self, described: Described) -> Incident:
+        self.failures += 1
+        incident = self.incident
+        if incident is None:
+            incident = self.incident = Incident(_now(), time.monotonic())
+        incident.add(described.exception_type, described.message, described.fingerprint)
+        return incident
+
+    def _tell(
+        self, exc: BaseException, described: Described, duration: timedelta
+    ) -> None:
+        _log_failure(self.task, exc, described)
+        if not signals.task_failed.receivers or self.incident is None:
+            return
+        now = _now()
+        failure = Failure(
+            task=self.task,
+            chain=self.chain,
+            started_at=_instant(self.last_run or 0),
+            failed_at=now,
+            duration=duration,
+            exception_type=described.exception_type,
+            message=described.message,
+            traceback=described.traceback,
+            fingerprint=described.fingerprint,
+            consecutive=self.incident.failures,
+            down_since=self.incident.down_since,
+            downtime=self.incident.downtime(time.monotonic()),
+        )
+        signals.send_robust(
+            signals.task_failed, self.task, failure=failure, exception=exc
+        )
+
+
+def _without_us(exc: BaseException) -> BaseException:
+    """Return `exc` with a traceback that begins in the task."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_frame.f_globals is globals():
+        trace = trace.tb_next
+    return exc if trace is None else exc.with_traceback(trace)
+
+
+def _log_failure(task: Task, exc: BaseException, described: Described) -> None:
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    record = logger.makeRecord(
+        logger.name,
+        logging.ERROR,
+        __file__,
+        0,
+        "[%s] Execution failed",
+        (task.name,),
+        (type(exc), exc, exc.__traceback__),
+        extra={"action": "task_failed", "task": task.name},
+    )
+    # The bounded text, made once a place: a formatter would make it each time.
+    record.exc_text = described.traceback or described.message
+    logger.handle(record)
+    # Handlers that keep records would keep the frames of the task with them.
+    record.exc_info = None
+
+
+def _callable(func: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `func` with care for the database around it; a coroutine is awaited."""
+    call = func
+    if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
+        getattr(func, "__call__", None)  # noqa: B004
+    ):
+        from asgiref.sync import async_to_sync
+
+        # In this thread, so that its database connections are those that are closed.
+        call = async_to_sync(func)
+
+    def run() -> Any:
+        db.before_run()
+        try:
+            return call()
+        finally:
+            db.after_run()
+
+    return run
+
+
+def _close_caches() -> None:
+    from django.core.cache import caches
+
+    try:
+        caches.close_all()
+    except Exception:
+        logger.exception("A cache could not be closed.")
+
+
+def _is_shutdown(exc: BaseException) -> bool:
+    """Say whether the end of the interpreter cut the run: no fault of the task."""
+    return isinstance(exc, RuntimeError) and "interpreter shutdown" in str(exc)
+
+
+def _instant(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, timezone.utc)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

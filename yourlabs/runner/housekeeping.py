@@ -1,0 +1,212 @@
+"""
+One thread a process that looks after all its chains, so that they can sleep.
+
+It tries for the chains that stand by, notices that an owner is asked to yield or has
+lost its pidfile, and reports runs that take too long. It wakes up once a second, and at
+once when the owner of a chain that stands by dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+
+from yourlabs.runner import processes, signals
+from yourlabs.runner.core.ownership import Identity
+from yourlabs.runner.core.records import Stall
+from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.threads import RunnerThread
+
+logger = logging.getLogger("runner")
+
+PERIOD = 1.0
+"""Time between two looks, in seconds."""
+
+SOON = 0.01
+"""First look after an owner died and its lock was not free, in seconds."""
+
+MAX_STACK = 20_000
+"""How much of a hanging thread's stack is reported, in characters."""
+
+
+class Housekeeper:
+    """Looks after `RunnerThread` objects. Its thread runs while there are any."""
+
+    def __init__(self) -> None:
+        # Held while a thread is looked after: `unwatch` waits for that.
+        self._mutex = threading.RLock()
+        self._threads: dict[RunnerThread, float] = {}
+        self._thread: threading.Thread | None = None
+        self._poke_read = self._poke_write = -1
+        self._pidfds: dict[tuple[int, int | None], int] = {}
+        self._impatience = SOON
+
+    def watch(self, thread: RunnerThread) -> None:
+        """Look after `thread` from now on."""
+        with self._mutex:
+            self._threads.setdefault(thread, 0.0)
+            if self._thread is None:
+                self._poke_read, self._poke_write = os.pipe()
+                os.set_blocking(self._poke_write, False)
+                self._thread = threading.Thread(
+                    target=self._run, name="runner-housekeeping", daemon=True
+                )
+                self._thread.start()
+            self._poke()
+
+    def unwatch(self, thread: RunnerThread) -> None:
+        """Look after it no longer; when this returns, nobody is at it."""
+        with self._mutex:
+            self._threads.pop(thread, None)
+            if not self._threads:
+                self._poke()
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: the thread did not come along."""
+        for descriptor in (
+            self._poke_read,
+            self._poke_write,
+            *self._pidfds.values(),
+        ):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self.__init__()  # type: ignore[misc]
+
+    def _poke(self) -> None:
+        if self._poke_write >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._poke_write, b".")
+
+    def _run(self) -> None:
+        while True:
+            self._wait()
+            with self._mutex:
+                if not self._threads:
+                    self._end()
+                    return
+                threads = list(self._threads)
+            for thread in threads:
+                try:
+                    self._look_after(thread)
+                except BaseException:
+                    logger.exception("[%s] Housekeeping failed.", thread.name)
+
+    def _end(self) -> None:
+        self._thread = None
+        for descriptor in (self._poke_read, self._poke_write, *self._pidfds.values()):
+            os.close(descriptor)
+        self._pidfds = {}
+        self._poke_read = self._poke_write = -1
+
+    def _wait(self) -> None:
+        """Sleep until the next look, an owner's death, or a poke."""
+        with self._mutex:
+            threads = list(self._threads)
+        ownerless = self._watch_owners(
+            thread for thread in threads if thread.is_standing_by()
+        )
+        # A lock that is held by nobody alive: the next owner is about to write its
+        # record, or a forked child keeps the dead one's. Soon, then less often.
+        self._impatience = min(PERIOD, self._impatience * 2) if ownerless else SOON
+        timeout = self._impatience if ownerless else PERIOD
+        if any(thread.has_limits for thread in threads):
+            timeout = min(timeout, PERIOD / 2)
+        poll = select.poll()
+        poll.register(self._poke_read, select.POLLIN)
+        for descriptor in self._pidfds.values():
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(timeout * 1000):
+            if descriptor == self._poke_read:
+                os.read(self._poke_read, 4096)
+
+    def _watch_owners(self, threads: Iterable[RunnerThread]) -> bool:
+        """Get a pidfd of each process that owns a chain we stand by for."""
+        wanted: dict[tuple[int, int | None], Identity] = {}
+        for thread in threads:
+            record = thread.lock.owner()
+            if record is not None and processes.is_here(record.owner):
+                wanted[(record.owner.pid, record.owner.start)] = record.owner
+        for key in list(self._pidfds):
+            if key not in wanted or _is_readable(self._pidfds[key]):
+                os.close(self._pidfds.pop(key))
+        for key in wanted.keys() - self._pidfds.keys():
+            descriptor = processes.pidfd_of(wanted[key])
+            if descriptor is not None:
+                self._pidfds[key] = descriptor
+        return processes.HAS_PIDFD and bool(wanted.keys() - self._pidfds.keys())
+
+    def _look_after(self, thread: RunnerThread) -> None:
+        with self._mutex:
+            if thread not in self._threads:
+                return
+            thread.look_after()
+            stalled = self._newly_stalled(thread)
+        if stalled is not None:
+            # Outside the mutex: a receiver may take its time, or stop the chain.
+            _report(thread, stalled)
+
+    def _newly_stalled(self, thread: RunnerThread) -> TaskRunner | None:
+        runner = thread.running()
+        if runner is None or runner.options.max_duration is None:
+            return None
+        limit = runner.options.max_duration.total_seconds()
+        started = runner.started
+        if self._threads[thread] == started or time.monotonic() - started < limit:
+            return None
+        self._threads[thread] = started
+        thread.set_stalled(runner)
+        return runner
+
+
+def _is_readable(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _report(thread: RunnerThread, runner: TaskRunner) -> None:
+    seconds = time.monotonic() - runner.started
+    stack = _stack_of(thread)
+    logger.error(
+        "[%s] Still running after %.1f seconds, at most %g are expected:\n%s",
+        runner.task.name,
+        seconds,
+        runner.options.max_duration.total_seconds(),  # type: ignore[union-attr]
+        stack,
+        extra={"action": "task_stalled", "task": runner.task.name},
+    )
+    stall = Stall(
+        task=runner.task,
+        chain=thread.chain.name,
+        started_at=datetime.fromtimestamp(runner.last_run or 0, timezone.utc),
+        running_for=timedelta(seconds=seconds),
+        stack=stack,
+    )
+    signals.send_robust(signals.task_stalled, runner.task, stall=stall)
+
+
+def _stack_of(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return "(the thread is gone)"
+    try:
+        text = "".join(traceback.format_stack(frame))
+    finally:
+        del frame
+    return text if len(text) <= MAX_STACK else f"[…]\n{text[-MAX_STACK:]}"
+
+
+housekeeper = Housekeeper()
+"""The one of this process."""
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=housekeeper.forget)

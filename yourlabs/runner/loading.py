@@ -1,0 +1,94 @@
+"""From a dotted path, or a callable, to its task."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from yourlabs.runner.core.exceptions import InvalidTask, TaskNotFound
+from yourlabs.runner.core.task import Task
+from yourlabs.runner.declare import task_of
+
+
+def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]:
+    """
+    Return the tasks of `functions`, in order.
+
+    Args:
+        functions: Dotted paths or callables.
+
+    Raises:
+        InvalidTask: One of them is neither, or leads to something that cannot be
+            called.
+        TaskNotFound: A path leads nowhere.
+    """
+    if isinstance(functions, str):
+        msg = f"{functions!r} is one string: expected a list, [{functions!r}]."
+        raise InvalidTask(msg)
+    return tuple(load_task(function) for function in functions)
+
+
+def load_task(function: str | Callable[[], Any]) -> Task:
+    """Return the task of one dotted path or callable; raises as `load_tasks` does."""
+    if isinstance(function, str):
+        return task_of(_find(function))
+    return task_of(function)
+
+
+def _find(path: str) -> Any:
+    module_name, _, name = path.rpartition(".")
+    if not module_name or not all(part.isidentifier() for part in path.split(".")):
+        msg = f"{path!r} is no dotted path to a function, like 'tasks.send_mail'."
+        raise TaskNotFound(msg)
+    owner = _import(module_name, path)
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        raise TaskNotFound(_not_in(owner, module_name, name)) from None
+
+
+def _import(module_name: str, path: str) -> Any:
+    """Import the module; what it raises itself while it is imported is not hidden."""
+    try:
+        return import_module(module_name)
+    except ModuleNotFoundError as exc:
+        missing = exc.name or ""
+        if module_name != missing and not module_name.startswith(f"{missing}."):
+            raise
+        parent, _, attribute = module_name.rpartition(".")
+        # A function in a class: the last but one part is no module.
+        owner = sys.modules.get(parent)
+        if owner is not None and hasattr(owner, attribute):
+            return getattr(owner, attribute)
+        msg = f"There is no module {missing!r}, so {path!r} cannot be found."
+        raise TaskNotFound(msg, name=missing) from None
+
+
+def _not_in(owner: Any, module_name: str, name: str) -> str:
+    names = [key for key in vars(owner) if callable(getattr(owner, key, None))]
+    close = difflib.get_close_matches(name, names, n=1)
+    kind = "module" if isinstance(owner, ModuleType) else "class"
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"There is no function {name!r} in the {kind} {module_name!r}{hint}"
+
+
+def is_path_of(path: str, task: Task) -> bool:
+    """
+    Say whether the dotted `path` leads to the function of `task`.
+
+    A function may be imported elsewhere and be known by several paths. Only a path
+    that ends like the function's own name is followed.
+    """
+    if path == task.path:
+        return True
+    if path.rpartition(".")[2] != getattr(task.func, "__name__", None):
+        return False
+    try:
+        return load_task(path) is task
+    except Exception:
+        # Told by the system check; a broken neighbour must not stop this task.
+        return False

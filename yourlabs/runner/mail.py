@@ -1,0 +1,7 @@
+"""Mails to the admins."""
+
+from __future__ import annotations
+
+
+def connect() -> None:
+    """Connect the email subscriber."""

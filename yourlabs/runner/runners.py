@@ -1,0 +1,314 @@
+"""Wiring: `start_chain` for a thread in this process, `Runner` for a whole one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from yourlabs.runner import conf, hosts
+from yourlabs.runner.core.exceptions import ChainNameTaken
+from yourlabs.runner.core.ownership import COMMAND, HOSTED
+from yourlabs.runner.core.task import Chain, make_chain
+from yourlabs.runner.housekeeping import housekeeper
+from yourlabs.runner.loading import load_tasks
+from yourlabs.runner.locks import PidfileLock
+from yourlabs.runner.state import FileState
+from yourlabs.runner.takeover import read_pidfile, refuse_or_take, take_over
+from yourlabs.runner.threads import RunnerThread
+
+logger = logging.getLogger("runner")
+
+TAKEOVER_TIMEOUT = timedelta(minutes=5)
+"""How long `run_functions` waits for the owner of its chain."""
+
+Functions = Iterable[str | Callable[[], Any]]
+
+
+class Registry:
+    """The chains of this process, by name."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._threads: dict[str, RunnerThread] = {}
+
+    def add(self, chain: Chain, make: Callable[[], RunnerThread]) -> RunnerThread:
+        """
+        Return the thread of `chain`: the one there is, else what `make` makes.
+
+        Raises:
+            ChainNameTaken: Another chain has this name.
+        """
+        with self._mutex:
+            known = self._threads.get(chain.name)
+            if known is None or has_ended(known):
+                known = self._threads[chain.name] = make()
+                return known
+        if functions_of(known.chain) == functions_of(chain):
+            return known
+        msg = (
+            f"The name {chain.name} is taken in this process by the chain of "
+            f"{', '.join(known.chain.paths)}; this is a chain of "
+            f"{', '.join(chain.paths)}. Give one of them another name with name=."
+        )
+        raise ChainNameTaken(msg)
+
+    def all(self) -> dict[str, RunnerThread]:
+        """Return those that have not ended."""
+        with self._mutex:
+            threads = dict(self._threads)
+        return {
+            name: thread for name, thread in threads.items() if not has_ended(thread)
+        }
+
+    def renew(self) -> None:
+        """In a forked child: keep what was declared and not started."""
+        self._mutex = threading.Lock()
+        self._threads = {
+            name: thread
+            for name, thread in self._threads.items()
+            if thread.ident is None
+        }
+
+
+registry = Registry()
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=registry.renew)
+
+
+def has_ended(thread: RunnerThread) -> bool:
+    """Say whether the thread was started and is over."""
+    return thread.ident is not None and not thread.is_alive()
+
+
+def functions_of(chain: Chain) -> list[Callable[[], Any]]:
+    """Return what is called: bound methods are equal, though their tasks are not."""
+    return [task.func for task in chain.tasks]
+
+
+def make_thread(chain: Chain, kind: str, **options: Any) -> RunnerThread:
+    """Return a thread for `chain` with its files in RUN_ROOT; none is touched yet."""
+    root = conf.run_root()
+    return RunnerThread(
+        chain,
+        lock=PidfileLock(root, chain, kind),
+        state=FileState(root / f"{chain.name}.json"),
+        keeper=housekeeper,
+        kind=kind,
+        **options,
+    )
+
+
+def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThread:
+    """
+    Run `functions` for ever, in order, in a thread of this process.
+
+    To be called in ``AppConfig.ready()``. However many processes do so, one of them
+    runs the chain, and another takes over when it ends. In a process that serves
+    nothing, like ``manage.py migrate``, the thread is returned unstarted and its
+    ``status().reason`` says why; in one that forks workers it starts in a worker.
+
+    Args:
+        functions: Dotted paths or callables, in order.
+        name: Of the chain. None: the functions' names joined by ``_``.
+
+    Returns:
+        The thread. Asked again for the same chain, the same thread.
+
+    Raises:
+        InvalidTask: A function or the name is not usable. It is a `ValueError`.
+        TaskNotFound: A dotted path leads nowhere. It is an `ImportError`, too.
+        ChainNameTaken: Another chain in this process has this name. It is a
+            `ValueError`.
+        ImproperlyConfigured: A setting of the runner is not usable.
+    """
+    chain = make_chain(load_tasks(functions), name=name)
+    made: list[RunnerThread] = []
+
+    def make() -> RunnerThread:
+        made.append(make_thread(chain, HOSTED, ready=hosts.wait_until_ready))
+        return made[0]
+
+    thread = registry.add(chain, make)
+    if made:
+        hosts.at_exit(_stop_with_host)
+        decision = hosts.arrange(thread)
+        logger.debug("[%s] %s", chain.name, decision)
+    return thread
+
+
+def chains() -> dict[str, RunnerThread]:
+    """Return the chains of this process by name: all that have not stopped."""
+    return registry.all()
+
+
+def stop_chain(name: str, timeout: float | None = None) -> bool:
+    """
+    Ask the chain `name` of this process to stop after its current function.
+
+    Args:
+        name: Of the chain.
+        timeout: How many seconds to wait for it. None: as long as it takes.
+
+    Returns:
+        True when it has stopped, or was not there; False when it still runs.
+    """
+    thread = registry.all().get(name)
+    return thread is None or thread.stop(timeout)
+
+
+def stop_all(timeout: float | None = None) -> bool:
+    """
+    Ask every chain of this process to stop, and wait for all of them together.
+
+    Args:
+        timeout: How many seconds to wait in all. None: as long as it takes.
+
+    Returns:
+        True when all have stopped.
+    """
+    threads = list(registry.all().values())
+    for thread in threads:
+        thread.ask_to_stop()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return all(
+        thread.stop(None if deadline is None else max(0, deadline - time.monotonic()))
+        for thread in threads
+    )
+
+
+def _stop_with_host() -> None:
+    timeout = conf.stop_timeout().total_seconds()
+    if stop_all(timeout):
+        return
+    for thread in registry.all().values():
+        status = thread.status()
+        logger.warning(
+            "[%s] %s was still running when the process ended; it was cut.",
+            thread.chain.name,
+            status.current_task,
+            extra={"action": "task_cut", "chain": thread.chain.name},
+        )
+
+
+class Runner:
+    """
+    Runs one chain in the foreground of a process of its own.
+
+    It takes the chain over from whoever runs it. Not to be used in a process that
+    serves requests: `run` handles SIGTERM, SIGINT and SIGHUP.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        *,
+        name: str | None = None,
+        killconcurrent: bool = True,
+        takeover_timeout: timedelta | float = TAKEOVER_TIMEOUT,
+        once: bool = False,
+    ) -> None:
+        """
+        Find the functions.
+
+        Args:
+            functions: Dotted paths or callables, in order.
+            name: Of the chain. None: the functions' names joined by ``_``.
+            killconcurrent: Take the chain over from another process. False: be
+                refused when there is one.
+            takeover_timeout: How long to wait for the other process, as a
+                `timedelta` or in seconds.
+            once: Run each function once, without cooldowns.
+
+        Raises:
+            InvalidTask, TaskNotFound, ImproperlyConfigured: As `start_chain`.
+        """
+        self.chain = make_chain(load_tasks(functions), name=name)
+        self.killconcurrent = killconcurrent
+        self.takeover_timeout = (
+            takeover_timeout
+            if isinstance(takeover_timeout, timedelta)
+            else timedelta(seconds=takeover_timeout)
+        )
+        self.thread = make_thread(self.chain, COMMAND, once=once)
+        self._lock: PidfileLock = self.thread.lock  # type: ignore[assignment]
+        self._signals = 0
+        # A bare lock: a handler may release it whatever the main thread is doing.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def concurrency_security(self) -> bool:
+        """
+        Take the pidfile: from now on no other process runs the chain.
+
+        Returns:
+            True. False only when a signal came while waiting for the owner.
+
+        Raises:
+            AlreadyOwned: Another process runs it, and `killconcurrent` is False.
+            ChainNameTaken: Another process runs other functions under this name.
+            TakeOverTimeout: The other process did not let go in time.
+            UnusableRunRoot: RUN_ROOT or the pidfile cannot be used.
+        """
+        read_pidfile(self._lock)
+        if not self.killconcurrent:
+            refuse_or_take(self._lock)
+        elif not take_over(
+            self._lock, timeout=self.takeover_timeout, pause=self._pause
+        ):
+            return False
+        logger.debug("Wrote pidfile %s", self.chain.name)
+        return True
+
+    def run(self) -> int:
+        """
+        Run the chain until a signal comes or another process takes it over.
+
+        SIGTERM, SIGINT and SIGHUP let the current function finish; a second one ends
+        the process at once.
+
+        Returns:
+            The exit code: 0, or 1 when a function failed with `once`.
+
+        Raises:
+            As `concurrency_security`.
+        """
+        previous = self._handle_signals()
+        try:
+            if not self._lock.is_held() and not self.concurrency_security():
+                return 0
+            self.thread.start()
+            self.thread.join()
+        finally:
+            self._lock.release()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        failed = self.thread.once and self.thread.status().failures
+        return 1 if failed else 0
+
+    def _handle_signals(self) -> dict[signal.Signals, Any]:
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
+        return {number: signal.signal(number, self._on_signal) for number in numbers}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + number)
+        self.thread.ask_to_stop()
+        if self._bell.locked():
+            self._bell.release()
+
+    def _pause(self, seconds: float) -> bool:
+        """Sleep, or less when a signal comes. True: one came."""
+        self._bell.acquire(timeout=seconds)
+        return self._signals > 0

@@ -1,0 +1,190 @@
+"""
+What a chain's next owner must know: ``RUN_ROOT/<chain>.json``.
+
+It is written by the owner alone and replaced in one step, so a kill leaves the old file
+or the new one. It is never trusted: what is not a sane file of ours is set aside under
+another name, and the chain goes on as if there had been none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger("runner")
+
+VERSION = 1
+
+MAX_SIZE = 1_048_576
+"""A larger file is none of ours, in bytes."""
+
+MAX_ASIDE = 100
+"""How many names are tried for a file that is set aside."""
+
+
+class MemoryState:
+    """A `State` that is forgotten with the process."""
+
+    def __init__(self) -> None:
+        self._sections: dict[str, Any] = {}
+
+    def get(self, section: str) -> Any:
+        """Return what was put. None: nothing was."""
+        return self._sections.get(section)
+
+    def put(self, section: str, value: Any, *, now: bool = False) -> None:
+        """Keep `value`."""
+        self._sections[section] = value
+
+    def load(self) -> None:
+        """Begin with what there is."""
+
+    def save(self) -> None:
+        """Nothing to write."""
+
+    def close(self, *, write: bool = True) -> None:
+        """Nothing to close."""
+
+
+class FileState:
+    """A `State` in a JSON file. Between `load` and `close` it takes values."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._sections: dict[str, Any] = {}
+        self._open = False
+        self._changed = False
+        self._complained = False
+
+    def get(self, section: str) -> Any:
+        """Return what was put, by this owner or the last one. None: nothing."""
+        with self._lock:
+            return self._sections.get(section)
+
+    def put(self, section: str, value: Any, *, now: bool = False) -> None:
+        """
+        Keep `value`, which must be plain JSON and not be changed any more.
+
+        Ignored once another process may own the chain. It never raises: a full disk
+        is logged once, and tried again with the next write.
+        """
+        with self._lock:
+            if not self._open:
+                return
+            self._sections[section] = value
+            self._changed = True
+            if now:
+                self._write()
+
+    def load(self) -> None:
+        """Read what the last owner left. To be called by the owner only."""
+        with self._lock:
+            self._sections = self._read()
+            self._open = True
+            self._changed = False
+
+    def save(self) -> None:
+        """Write what has changed."""
+        with self._lock:
+            if self._open and self._changed:
+                self._write()
+
+    def close(self, *, write: bool = True) -> None:
+        """Take nothing more; write what has changed, unless another may own it."""
+        with self._lock:
+            if self._open and self._changed and write:
+                self._write()
+            self._open = False
+
+    def _write(self) -> None:
+        temporary = f"{self.path}.new"
+        text = json.dumps({"version": VERSION, **self._sections})
+        try:
+            with contextlib.suppress(IsADirectoryError, FileNotFoundError):
+                # A foreign thing under this name: made anew, never written through.
+                os.unlink(temporary)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, self.path)
+        except OSError as exc:
+            self._complain(exc)
+            return
+        self._changed = False
+        self._complained = False
+
+    def _complain(self, exc: OSError) -> None:
+        if self._complained:
+            return
+        self._complained = True
+        logger.error(
+            "The state of the chain cannot be written to %s: %s. It is kept in memory "
+            "and tried again; a new owner would not know of it.",
+            self.path,
+            exc.strerror,
+            extra={"action": "state_unwritable"},
+        )
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return self._parse()
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as exc:
+            self._set_aside(exc)
+            return {}
+
+    def _parse(self) -> dict[str, Any]:
+        descriptor = os.open(
+            self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
+        with open(descriptor, "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                msg = "it is not a plain file"
+                raise ValueError(msg)
+            if found.st_uid != os.geteuid():
+                msg = f"it belongs to uid {found.st_uid}"
+                raise ValueError(msg)
+            if found.st_size > MAX_SIZE:
+                msg = f"it has {found.st_size} bytes, at most {MAX_SIZE} are expected"
+                raise ValueError(msg)
+            values = json.loads(file.read())
+        if not isinstance(values, dict):
+            msg = f"it holds a {type(values).__name__}, expected an object"
+            raise ValueError(msg)
+        version = values.pop("version", None)
+        if version != VERSION or isinstance(version, bool):
+            msg = f"its version is {version!r}, expected {VERSION}"
+            raise ValueError(msg)
+        return values
+
+    def _set_aside(self, exc: Exception) -> None:
+        """Move what cannot be read out of the way, and say so."""
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        for number in range(1, MAX_ASIDE):
+            aside = f"{self.path}.unreadable-{number}"
+            if os.path.lexists(aside):
+                continue
+            try:
+                os.rename(self.path, aside)
+            except OSError as failed:
+                aside = f"nothing: it cannot be moved ({failed.strerror})"
+            break
+        else:
+            aside = "nothing: too many were set aside before"
+        logger.warning(
+            "The state of the chain in %s is not used: %.200s. It was moved to %s.",
+            self.path,
+            reason,
+            aside,
+            extra={"action": "state_set_aside"},
+        )

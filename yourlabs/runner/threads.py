@@ -1,0 +1,440 @@
+"""The thread of a chain: the loop, its cooldowns, and standing by for ownership."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+from yourlabs.runner import db, signals
+from yourlabs.runner.core import status as states
+from yourlabs.runner.core.incidents import incidents_from_json
+from yourlabs.runner.core.ownership import COMMAND, HOSTED, RunMark
+from yourlabs.runner.core.schedule import (
+    Schedule,
+    schedule_from_json,
+    schedule_to_json,
+    wait_for,
+)
+from yourlabs.runner.core.status import ChainStatus
+from yourlabs.runner.core.task import Chain
+from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.ports import Keeper, OwnerLock, State
+
+logger = logging.getLogger("runner")
+
+WORTH_WRITING = 0.5
+"""A wait of at least this is written to the state, in seconds."""
+
+WRITE_EVERY = 1.0
+"""Without such waits the state is written at most this often, in seconds."""
+
+BURST = 0.001
+"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
+well below the interpreter's switch interval, so that a request waits no longer."""
+
+REST = 3.0
+"""How many times as long it rests then: requests keep three quarters of the time."""
+
+MAX_REST = 1.0
+"""Longest such rest, in seconds."""
+
+MAX_BACKOFF = 60.0
+"""Longest wait after a failure of the machinery itself, in seconds."""
+
+
+class LostOwnershipError(Exception):
+    """The pidfile is no longer the one that is locked."""
+
+
+class RunnerThread(threading.Thread):
+    """
+    A thread that runs one chain, for as long as this process owns it.
+
+    It is a daemon: it keeps no process alive. `stop`, `wake` and `status` may be called
+    from any thread and from signal handlers; a forked child has a copy that runs
+    nothing.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        *,
+        lock: OwnerLock,
+        state: State,
+        keeper: Keeper,
+        kind: str = HOSTED,
+        once: bool = False,
+        ready: Callable[[], float] | None = None,
+    ) -> None:
+        """
+        Make the thread; `start` starts it.
+
+        Args:
+            chain: What it runs.
+            lock: Makes it the only one.
+            state: What the next owner is to know.
+            keeper: Looks after it while it sleeps.
+            kind: ``"hosted"`` or ``"command"``.
+            once: Run every task once, without cooldowns, and end.
+            ready: Called first in the thread: waits until the process is set up, and
+                returns how many seconds more to wait. None: begin at once.
+        """
+        super().__init__(name=chain.name, daemon=True)
+        self.chain = chain
+        self.kind = kind
+        self.once = once
+        self.fresh = kind == COMMAND
+        """A person started it: nothing of what was told before counts."""
+        self.state = state
+        self.reason = ""
+        self.tasks = [TaskRunner(task, chain.name) for task in chain.tasks]
+        self.lock = lock
+        self.has_limits = any(runner.options.max_duration for runner in self.tasks)
+        """A task of it has a `max_duration`."""
+        self._keeper = keeper
+        self._ready = ready
+        # A bare lock as a bell: `release` rings it. Unlike an Event it can be rung from
+        # a signal handler, and a sleeper holds nothing else.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._stop_asked = self._wake_asked = self._yield_asked = False
+        self._doubted = False
+        self._phase = states.STOPPED
+        self._current: TaskRunner | None = None
+        self._stalled: TaskRunner | None = None
+        self._next_run: float | None = None
+        self._written = 0.0
+        self._rested = 0.0
+
+    # For everybody.
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._phase = states.STARTING
+        super().start()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """
+        Ask the chain to stop after the function that is running; cut a cooldown.
+
+        Args:
+            timeout: How many seconds to wait for it. None: as long as it takes.
+
+        Returns:
+            True when it has stopped. False when it is still running, and when it is
+            the chain's own thread that asks.
+        """
+        self.ask_to_stop()
+        if self is threading.current_thread():
+            return False
+        if self.ident is not None:
+            self.join(timeout)
+        return not self.is_alive()
+
+    def ask_to_stop(self) -> None:
+        """Ask the chain to stop, and do not wait. Safe in a signal handler."""
+        self._stop_asked = True
+        self.ring()
+
+    def wake(self) -> None:
+        """
+        End the current cooldown now.
+
+        While a function runs, the cooldown after it is skipped.
+        """
+        self._wake_asked = True
+        self.ring()
+
+    def status(self) -> ChainStatus:
+        """Return a snapshot of the chain in this process."""
+        tasks = tuple(runner.status() for runner in self.tasks)
+        current, next_run = self._current, self._next_run
+        downs = [task.down_since for task in tasks if task.down_since]
+        phase = self._phase
+        if current is not None:
+            phase = states.STALLED if current is self._stalled else states.RUNNING
+        return ChainStatus(
+            name=self.chain.name,
+            state=phase,
+            reason=self.reason,
+            current_task=current.task.name if current else None,
+            runs=sum(task.runs for task in tasks),
+            failures=sum(task.failures for task in tasks),
+            last_run=max((t.last_run for t in tasks if t.last_run), default=None),
+            next_run=_instant(next_run) if next_run else None,
+            down_since=min(downs, default=None),
+            tasks=tasks,
+        )
+
+    # For the housekeeping thread.
+
+    def ring(self) -> None:
+        """Wake the thread, whatever it waits for, so that it looks around."""
+        try:
+            self._bell.release()
+        except RuntimeError:
+            # It is rung already.
+            return
+
+    def look_after(self) -> None:
+        """Do what must be done while the thread itself sleeps or runs a task."""
+        if self._phase == states.STANDBY:
+            self._try_for_it()
+        elif self._phase in (states.RUNNING, states.COOLING_DOWN):
+            if not self.lock.is_held():
+                self._doubted = True
+                self.ring()
+            elif self.lock.is_wanted():
+                self._yield_asked = True
+                self.ring()
+
+    def _try_for_it(self) -> None:
+        try:
+            if self.lock.acquire():
+                self.ring()
+        except OSError as exc:
+            self._complain(exc)
+
+    def is_standing_by(self) -> bool:
+        """Say whether another process owns the chain."""
+        return self._phase == states.STANDBY
+
+    def running(self) -> TaskRunner | None:
+        """Return the task that is being run now."""
+        return self._current
+
+    def set_stalled(self, runner: TaskRunner) -> None:
+        """Note that the current run of `runner` takes too long."""
+        self._stalled = runner
+
+    # The thread itself.
+
+    def run(self) -> None:
+        """Own, run, yield, stand by; until it is stopped. Called by `start`."""
+        backoff = 1.0
+        try:
+            if self._ready is not None:
+                self._sleep(time.monotonic() + self._ready())
+            while not self._stop_asked:
+                try:
+                    if self._become_owner():
+                        self._own()
+                        backoff = 1.0
+                except Exception as exc:
+                    self._after_breakdown(exc, backoff)
+                    backoff = min(MAX_BACKOFF, backoff * 2)
+                if self.kind == COMMAND and self._yield_asked:
+                    break
+        finally:
+            self._phase = states.STOPPED
+            self._keeper.unwatch(self)
+            self.lock.release()
+            db.close_all()
+
+    def _after_breakdown(self, exc: Exception, backoff: float) -> None:
+        """Report what the machinery itself raised, and wait a little."""
+        self._complain(exc)
+        self._phase = states.STANDBY if self.kind == HOSTED else states.STARTING
+        self._keeper.unwatch(self)
+        self._sleep(time.monotonic() + backoff)
+
+    def _complain(self, exc: Exception) -> None:
+        reason = str(exc)
+        if reason == self.reason:
+            return
+        self.reason = reason
+        logger.error(
+            "[%s] The chain cannot run, and tries again: %s",
+            self.chain.name,
+            reason,
+            exc_info=None if isinstance(exc, OSError) else exc,
+            extra={"action": "chain_broken", "chain": self.chain.name},
+        )
+
+    def _become_owner(self) -> bool:
+        """Return True once this thread owns the chain, False when it is to stop."""
+        if self.lock.acquire():
+            self._keeper.watch(self)
+            return True
+        self._phase = states.STANDBY
+        self._keeper.watch(self)
+        while not self._stop_asked:
+            if self.lock.is_held():
+                return True
+            self._bell.acquire()
+        # The housekeeping thread may be about to acquire it for us.
+        self._keeper.unwatch(self)
+        return False
+
+    def _own(self) -> None:
+        self._yield_asked = self._doubted = self._wake_asked = lost = False
+        self.state.load()
+        self._phase = states.COOLING_DOWN
+        self.reason = ""
+        schedule, wait = self._take_up()
+        if self.kind == HOSTED:
+            logger.info(
+                "[%s] The chain runs in this process",
+                self.chain.name,
+                extra={"action": "chain_started", "chain": self.chain.name},
+            )
+        signals.send_robust(signals.chain_started, self)
+        try:
+            index, deadline = self._resume(schedule, wait)
+            self._loop(index, deadline)
+        except LostOwnershipError:
+            lost = True
+            logger.critical(
+                "[%s] The pidfile was removed or replaced: another process may run "
+                "this chain too. It is no longer run here.",
+                self.chain.name,
+                extra={"action": "ownership_lost", "chain": self.chain.name},
+            )
+        finally:
+            self._phase = states.STANDBY
+            self.fresh = False
+            signals.send_robust(signals.chain_stopped, self)
+            self.state.close(write=not lost)
+            self.lock.release()
+
+    def _take_up(self) -> tuple[Schedule, float]:
+        """Go on where the last owner ended."""
+        now, monotonic = time.time(), time.monotonic()
+        incidents = incidents_from_json(
+            self.state.get("incidents"), now=now, monotonic=monotonic
+        )
+        for runner in self.tasks:
+            runner.incident = incidents.get(runner.task.path, runner.incident)
+        schedule = schedule_from_json(self.state.get("schedule"), self.chain.paths)
+        if self.kind == COMMAND:
+            return Schedule(), 0.0
+        return schedule, wait_for(
+            schedule, now=now, longest=self._longest(schedule.after)
+        )
+
+    def _longest(self, path: str) -> float:
+        """Return the longest cooldown that the task of `path` can have now, in s."""
+        for runner in self.tasks:
+            if runner.task.path == path:
+                options = runner.options
+                longest = max(options.success_cooldown, options.fail_cooldown)
+                if runner.incident is not None and runner.incident.interrupted:
+                    longest = max(longest, timedelta(hours=1))
+                return longest.total_seconds()
+        return 0.0
+
+    def _resume(self, schedule: Schedule, wait: float) -> tuple[int, float]:
+        """Return which task is next and when, and book a run that was interrupted."""
+        mark = self.lock.interrupted
+        self.lock.interrupted = None
+        index = self._index_of(mark)
+        if mark is None or index is None:
+            return schedule.index, time.monotonic() + wait
+        runner = self.tasks[index]
+        deadline = runner.interrupt(mark.since, "The process that ran the chain")
+        incident = runner.incident
+        if self.fresh and incident is not None and incident.interrupted < 2:
+            # A person started it, and it crashed its process once at the most.
+            return 0, time.monotonic()
+        self._log_sleep(runner)
+        return (index + 1) % len(self.tasks), deadline
+
+    def _index_of(self, mark: RunMark | None) -> int | None:
+        if mark is None or mark.task not in self.chain.paths:
+            return None
+        return self.chain.paths.index(mark.task)
+
+    def _loop(self, index: int, deadline: float) -> None:
+        tasks, lock, last = self.tasks, self.lock, len(self.tasks) - 1
+        if deadline > time.monotonic():
+            self._cool_down(index, deadline, self.chain.paths[index - 1])
+        self._phase = states.RUNNING
+        while not (self._stop_asked or self._yield_asked):
+            if not lock.is_held():
+                raise LostOwnershipError
+            self._doubted = False
+            runner = tasks[index]
+            lock.begin(index)
+            self._current = runner
+            deadline = runner.run()
+            self._current = None
+            if self._stalled is not None:
+                self._stalled = None
+            if self.once:
+                if index == last:
+                    self._stop_asked = True
+                index += 1
+                continue
+            if not runner.more:
+                index = 0 if index == last else index + 1
+            if deadline > time.monotonic():
+                self._log_sleep(runner)
+                self._cool_down(index, deadline, runner.task.path)
+            elif self.kind == HOSTED:
+                self._breathe()
+            self._write_now_and_then()
+
+    def _cool_down(self, index: int, deadline: float, after: str) -> None:
+        """Sleep until `deadline`, or until somebody wants something."""
+        self._phase = states.COOLING_DOWN
+        left = deadline - time.monotonic()
+        self._next_run = due = time.time() + left
+        if left >= WORTH_WRITING:
+            self._write(Schedule(index, due, after))
+        self.lock.end()
+        self._sleep(deadline)
+        self._next_run = None
+        self._phase = states.RUNNING
+
+    def _sleep(self, deadline: float) -> None:
+        while not (
+            self._stop_asked or self._yield_asked or self._doubted or self._wake_asked
+        ):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._bell.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+        self._wake_asked = False
+
+    def _breathe(self) -> None:
+        """Leave most of the interpreter to the host, whatever the author wrote."""
+        # Time on the processor: a task that waits for a message takes none.
+        busy = time.thread_time() - self._rested
+        if busy >= BURST:
+            self._bell.acquire(timeout=min(busy * REST, MAX_REST))
+            self._rested = time.thread_time()
+
+    def _log_sleep(self, runner: TaskRunner) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "[%s] Sleeping %s seconds",
+                runner.task.name,
+                format(runner.cooldown.total_seconds(), "g"),
+                extra={"action": "cooling_down", "task": runner.task.name},
+            )
+
+    def _write_now_and_then(self) -> None:
+        if time.monotonic() - self._written >= WRITE_EVERY:
+            self._write(None)
+
+    def _write(self, schedule: Schedule | None) -> None:
+        """Put into the state what has changed, and write it."""
+        self._written = time.monotonic()
+        incidents = {
+            runner.task.path: runner.incident.to_json()
+            for runner in self.tasks
+            if runner.incident is not None
+        }
+        self.state.put("incidents", incidents)
+        self.state.put("status", [runner.to_json() for runner in self.tasks])
+        if schedule is not None:
+            value = schedule_to_json(schedule, self.chain.paths)
+            self.state.put("schedule", value)
+        self.state.save()
+
+
+def _instant(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, timezone.utc)
