@@ -1,29 +1,426 @@
-"""What an exception says, as text."""
+"""
+Turn an exception into plain text and a fingerprint, and let go of it.
+
+Whatever the exception is, this takes milliseconds, never raises, and keeps neither
+the exception nor its frames. Text is made once a place: what is remembered is keyed
+on code objects and positions in them, and bounded. Safe to use in any thread.
+"""
 
 from __future__ import annotations
 
+import sys
+import sysconfig
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
+from linecache import checkcache, getline
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from yourlabs.runner.core.fingerprints import Frame, Raised, fingerprint
+from yourlabs.runner.core.texts import cut, printable
+
+MAX_TRACEBACK = 20_000
+"""Longest text of a traceback, in bytes of UTF-8."""
+
+MAX_MESSAGE = 10_000
+"""Longest message, in bytes of UTF-8."""
+
+FIRST_FRAMES, LAST_FRAMES = 30, 50
+"""How many frames are shown of a traceback that has more."""
+
+MAX_FRAMES = 200
+"""How many distinct frames of a traceback take part in the fingerprint."""
+
+FIRST_CAUSES, LAST_CAUSES = 8, 4
+"""How many exceptions are shown of a chain that has more."""
+
+MAX_MEMBERS, MAX_DEPTH = 5, 3
+"""How many exceptions of a group are shown, and of how many groups in groups."""
+
+MAX_CHAIN = 100_000
+"""A chain of causes is followed no further."""
+
+_MAX_KEY = 400
+_MAX_REMEMBERED = 64
+_MAX_LINE = 500
+_CAUSE = (
+    "\nThe above exception was the direct cause of the following exception:\n\n",
+    "\nDuring handling of the above exception, another exception occurred:\n\n",
+)
 
 
 @dataclass(frozen=True)
 class Described:
-    """An exception as plain text."""
+    """An exception as plain facts."""
 
     exception_type: str
+    """Dotted path of the class."""
     message: str
+    """`str(exception)`, printable and bounded."""
     traceback: str
+    """As Python prints it, bounded at both ends, without local variables."""
     fingerprint: str
+    """Key that equal failures share."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The way to an exception; it keeps the code alive that its key is made of."""
+
+    codes: tuple[CodeType, ...]
+    text: str
+    frames: tuple[Frame, ...]
+
+
+_Key = tuple[Any, ...]
+
+# Emptied when they are full: that needs no lock, so a fork cannot find one held.
+_places: dict[_Key, _Place] = {}
+_described: dict[_Key, tuple[tuple[object, ...], Described]] = {}
 
 
 def describe(exc: BaseException) -> Described:
-    """Return `exc` as text."""
-    kind = type(exc)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    text = "".join(traceback.format_exception(exc))
-    return Described(name, str(exc), text, f"0:{name}")
+    """
+    Return what is to be told of `exc`.
+
+    Returns:
+        At most `MAX_MESSAGE` and `MAX_TRACEBACK` bytes of text. The frames of the
+        runner itself, with which the traceback of a task begins, are left out.
+    """
+    try:
+        return _recall(exc)
+    except BaseException:
+        # A hostile class can make anything raise, even SystemExit, and the chain
+        # has to go on.
+        return _describe_type(exc)
 
 
 def forget(exc: BaseException) -> None:
-    """Let go of the frames that `exc` keeps."""
-    exc.__traceback__ = None
+    """
+    Let go of every frame that `exc` holds, with the objects in it.
+
+    The traceback of each exception of its chain and groups is taken off, and the
+    local variables of the frames that have ended are cleared. Never raises.
+    """
+    waiting, seen = [exc], {id(exc)}
+    while waiting and len(seen) <= MAX_CHAIN:
+        try:
+            link = waiting.pop()
+            _clear(link.__traceback__)
+            link.__traceback__ = None
+            related = [link.__cause__, link.__context__, *_members(link)]
+            for other in related:
+                if other is not None and id(other) not in seen:
+                    seen.add(id(other))
+                    waiting.append(other)
+        except BaseException:
+            # What cannot be cleared is left to the garbage collector.
+            continue
+
+
+def _clear(tb: TracebackType | None) -> None:
+    while tb is not None:
+        # Those that are still being executed refuse: the one that called the task.
+        with suppress(RuntimeError):
+            tb.tb_frame.clear()
+        tb = tb.tb_next
+
+
+def _recall(exc: BaseException) -> Described:
+    try:
+        key, held = _key(exc)
+    except BaseException:
+        # __str__ raises, or an attribute does: rare enough to be described anew.
+        key, held = None, ()
+    if key is None:
+        return _describe(exc)
+    known = _described.get(key)
+    if known is None:
+        known = (held, _describe(exc))
+        _remember(_described, key, known)
+    return known[1]
+
+
+def _remember(memory: dict[_Key, Any], key: _Key, value: object) -> None:
+    if len(memory) >= _MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = value
+
+
+def _key(exc: BaseException) -> tuple[_Key | None, tuple[object, ...]]:
+    """
+    Return what tells `exc` from others, and the objects whose ids are in it.
+
+    None for what is rare or long: it is described anew each time.
+    """
+    parts: list[Any] = []
+    held: list[object] = []
+    link: BaseException | None = exc
+    while link is not None:
+        cls = type(link)
+        message = str(link)
+        if (
+            len(message) > _MAX_LINE * 4
+            or len(parts) > _MAX_KEY
+            or isinstance(link, SyntaxError)
+            or hasattr(link, "exceptions")
+            or hasattr(link, "__notes__")
+        ):
+            return None, ()
+        parts += (id(cls), message, link.__suppress_context__)
+        held.append(cls)
+        tb = link.__traceback__
+        while tb is not None:
+            code = tb.tb_frame.f_code
+            held.append(code)
+            parts += (id(code), tb.tb_lasti)
+            tb = tb.tb_next
+        parts.append(link.__cause__ is None)
+        link = _origin(link)
+    return tuple(parts), tuple(held)
+
+
+def _origin(exc: BaseException) -> BaseException | None:
+    """Return the exception that Python would print above `exc`."""
+    if exc.__cause__ is not None:
+        return exc.__cause__
+    return None if exc.__suppress_context__ else exc.__context__
+
+
+def _members(exc: BaseException) -> Sequence[BaseException]:
+    """Return the exceptions of a group; Python 3.10 has only backports of it."""
+    members = getattr(exc, "exceptions", None)
+    if not isinstance(members, tuple):
+        return ()
+    return tuple(one for one in members if isinstance(one, BaseException))
+
+
+def _describe(exc: BaseException) -> Described:
+    raised: list[Raised] = []
+    text = "".join(_chain(exc, raised, 0))
+    return Described(
+        exception_type=raised[-1].type,
+        message=_message(exc),
+        traceback=cut(text, MAX_TRACEBACK, head=0.4),
+        fingerprint=fingerprint(reversed(raised)),
+    )
+
+
+def _describe_type(exc: BaseException) -> Described:
+    try:
+        name = printable(f"{type.__dict__['__name__'].__get__(type(exc))}")[:200]
+    except BaseException:
+        name = "BaseException"
+    message = "<the exception cannot be described>"
+    return Described(
+        name, message, f"{name}: {message}\n", fingerprint([Raised(name, message, ())])
+    )
+
+
+def _chain(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
+    """Yield the text of `exc` below that of its causes; fill `raised` likewise."""
+    links = [exc]
+    seen = {id(exc)}
+    while len(links) < MAX_CHAIN:
+        origin = _origin(links[-1])
+        if origin is None or id(origin) in seen:
+            break
+        seen.add(id(origin))
+        links.append(origin)
+    left_out = len(links) - FIRST_CAUSES - LAST_CAUSES
+    if left_out > 0:
+        links[FIRST_CAUSES:-LAST_CAUSES] = []
+    for index in range(len(links) - 1, -1, -1):
+        link = links[index]
+        yield from _one(link, raised, depth)
+        if index and left_out > 0 and index == FIRST_CAUSES:
+            yield f"\n[… {left_out} exceptions left out …]\n\n"
+        elif index:
+            yield _CAUSE[links[index - 1].__cause__ is not link]
+
+
+def _one(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
+    place = _place(exc.__traceback__)
+    if place.text:
+        yield "Traceback (most recent call last):\n"
+        yield cut(place.text, MAX_TRACEBACK // 2)
+    name = _type_name(type(exc))
+    message = _message(exc)
+    if isinstance(exc, SyntaxError):
+        yield _syntax(exc)
+    shown = name.removeprefix("builtins.").removeprefix("__main__.")
+    yield cut(f"{shown}: {message}" if message else shown, MAX_TRACEBACK // 4) + "\n"
+    yield from _notes(exc)
+    yield from _group(exc, raised, depth)
+    raised.append(Raised(name, message, place.frames))
+
+
+def _group(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
+    members = getattr(exc, "exceptions", None)
+    if not isinstance(members, tuple):
+        return
+    below: list[Raised] = []
+    for number, member in enumerate(members[:MAX_MEMBERS], 1):
+        if not isinstance(member, BaseException) or depth >= MAX_DEPTH:
+            continue
+        yield f"  +---------------- {number} ----------------\n"
+        text = "".join(_chain(member, below, depth + 1)).rstrip("\n")
+        yield "".join(f"  | {line}\n" for line in text.split("\n"))
+    # They come in the order in which they ended, which is chance.
+    raised.extend(sorted(below, key=lambda one: (one.type, one.message)))
+    if len(members) > MAX_MEMBERS:
+        yield f"  [… {len(members) - MAX_MEMBERS} exceptions left out …]\n"
+
+
+def _notes(exc: BaseException) -> Iterator[str]:
+    notes = getattr(exc, "__notes__", ())
+    if isinstance(notes, (list, tuple)):
+        for note in islice(notes, 10):
+            if isinstance(note, str):
+                yield cut(printable(note[:MAX_MESSAGE]), 1_000) + "\n"
+
+
+def _syntax(exc: SyntaxError) -> str:
+    """Return where the syntax is wrong, as Python prints it above the message."""
+    if exc.filename is None and exc.lineno is None:
+        return ""
+    where = f'  File "{_bounded(exc.filename)}", line {_bounded(exc.lineno)}\n'
+    if not isinstance(exc.text, str):
+        return where
+    line = printable(exc.text[:_MAX_LINE].partition("\n")[0])
+    code = line.lstrip()
+    where += f"    {code.rstrip()}\n"
+    if isinstance(exc.offset, int) and 0 < exc.offset <= len(line) + 1:
+        where += "    " + " " * (exc.offset - 1 - (len(line) - len(code))) + "^\n"
+    return where
+
+
+def _bounded(value: object) -> str:
+    return printable(str(value)[:_MAX_LINE])
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        # str() of a str subclass calls nothing of the subclass.
+        text = str.__str__(str(exc))
+    except BaseException:
+        return "<exception str() failed>"
+    if len(text) > MAX_MESSAGE:
+        half = MAX_MESSAGE // 2
+        left_out = len(text) - 2 * half
+        text = f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
+    return cut(printable(text), MAX_MESSAGE, head=0.8)
+
+
+def _type_name(cls: type) -> str:
+    module, name = cls.__module__, cls.__qualname__
+    if not isinstance(module, str):
+        return printable(name[:_MAX_LINE])
+    return printable(f"{module[:_MAX_LINE]}.{name[:_MAX_LINE]}")
+
+
+def _place(tb: TracebackType | None) -> _Place:
+    steps: list[TracebackType] = []
+    while tb is not None:
+        steps.append(tb)
+        tb = tb.tb_next
+    key: _Key | None = None
+    if len(steps) <= _MAX_KEY // 2:
+        key = tuple((id(step.tb_frame.f_code), step.tb_lasti) for step in steps)
+        if (known := _places.get(key)) is not None:
+            return known
+    place = _make_place(steps)
+    if key is not None:
+        _remember(_places, key, place)
+    return place
+
+
+def _make_place(steps: list[TracebackType]) -> _Place:
+    codes = tuple(step.tb_frame.f_code for step in steps)
+    for number, step in enumerate(steps):
+        if not _is_machinery(step.tb_frame):
+            steps = steps[number:]
+            break
+    left_out = len(steps) - FIRST_FRAMES - LAST_FRAMES
+    parts = [steps]
+    if left_out > 0:
+        parts = [steps[:FIRST_FRAMES], steps[-LAST_FRAMES:]]
+    for filename in {
+        step.tb_frame.f_code.co_filename for part in parts for step in part
+    }:
+        checkcache(filename)
+    texts = [_stack(part) for part in parts]
+    distinct = {(id(step.tb_frame.f_code), step.tb_lineno): step for step in steps}
+    frames = tuple(_frame(step) for step in islice(distinct.values(), MAX_FRAMES))
+    return _Place(codes, f"  [… {left_out} frames left out …]\n".join(texts), frames)
+
+
+def _stack(steps: list[TracebackType]) -> str:
+    summary = traceback.StackSummary.from_list([_summary(step) for step in steps])
+    return printable("".join(summary.format()))
+
+
+def _summary(step: TracebackType) -> traceback.FrameSummary:
+    code = step.tb_frame.f_code
+    line = _source(step)
+    position: dict[str, int] = {}
+    if sys.version_info >= (3, 11) and len(line) < _MAX_LINE and step.tb_lasti >= 0:
+        positions = islice(code.co_positions(), step.tb_lasti // 2, None)
+        first, last, start, end = next(positions, (None, None, None, None))
+        # A statement of several lines is shown by its first line, without markers.
+        if last is not None and start is not None and end is not None and first == last:
+            position = {"end_lineno": last, "colno": start, "end_colno": end}
+    return traceback.FrameSummary(
+        code.co_filename[:_MAX_LINE],
+        step.tb_lineno or 0,
+        code.co_name[:_MAX_LINE],
+        lookup_line=False,
+        line=line,
+        **position,  # type: ignore[arg-type]
+    )
+
+
+def _frame(step: TracebackType) -> Frame:
+    code = step.tb_frame.f_code
+    return Frame(
+        module=_module(step.tb_frame)[:_MAX_LINE],
+        function=getattr(code, "co_qualname", code.co_name)[:_MAX_LINE],
+        source=_source(step),
+        is_application=_is_application(step.tb_frame),
+    )
+
+
+def _source(step: TracebackType) -> str:
+    frame = step.tb_frame
+    line = getline(frame.f_code.co_filename, step.tb_lineno or 0, frame.f_globals)
+    return line[:_MAX_LINE]
+
+
+def _module(frame: FrameType) -> str:
+    name = frame.f_globals.get("__name__")
+    return name if isinstance(name, str) else ""
+
+
+def _is_machinery(frame: FrameType) -> bool:
+    """Say whether this frame is of the runner itself, its example tasks apart."""
+    module = _module(frame)
+    return module.startswith("yourlabs.runner.") and module != "yourlabs.runner.tasks"
+
+
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
+)
+
+
+def _is_application(frame: FrameType) -> bool:
+    filename = frame.f_code.co_filename
+    return not (
+        filename.startswith(_LIBRARIES)
+        or filename.startswith("<frozen ")
+        or "/site-packages/" in filename
+        or "/dist-packages/" in filename
+        or _is_machinery(frame)
+    )
