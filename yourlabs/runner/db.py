@@ -22,12 +22,13 @@ def before_run() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
-            connection.queries_log.clear()
 
 
 def after_run() -> None:
     """Close what is obsolete, as after a request, and drop what a task left broken."""
     for connection in connections.all(initialized_only=True):
+        # With DEBUG on it would grow for ever: no request clears it here.
+        connection.queries_log.clear()
         if _is_left_broken(connection):
             _drop(connection)
         else:

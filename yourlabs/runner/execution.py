@@ -48,9 +48,13 @@ class TaskRunner:
         self._call = _callable(task.func)
         self._success_seconds = self.options.success_cooldown.total_seconds()
 
-    def run(self) -> float:
+    def run(self, *, rested: bool) -> float:
         """
         Call the task once.
+
+        Args:
+            rested: Time has passed since the last run in this thread, so that a
+                connection to a database may have grown obsolete.
 
         Returns:
             When the cooldown ends, on the monotonic clock. It begins with the end of
@@ -63,6 +67,8 @@ class TaskRunner:
             signals.send_robust(signals.task_started, self.task, run=run)
         self.started = started = time.monotonic()
         try:
+            if rested:
+                db.before_run()
             result = context.run(self._call)
         except BaseException as exc:
             # Everything: SystemExit would end the thread without a word, and
@@ -74,6 +80,7 @@ class TaskRunner:
 
     def _ran(self, context: contextvars.Context) -> None:
         self.runs += 1
+        db.after_run()
         if len(context):
             # The task used something that lives in its context, maybe a cache.
             context.run(_close_caches)
@@ -240,24 +247,15 @@ def _log_failure(task: Task, exc: BaseException, described: Described) -> None:
 
 
 def _callable(func: Callable[[], Any]) -> Callable[[], Any]:
-    """Return `func` with care for the database around it; a coroutine is awaited."""
-    call = func
+    """Return what to call for `func`: a coroutine is awaited, in this thread."""
     if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004
     ):
         from asgiref.sync import async_to_sync
 
         # In this thread, so that its database connections are those that are closed.
-        call = async_to_sync(func)
-
-    def run() -> Any:
-        db.before_run()
-        try:
-            return call()
-        finally:
-            db.after_run()
-
-    return run
+        return async_to_sync(func)
+    return func
 
 
 def _close_caches() -> None:

@@ -37,6 +37,9 @@ try:
 except ImportError:  # pragma: no cover - Windows has none
     fcntl = None  # type: ignore[assignment]
 
+MARK_AGE = 1.0
+"""How old the mark of a task that runs again and again may be, in seconds."""
+
 BUSY = (errno.EAGAIN, errno.EACCES)
 
 
@@ -59,6 +62,7 @@ class PidfileLock:
         self._descriptor: int | None = None
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
+        self._marked, self._marked_at = -1, 0.0
         self._head = b""
         self._width = tail_width(chain.paths)
         self._idle = encode_tail(self._width, released=False)
@@ -105,6 +109,7 @@ class PidfileLock:
         self._blank(descriptor, found.st_size)
         self.interrupted = None if old is None or old.released else old.run
         self._inode = (found.st_dev, found.st_ino)
+        self._marked = -1
         self._descriptor = descriptor
 
     @staticmethod
@@ -137,12 +142,18 @@ class PidfileLock:
 
     def begin(self, index: int) -> None:
         """Write into the record that this task is being run."""
+        now = time.time()
+        if index == self._marked and 0 <= now - self._marked_at < MARK_AGE:
+            # Run again without a pause: what is written is true, and costs nothing.
+            return
+        self._marked, self._marked_at = index, now
         if self._descriptor is not None:
-            tail = (self._marks[index] % time.time()).ljust(self._width) + b"\n"
+            tail = (self._marks[index] % now).ljust(self._width) + b"\n"
             os.pwrite(self._descriptor, tail, len(self._head))
 
     def end(self) -> None:
         """Write into the record that no task is being run."""
+        self._marked = -1
         if self._descriptor is not None:
             os.pwrite(self._descriptor, self._idle, len(self._head))
 

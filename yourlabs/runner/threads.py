@@ -352,6 +352,7 @@ class RunnerThread(threading.Thread):
         if deadline > time.monotonic():
             self._cool_down(index, deadline, self.chain.paths[index - 1])
         self._phase = states.RUNNING
+        rested = True
         while not (self._stop_asked or self._yield_asked):
             if not lock.is_held():
                 raise LostOwnershipError
@@ -359,7 +360,8 @@ class RunnerThread(threading.Thread):
             runner = tasks[index]
             lock.begin(index)
             self._current = runner
-            deadline = runner.run()
+            deadline = runner.run(rested=rested)
+            rested = False
             self._current = None
             if self._stalled is not None:
                 self._stalled = None
@@ -373,6 +375,7 @@ class RunnerThread(threading.Thread):
             if deadline > time.monotonic():
                 self._log_sleep(runner)
                 self._cool_down(index, deadline, runner.task.path)
+                rested = True
             elif self.kind == HOSTED:
                 self._breathe()
             self._write_now_and_then()
