@@ -129,18 +129,18 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
             `ValueError`.
         ImproperlyConfigured: A setting of the runner is not usable.
     """
+    autostart = conf.autostart()
     chain = make_chain(load_tasks(functions), name=name)
     made: list[RunnerThread] = []
 
     def make() -> RunnerThread:
-        made.append(make_thread(chain, HOSTED, ready=hosts.wait_until_ready))
+        made.append(make_thread(chain, HOSTED, ready=hosts.until_ready))
         return made[0]
 
     thread = registry.add(chain, make)
     if made:
         hosts.at_exit(_stop_with_host)
-        decision = hosts.arrange(thread)
-        logger.debug("[%s] %s", chain.name, decision)
+        hosts.arrange(thread, autostart=autostart)
     return thread
 
 

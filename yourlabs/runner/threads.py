@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class RunnerThread(threading.Thread):
         keeper: Keeper,
         kind: str = HOSTED,
         once: bool = False,
-        ready: Callable[[], float] | None = None,
+        ready: Callable[[], float] = float,
     ) -> None:
         """
         Make the thread; `start` starts it.
@@ -79,10 +80,12 @@ class RunnerThread(threading.Thread):
             keeper: Looks after it while it sleeps.
             kind: ``"hosted"`` or ``"command"``.
             once: Run every task once, without cooldowns, and end.
-            ready: Called first in the thread: waits until the process is set up, and
-                returns how many seconds more to wait. None: begin at once.
+            ready: Called first in the thread: returns how many seconds to wait for
+                the process to be set up before asking again; 0 to begin, which is
+                the default.
         """
         super().__init__(name=chain.name, daemon=True)
+        self._made_in = os.getpid()
         self.chain = chain
         self.kind = kind
         self.once = once
@@ -112,7 +115,11 @@ class RunnerThread(threading.Thread):
     # For everybody.
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread; in a forked child, if it was not started in the parent."""
+        if self._made_in != os.getpid() and self.ident is None:
+            # The fork made it a thread that has ended, which it has not begun to be.
+            super().__init__(name=self.chain.name, daemon=True)
+            self._made_in = os.getpid()
         self._phase = states.STARTING
         super().start()
 
@@ -216,8 +223,8 @@ class RunnerThread(threading.Thread):
         """Own, run, yield, stand by; until it is stopped. Called by `start`."""
         backoff = 1.0
         try:
-            if self._ready is not None:
-                self._sleep(time.monotonic() + self._ready())
+            while not self._stop_asked and (wait := self._ready()):
+                self._sleep(time.monotonic() + wait)
             while not self._stop_asked:
                 try:
                     if self._become_owner():
