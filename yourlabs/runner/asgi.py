@@ -1,0 +1,63 @@
+"""
+Stop the chains of an ASGI server that runs no exit hook.
+
+uvicorn ends by the default action of the signal that stopped it, so that nothing of
+Python's runs at its exit. What it does tell an application is the end of its
+"lifespan", which Django's handler does not know; hence the wrapper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from yourlabs.runner import hosts
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def lifespan(application: Application) -> Application:
+    """
+    Return `application` with the chains bound to its server's lifespan.
+
+    At the server's start, chains that wait for a proof that it serves are started; at
+    its end they are stopped, with the wait that `STOP_TIMEOUT` bounds. Requests are
+    passed on as they are.
+
+    In ``asgi.py``: ``application = lifespan(get_asgi_application())``.
+
+    Args:
+        application: An ASGI application that does not handle the lifespan itself.
+    """
+
+    async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        else:
+            await application(scope, receive, send)
+
+    return with_lifespan
+
+
+async def _live(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            hosts.serving()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await _leave()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _leave() -> None:
+    """Stop the chains, beside the event loop: a task of theirs may need it to end."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        # Another library's loop, trio's: nothing runs on it that chains wait for.
+        hosts.leave()
+    else:
+        await asyncio.to_thread(hosts.leave)
