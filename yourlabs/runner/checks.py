@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -83,14 +83,10 @@ def check_tasks(**_: Any) -> list[checks.CheckMessage]:
 
 def _bad_tasks() -> Iterator[checks.CheckMessage]:
     try:
-        tasks = conf.get("TASKS")
-    except ImproperlyConfigured:
-        return
-    if not isinstance(tasks, Mapping):
+        tasks = conf.task_settings()
+    except ImproperlyConfigured as exc:
         yield _error(
-            f"RUNNER['TASKS'] is {tasks!r}.",
-            "Make it a dict: {dotted path: {option: value}}.",
-            "E006",
+            str(exc), "Make it a dict: {dotted path: {option: value}}.", "E006"
         )
         return
     for path, options in tasks.items():

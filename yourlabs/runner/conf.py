@@ -64,6 +64,28 @@ def runner_setting() -> Mapping[str, Any]:
     return value
 
 
+def validate() -> None:
+    """
+    Check every key and value, as far as no task must be imported for it.
+
+    Raises:
+        ImproperlyConfigured: One is unknown or cannot be used.
+    """
+    for key in runner_setting():
+        if key not in DEFAULTS:
+            msg = f"RUNNER has the unknown key {key!r}: expected {', '.join(DEFAULTS)}."
+            raise ImproperlyConfigured(msg)
+    for name in OPTIONS:
+        setting_option(f"RUNNER[{name.upper()!r}]", name, get(name.upper()))
+    for path, options in task_settings().items():
+        check_task_options(path, options)
+        for name, value in options.items():
+            setting_option(f"RUNNER['TASKS'][{path!r}]", name, value)
+    max_new_exceptions()
+    stop_timeout()
+    autostart()
+
+
 def options_for(task: Task) -> Options:
     """
     Return the options of `task` that are in force on this server.
@@ -104,15 +126,25 @@ def setting_option(where: str, name: str, value: Any) -> timedelta | None:
 
 
 def _adjusted(task: Task) -> Mapping[str, Any]:
-    tasks = get("TASKS")
-    if not isinstance(tasks, Mapping):
-        msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
-        raise ImproperlyConfigured(msg)
-    for path, options in tasks.items():
+    for path, options in task_settings().items():
         if is_path_of(path, task):
             check_task_options(path, options)
             return options  # type: ignore[no-any-return]
     return {}
+
+
+def task_settings() -> Mapping[str, Any]:
+    """
+    Return ``RUNNER["TASKS"]``.
+
+    Raises:
+        ImproperlyConfigured: It is no mapping.
+    """
+    tasks = get("TASKS")
+    if not isinstance(tasks, Mapping):
+        msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
+        raise ImproperlyConfigured(msg)
+    return tasks
 
 
 def check_task_options(path: str, options: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, overload
@@ -123,6 +124,9 @@ def _make(
     name: str | None = None,
     declared: Mapping[str, timedelta | None] | None = None,
 ) -> Task:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        msg = f"{function!r} is a generator function: calling it would run nothing."
+        raise InvalidTask(msg)
     qualified = getattr(function, "__qualname__", type(function).__qualname__)
     path = f"{getattr(function, '__module__', None) or 'builtins'}.{qualified}"
     given = name if name is not None else getattr(function, "__name__", None)

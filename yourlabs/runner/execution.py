@@ -13,6 +13,7 @@ from typing import Any
 from yourlabs.runner import db, signals
 from yourlabs.runner.core.exceptions import RunnerError
 from yourlabs.runner.core.incidents import Incident, interrupted_cooldown
+from yourlabs.runner.core.ownership import OwnerRecord
 from yourlabs.runner.core.records import Failure, Recovery, Run
 from yourlabs.runner.core.status import TaskStatus
 from yourlabs.runner.core.task import Task
@@ -85,11 +86,15 @@ class TaskRunner:
             # The task used something that lives in its context, maybe a cache.
             context.run(_close_caches)
 
-    def interrupt(self, since: float, identity: str) -> float:
-        """Book a run that another process began and did not live to end."""
+    def interrupt(self, record: OwnerRecord) -> float:
+        """Book the run that the owner of `record` began and did not live to end."""
+        since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(f"{identity} ended while the task was running.")
+        exc = Interrupted(
+            f"Process {record.owner.pid} on {record.owner.host} ended while the task "
+            "was running: it was killed, crashed, or had no time left to finish."
+        )
         described = Described(
             f"{Interrupted.__module__}.{Interrupted.__qualname__}", str(exc), "", "1:0"
         )

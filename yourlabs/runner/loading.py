@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -34,9 +35,22 @@ def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]
 
 def load_task(function: str | Callable[[], Any]) -> Task:
     """Return the task of one dotted path or callable; raises as `load_tasks` does."""
-    if isinstance(function, str):
-        return task_of(_find(function))
-    return task_of(function)
+    task = task_of(_find(function) if isinstance(function, str) else function)
+    _check_arguments(task)
+    return task
+
+
+def _check_arguments(task: Task) -> None:
+    try:
+        signature = inspect.signature(task.func)
+    except (TypeError, ValueError):
+        # Some builtins have none.
+        return
+    try:
+        signature.bind()
+    except TypeError as exc:
+        msg = f"{task.path}{signature} cannot be called without arguments: {exc}."
+        raise InvalidTask(msg) from None
 
 
 def _find(path: str) -> Any:

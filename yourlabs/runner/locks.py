@@ -18,12 +18,11 @@ import weakref
 from pathlib import Path
 
 from yourlabs.runner import processes
-from yourlabs.runner.core.exceptions import RunnerError, UnusableRunRoot
+from yourlabs.runner.core.exceptions import UnusableRunRoot
 from yourlabs.runner.core.ownership import (
     HOSTED,
     READ_SIZE,
     OwnerRecord,
-    RunMark,
     encode_head,
     encode_tail,
     parse_record,
@@ -34,7 +33,7 @@ from yourlabs.runner.core.task import Chain
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover - Windows has none
+except ImportError:  # pragma: no cover - Windows, refused at start
     fcntl = None  # type: ignore[assignment]
 
 MARK_AGE = 1.0
@@ -57,7 +56,7 @@ class PidfileLock:
         self.kind = kind
         self.path = os.fspath(root / f"{chain.name}.pid")
         self.request_path = os.fspath(root / f"{chain.name}.takeover")
-        self.interrupted: RunMark | None = None
+        self.interrupted: OwnerRecord | None = None
         self._root = root
         self._descriptor: int | None = None
         self._request: int | None = None
@@ -102,15 +101,28 @@ class PidfileLock:
             since=time.time(),
             functions=self.chain.paths,
         )
+        self.interrupted = self._unfinished(old)
         self._head = encode_head(record)
-        block = self._head + self._idle
+        # A run that was interrupted stays in the record until it is booked.
+        block = self._head + self._tail(self.interrupted)
         # Whatever longer thing stood here becomes blanks, in the same write.
         os.pwrite(descriptor, block.ljust(min(found.st_size, READ_SIZE)), 0)
         self._blank(descriptor, found.st_size)
-        self.interrupted = None if old is None or old.released else old.run
         self._inode = (found.st_dev, found.st_ino)
         self._marked = -1
         self._descriptor = descriptor
+
+    def _unfinished(self, old: OwnerRecord | None) -> OwnerRecord | None:
+        if old is None or old.released or old.run is None:
+            return None
+        return old if old.run.task in self.chain.paths else None
+
+    def _tail(self, interrupted: OwnerRecord | None) -> bytes:
+        if interrupted is None or interrupted.run is None:
+            return self._idle
+        mark = interrupted.run
+        tail = self._marks[self.chain.paths.index(mark.task)] % mark.since
+        return tail.ljust(self._width) + b"\n"
 
     @staticmethod
     def _blank(descriptor: int, size: int) -> None:
@@ -257,9 +269,6 @@ def _names_it(path: str, descriptor: int) -> bool:
 
 
 def _open(path: str) -> int:
-    if fcntl is None:  # pragma: no cover - Windows
-        msg = "The runner needs file locks of Linux or macOS; Windows has none."
-        raise RunnerError(msg)
     # Not truncated, because nothing is ours before the lock is; not followed, so that
     # nobody can point it elsewhere; not blocking, should it be a FIFO.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from yourlabs.runner.core.ownership import OwnerRecord, RunMark
+from yourlabs.runner.core.ownership import OwnerRecord
 
 if TYPE_CHECKING:
     from yourlabs.runner.threads import RunnerThread
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class OwnerLock(Protocol):
     """What a `RunnerThread` needs to be the only one that runs its chain."""
 
-    interrupted: RunMark | None
-    """After `acquire`: the run that the last owner did not survive."""
+    interrupted: OwnerRecord | None
+    """After `acquire`: the owner before, when it did not survive a run of ours."""
 
     def acquire(self) -> bool:
         """Try to become the owner, without waiting."""

@@ -90,6 +90,8 @@ def pidfd_of(identity: Identity) -> int | None:
 
 def holds_lock(pid: int, path: str) -> bool:
     """Say whether `pid` has `path` open with an exclusive flock: the kernel's proof."""
+    if sys.platform != "linux":
+        return False
     try:
         wanted = os.stat(path)
         descriptors = os.listdir(f"/proc/{pid}/fd")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from yourlabs.runner import conf, hosts
-from yourlabs.runner.core.exceptions import ChainNameTaken
+from yourlabs.runner.core.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.core.ownership import COMMAND, HOSTED
 from yourlabs.runner.core.task import Chain, make_chain
 from yourlabs.runner.housekeeping import housekeeper
@@ -95,6 +96,10 @@ def functions_of(chain: Chain) -> list[Callable[[], Any]]:
 
 def make_thread(chain: Chain, kind: str, **options: Any) -> RunnerThread:
     """Return a thread for `chain` with its files in RUN_ROOT; none is touched yet."""
+    if sys.platform == "win32":  # pragma: no cover - tested on POSIX only
+        msg = "The runner needs the file locks of Linux or macOS: Windows has none."
+        raise RunnerError(msg)
+    conf.validate()
     root = conf.run_root()
     return RunnerThread(
         chain,
@@ -296,7 +301,10 @@ class Runner:
     def _handle_signals(self) -> dict[signal.Signals, Any]:
         if threading.current_thread() is not threading.main_thread():
             return {}
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # Under nohup it is ignored, and is to stay so.
+            numbers.append(signal.SIGHUP)
         # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
         return {number: signal.signal(number, self._on_signal) for number in numbers}
 

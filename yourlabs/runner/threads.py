@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from yourlabs.runner import db, signals
 from yourlabs.runner.core import status as states
 from yourlabs.runner.core.incidents import incidents_from_json
-from yourlabs.runner.core.ownership import COMMAND, HOSTED, RunMark
+from yourlabs.runner.core.ownership import COMMAND, HOSTED
 from yourlabs.runner.core.schedule import (
     Schedule,
     schedule_from_json,
@@ -235,6 +235,7 @@ class RunnerThread(threading.Thread):
                     backoff = min(MAX_BACKOFF, backoff * 2)
                 if self.kind == COMMAND and self._yield_asked:
                     break
+                self._yield_asked = False
         finally:
             self._phase = states.STOPPED
             self._keeper.unwatch(self)
@@ -335,24 +336,20 @@ class RunnerThread(threading.Thread):
 
     def _resume(self, schedule: Schedule, wait: float) -> tuple[int, float]:
         """Return which task is next and when, and book a run that was interrupted."""
-        mark = self.lock.interrupted
-        self.lock.interrupted = None
-        index = self._index_of(mark)
-        if mark is None or index is None:
+        record, self.lock.interrupted = self.lock.interrupted, None
+        if record is None or record.run is None:
             return schedule.index, time.monotonic() + wait
+        index = self.chain.paths.index(record.run.task)
         runner = self.tasks[index]
-        deadline = runner.interrupt(mark.since, "The process that ran the chain")
+        deadline = runner.interrupt(record)
+        # It is in the state before the mark in the pidfile is gone.
+        self._write(None)
         incident = runner.incident
         if self.fresh and incident is not None and incident.interrupted < 2:
             # A person started it, and it crashed its process once at the most.
             return 0, time.monotonic()
         self._log_sleep(runner)
         return (index + 1) % len(self.tasks), deadline
-
-    def _index_of(self, mark: RunMark | None) -> int | None:
-        if mark is None or mark.task not in self.chain.paths:
-            return None
-        return self.chain.paths.index(mark.task)
 
     def _loop(self, index: int, deadline: float) -> None:
         tasks, lock, last = self.tasks, self.lock, len(self.tasks) - 1
@@ -363,7 +360,6 @@ class RunnerThread(threading.Thread):
         while not (self._stop_asked or self._yield_asked):
             if not lock.is_held():
                 raise LostOwnershipError
-            self._doubted = False
             runner = tasks[index]
             lock.begin(index)
             self._current = runner
@@ -400,9 +396,10 @@ class RunnerThread(threading.Thread):
         self._phase = states.RUNNING
 
     def _sleep(self, deadline: float) -> None:
-        while not (
-            self._stop_asked or self._yield_asked or self._doubted or self._wake_asked
-        ):
+        while not (self._stop_asked or self._yield_asked or self._wake_asked):
+            if self._doubted and not self.lock.is_held():
+                break
+            self._doubted = False
             left = deadline - time.monotonic()
             if left <= 0:
                 break
