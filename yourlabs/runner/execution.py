@@ -75,7 +75,7 @@ class TaskRunner:
             # Everything: SystemExit would end the thread without a word, and
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
             self._ran(context)
-            return self._after_failure(_without_us(exc), started)
+            return self._after_failure(exc, started)
         self._ran(context)
         return self._after_success(result is True, started)
 
@@ -221,14 +221,6 @@ class TaskRunner:
         signals.send_robust(
             signals.task_failed, self.task, failure=failure, exception=exc
         )
-
-
-def _without_us(exc: BaseException) -> BaseException:
-    """Return `exc` with a traceback that begins in the task."""
-    trace = exc.__traceback__
-    while trace is not None and trace.tb_frame.f_globals is globals():
-        trace = trace.tb_next
-    return exc if trace is None else exc.with_traceback(trace)
 
 
 def _log_failure(task: Task, exc: BaseException, described: Described) -> None:

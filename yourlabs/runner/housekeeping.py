@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 
 from yourlabs.runner import processes, signals
@@ -48,6 +48,7 @@ class Housekeeper:
         self._poke_read = self._poke_write = -1
         self._pidfds: dict[tuple[int, int | None], int] = {}
         self._impatience = SOON
+        self._heartbeat: tuple[float, Callable[[], object]] | None = None
 
     def watch(self, thread: RunnerThread) -> None:
         """Look after `thread` from now on."""
@@ -68,6 +69,18 @@ class Housekeeper:
             self._threads.pop(thread, None)
             if not self._threads:
                 self._poke()
+
+    def beat(self, interval: float, send: Callable[[], object]) -> None:
+        """
+        Call `send` every `interval` seconds for as long as no chain is stalled.
+
+        Args:
+            interval: In seconds; it may be called earlier.
+            send: Must not block, nor raise.
+        """
+        with self._mutex:
+            self._heartbeat = (interval, send)
+            self._poke()
 
     def forget(self) -> None:
         """Begin anew in a forked child: the thread did not come along."""
@@ -99,6 +112,8 @@ class Housekeeper:
                     self._look_after(thread)
                 except BaseException:
                     logger.exception("[%s] Housekeeping failed.", thread.name)
+            if self._heartbeat and not any(t.is_stalled() for t in threads):
+                self._heartbeat[1]()
 
     def _end(self) -> None:
         self._thread = None
@@ -120,6 +135,8 @@ class Housekeeper:
         timeout = self._impatience if ownerless else PERIOD
         if any(thread.has_limits for thread in threads):
             timeout = min(timeout, PERIOD / 2)
+        if self._heartbeat is not None:
+            timeout = min(timeout, self._heartbeat[0])
         poll = select.poll()
         poll.register(self._poke_read, select.POLLIN)
         for descriptor in self._pidfds.values():

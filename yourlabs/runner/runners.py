@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-from yourlabs.runner import conf, hosts
+from yourlabs.runner import conf, hosts, systemd
 from yourlabs.runner.core.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.core.ownership import COMMAND, HOSTED
 from yourlabs.runner.core.task import Chain, make_chain
@@ -290,6 +290,7 @@ class Runner:
             if not self._lock.is_held() and not self.concurrency_security():
                 return 0
             self.thread.start()
+            self._tell_systemd()
             self.thread.join()
         finally:
             self._lock.release()
@@ -297,6 +298,14 @@ class Runner:
                 signal.signal(number, handler)
         failed = self.thread.once and self.thread.status().failures
         return 1 if failed else 0
+
+    def _tell_systemd(self) -> None:
+        systemd.notify(systemd.READY)
+        interval = systemd.watchdog_interval()
+        if interval is not None:
+            housekeeper.beat(
+                interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
+            )
 
     def _handle_signals(self) -> dict[signal.Signals, Any]:
         if threading.current_thread() is not threading.main_thread():
@@ -313,6 +322,7 @@ class Runner:
         if self._signals > 1:
             os._exit(128 + number)
         self.thread.ask_to_stop()
+        systemd.notify(systemd.STOPPING)
         if self._bell.locked():
             self._bell.release()
 

@@ -162,7 +162,7 @@ class RunnerThread(threading.Thread):
         downs = [task.down_since for task in tasks if task.down_since]
         phase = self._phase
         if current is not None:
-            phase = states.STALLED if current is self._stalled else states.RUNNING
+            phase = states.STALLED if self.is_stalled() else states.RUNNING
         return ChainStatus(
             name=self.chain.name,
             state=phase,
@@ -212,6 +212,10 @@ class RunnerThread(threading.Thread):
     def running(self) -> TaskRunner | None:
         """Return the task that is being run now."""
         return self._current
+
+    def is_stalled(self) -> bool:
+        """Say whether the run of now was found to take too long."""
+        return self._stalled is not None and self._current is self._stalled
 
     def set_stalled(self, runner: TaskRunner) -> None:
         """Note that the current run of `runner` takes too long."""
