@@ -1,0 +1,111 @@
+"""Log handlers and formatters that settings name. Imported by ``logging.config``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import sys
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any
+
+from yourlabs.setup.messages import warning
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on POSIX: rotation is not locked there
+    fcntl = None  # type: ignore[assignment]
+
+RETRY_AFTER = 60.0
+"""Seconds before a file that could not be written is tried again."""
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class RotatingFileHandler(logging.handlers.RotatingFileHandler):
+    """Rotate a file that several processes write, and survive a full disk.
+
+    When the file cannot be written this says so once a process and drops records,
+    which the console has as well, trying again after a minute.
+    """
+
+    _tried_again_at = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, into the file that has the name by now."""
+        if time.monotonic() < self._tried_again_at:
+            return
+        if self.stream is not None and not self._is_current():
+            self._close_stream()
+        super().emit(record)
+
+    def doRollover(self) -> None:  # noqa: N802 - the name of the standard library
+        """Rotate, unless another process just did."""
+        self._close_stream()
+        # The folder itself is locked: a lock file would have to be kept for ever.
+        folder = os.open(os.path.dirname(self.baseFilename), os.O_RDONLY)
+        try:
+            if fcntl is not None:
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.getsize(self.baseFilename) > self.maxBytes // 2:
+                    super().doRollover()
+        finally:
+            os.close(folder)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Give the file up for a while when the disk is the reason."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._tried_again_at = time.monotonic() + RETRY_AFTER
+        self._close_stream()
+        folder = os.path.dirname(self.baseFilename)
+        warning(
+            f"cannot write logs to {folder} ({error.strerror}): "
+            "they go to the console only"
+        )
+
+    def _is_current(self) -> bool:
+        try:
+            named = os.stat(self.baseFilename)
+            written = os.fstat(self.stream.fileno())  # type: ignore[union-attr]
+        except OSError:
+            return False
+        return (named.st_dev, named.st_ino) == (written.st_dev, written.st_ino)
+
+    def _close_stream(self) -> None:
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            # What a full disk refused is still in the buffer, and refused again.
+            with suppress(OSError):
+                stream.close()
+
+
+class JsonFormatter(logging.Formatter):
+    """Format a record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object. Extra attributes are kept when they are plain values."""
+        created = datetime.fromtimestamp(record.created, tz=timezone.utc)
+        entry: dict[str, Any] = {
+            "time": created.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            "thread": record.threadName,
+        }
+        for name, value in vars(record).items():
+            is_plain = value is None or isinstance(value, (str, int, float))
+            if is_plain and name not in _STANDARD and name not in entry:
+                entry[name] = value
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(entry)

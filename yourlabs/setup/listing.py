@@ -1,0 +1,94 @@
+"""The list of settings: name, value and origin, without the secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from yourlabs.setup import base
+
+MASK = "********"
+
+_SECRET_WORDS = frozenset(
+    {
+        "api",
+        "apikey",
+        "credential",
+        "credentials",
+        "dsn",
+        "key",
+        "pass",
+        "passphrase",
+        "passwd",
+        "password",
+        "pwd",
+        "secret",
+        "secrets",
+        "signature",
+        "token",
+    }
+)
+_NOT_SECRET = frozenset(
+    {
+        "AUTH_PASSWORD_VALIDATORS",
+        "KEY_PREFIX",
+        "PASSWORD_HASHERS",
+        "PASSWORD_RESET_TIMEOUT",
+    }
+)
+_NOT_SECRET_END = ("_KEY_PREFIX", "_COOKIE_NAME", "_HEADER_NAME", "_TOKEN_NAME")
+
+
+def listing(settings: Mapping[str, Any]) -> str:
+    """Return a line for each setting of a module: name, value, origin.
+
+    Args:
+        settings: The ``vars()`` of the settings module.
+    """
+    names = sorted(name for name in settings if name.isupper() and name[0] != "_")
+    width = max(map(len, names), default=0)
+    lines = []
+    for name in names:
+        value = mask(name, settings[name])
+        lines.append(f"{name:<{width}}  {value!r}  {origin(settings, name)}\n")
+    return "".join(lines)
+
+
+def origin(settings: Mapping[str, Any], name: str) -> str:
+    """Return where a setting is from: ``file``, ``environment`` or ``default``."""
+    setup = base.latest
+    # Settings that another module made and this one imported are ours as well.
+    if setup is None or name not in setup.settings:
+        return base.FILE
+    if settings is not setup.settings and settings[name] != setup.settings[name]:
+        return base.FILE
+    return setup.origin(name)
+
+
+def mask(name: str, value: Any) -> Any:
+    """Return a value with the secrets in it masked, by name and in URLs."""
+    if is_secret(name) and value not in ("", None, [], {}, ()):
+        return MASK
+    if isinstance(value, dict):
+        return {key: mask(str(key), item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_make"):
+        return type(value)(mask("", item) for item in value)
+    if isinstance(value, str):
+        return mask_url(value)
+    return value
+
+
+def is_secret(name: str) -> bool:
+    """Whether what has this name is nobody's business."""
+    upper = name.upper()
+    if upper in _NOT_SECRET or upper.endswith(_NOT_SECRET_END):
+        return False
+    return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+
+
+def mask_url(text: str) -> str:
+    """Mask the user and the password of a URL, and secrets among its options."""
+    text = re.sub(r"(?<=://)\S*@", f"{MASK}@", text)
+    words = "|".join(_SECRET_WORDS)
+    return re.sub(rf"(?i)([?&](?:\w*_)?(?:{words})=)[^&\s]+", rf"\1{MASK}", text)
