@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
@@ -151,7 +150,7 @@ def check_admins(**_: Any) -> list[checks.CheckMessage]:
         wanted = conf.email()
     except ImproperlyConfigured:
         return []
-    if not wanted or _addresses(getattr(settings, "ADMINS", ())):
+    if not wanted or conf.admins():
         return []
     return [
         checks.Warning(
@@ -159,17 +158,6 @@ def check_admins(**_: Any) -> list[checks.CheckMessage]:
             hint="Set ADMINS, or RUNNER['EMAIL'] to False when that is meant.",
             id=f"{TAG}.W011",
         )
-    ]
-
-
-def _addresses(admins: Any) -> list[str]:
-    if not isinstance(admins, Sequence) or isinstance(admins, str):
-        return []
-    pairs = [
-        admin if isinstance(admin, str) else admin[-1:] for admin in admins if admin
-    ]
-    return [
-        pair if isinstance(pair, str) else pair[0] for pair in pairs if pair and pair[0]
     ]
 
 

@@ -194,6 +194,17 @@ def autostart() -> bool | str:
     raise ImproperlyConfigured(msg)
 
 
+def admins() -> list[str]:
+    """Return the addresses in ``ADMINS``, in whatever form; none when it is no list."""
+    value = getattr(settings, "ADMINS", None)
+    if not isinstance(value, (list, tuple)):
+        return []
+    last = [
+        item[-1] if isinstance(item, (list, tuple)) and item else item for item in value
+    ]
+    return [address for address in last if isinstance(address, str) and address]
+
+
 def email() -> bool:
     """Say whether the admins are told by mail."""
     return bool(get("EMAIL"))
