@@ -14,7 +14,8 @@ class RunnerConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what listens. No thread is started here."""
-        from yourlabs.runner import checks, mail
+        from yourlabs.runner import checks, logs, mail
 
         checks.register()
         mail.connect()
+        logs.spare_admins()

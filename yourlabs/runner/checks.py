@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from django.core import checks
@@ -133,6 +134,15 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
         return [_error(f"RUN_ROOT {root}: {place} is no directory.", hint, "E009")]
     if not os.access(place, os.W_OK | os.X_OK):
         return [_error(f"RUN_ROOT {root}: {place} cannot be written to.", hint, "E009")]
+    kind = _file_system(place)
+    if kind.startswith(("nfs", "cifs", "smb", "9p", "fuse")):
+        return [
+            checks.Warning(
+                f"RUN_ROOT {root} is on a {kind} file system, where locks may be lost.",
+                hint=hint,
+                id=f"{TAG}.W012",
+            )
+        ]
     if place == root and os.stat(root).st_mode & 0o002:
         return [
             checks.Warning(
@@ -142,6 +152,20 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+def _file_system(place: Path) -> str:
+    """Return the kind of file system that `place` is on; empty where it is unknown."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    found = ("", "")
+    resolved = place.resolve()
+    for point, kind in (line.split(" ")[1:3] for line in mounts):
+        if len(point) >= len(found[0]) and resolved.is_relative_to(point):
+            found = (point, kind)
+    return found[1]
 
 
 def check_admins(**_: Any) -> list[checks.CheckMessage]:

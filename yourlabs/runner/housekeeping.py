@@ -33,6 +33,9 @@ PERIOD = 1.0
 SOON = 0.01
 """First look after an owner died and its lock was not free, in seconds."""
 
+GHOST_PATIENCE = 60.0
+"""How long a lock may outlive its owner before that is reported, in seconds."""
+
 MAX_STACK = 20_000
 """How much of a hanging thread's stack is reported, in characters."""
 
@@ -48,6 +51,7 @@ class Housekeeper:
         self._poke_read = self._poke_write = -1
         self._pidfds: dict[tuple[int, int | None], int] = {}
         self._impatience = SOON
+        self._ghosts: dict[RunnerThread, float] = {}
         self._heartbeat: tuple[float, Callable[[], object]] | None = None
 
     def watch(self, thread: RunnerThread) -> None:
@@ -67,6 +71,7 @@ class Housekeeper:
         """Look after it no longer; when this returns, nobody is at it."""
         with self._mutex:
             self._threads.pop(thread, None)
+            self._ghosts.pop(thread, None)
             if not self._threads:
                 self._poke()
 
@@ -166,10 +171,31 @@ class Housekeeper:
             if thread not in self._threads:
                 return
             thread.look_after()
+            self._look_for_ghosts(thread)
             stalled = self._newly_stalled(thread)
         if stalled is not None:
             # Outside the mutex: a receiver may take its time, or stop the chain.
             _report(thread, stalled)
+
+    def _look_for_ghosts(self, thread: RunnerThread) -> None:
+        """Say who keeps a lock whose owner is dead: it is not taken from them."""
+        record = thread.lock.owner() if thread.is_standing_by() else None
+        if record is None or (record.owner.pid, record.owner.start) in self._pidfds:
+            self._ghosts.pop(thread, None)
+            return
+        since = self._ghosts.setdefault(thread, time.monotonic())
+        if time.monotonic() - since >= GHOST_PATIENCE and processes.is_here(
+            record.owner
+        ):
+            self._ghosts[thread] = float("inf")
+            logger.error(
+                "[%s] Process %s is gone, but its lock is still held by %s: most "
+                "likely it forked them. The chain runs again when they have ended.",
+                thread.name,
+                record.owner.pid,
+                processes.holders(thread.lock.path) or "processes that cannot be seen",
+                extra={"action": "ghost_owner", "chain": thread.name},
+            )
 
     def _newly_stalled(self, thread: RunnerThread) -> TaskRunner | None:
         runner = thread.running()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class OwnerLock(Protocol):
     """What a `RunnerThread` needs to be the only one that runs its chain."""
 
+    path: str
+    """What is locked."""
+
     interrupted: OwnerRecord | None
     """After `acquire`: the owner before, when it did not survive a run of ours."""
 

@@ -11,10 +11,15 @@ from typing import TypeGuard
 from yourlabs.runner import processes
 from yourlabs.runner.core.exceptions import (
     AlreadyOwned,
-    ChainNameTaken,
     TakeOverTimeout,
 )
-from yourlabs.runner.core.ownership import COMMAND, OwnerRecord, pid_of
+from yourlabs.runner.core.ownership import (
+    COMMAND,
+    OwnerRecord,
+    check_functions,
+    describe_owner,
+    pid_of,
+)
 from yourlabs.runner.locks import PidfileLock
 
 logger = logging.getLogger("runner")
@@ -60,7 +65,7 @@ def refuse_or_take(lock: PidfileLock) -> None:
     record = lock.owner()
     _check_functions(lock, record)
     msg = (
-        f"The chain {lock.chain.name} is run by {describe(record)}, and it was not to "
+        f"The chain {lock.chain.name} is run by {describe_owner(record, time.time())}, and it was not to "
         "be taken over."
     )
     raise AlreadyOwned(msg)
@@ -122,7 +127,7 @@ def _wait_for_owner(
             if asked is not None:
                 logger.info(
                     "Waiting for %s to finish %s",
-                    describe(record),
+                    describe_owner(record, time.time()),
                     lock.chain.name,
                     extra={"action": "taking_over", "chain": lock.chain.name},
                 )
@@ -149,25 +154,18 @@ def _ask(lock: PidfileLock, record: OwnerRecord) -> bool:
     if refusal is None:
         logger.info(
             "Sent SIGTERM to %s",
-            describe(record),
+            describe_owner(record, time.time()),
             extra={"action": "owner_signalled", "chain": lock.chain.name},
         )
         return True
-    logger.debug("Not signalled %s: %s", describe(record), refusal)
+    logger.debug("Not signalled %s: %s", describe_owner(record, time.time()), refusal)
     # It may be a new owner whose record was not read whole: look again.
     return processes.exists(record.owner.pid)
 
 
 def _check_functions(lock: PidfileLock, record: OwnerRecord | None) -> None:
-    if record is None or record.released or record.functions == lock.chain.paths:
-        return
-    msg = (
-        f"The name {lock.chain.name} is taken: {describe(record)} runs "
-        f"{', '.join(record.functions)} under it, this is a chain of "
-        f"{', '.join(lock.chain.paths)}. Give one of them another name, with name= "
-        "or --name."
-    )
-    raise ChainNameTaken(msg)
+    if record is not None and not record.released:
+        check_functions(lock.chain, record, time.time())
 
 
 def _check_deadline(lock: PidfileLock, deadline: float, timeout: timedelta) -> None:
@@ -175,19 +173,7 @@ def _check_deadline(lock: PidfileLock, deadline: float, timeout: timedelta) -> N
         return
     record = lock.owner()
     msg = (
-        f"The chain {lock.chain.name} is still run by {describe(record)} after "
+        f"The chain {lock.chain.name} is still run by {describe_owner(record, time.time())} after "
         f"{timeout.total_seconds():g} seconds. Nothing was killed."
     )
     raise TakeOverTimeout(msg)
-
-
-def describe(record: OwnerRecord | None) -> str:
-    """Return who the owner is, for a person to read."""
-    if record is None:
-        return "an unknown process (its pidfile cannot be read)"
-    kind = "run_functions" if record.owner.kind == COMMAND else "hosted"
-    text = f"process {record.owner.pid} on {record.owner.host} ({kind}"
-    if record.run is not None:
-        seconds = max(0.0, time.time() - record.run.since)
-        text += f", in {record.run.task} for {seconds:.0f} s"
-    return f"{text})"

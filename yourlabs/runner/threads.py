@@ -11,8 +11,14 @@ from datetime import datetime, timedelta, timezone
 
 from yourlabs.runner import db, signals
 from yourlabs.runner.core import status as states
+from yourlabs.runner.core.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.core.incidents import incidents_from_json
-from yourlabs.runner.core.ownership import COMMAND, HOSTED
+from yourlabs.runner.core.ownership import (
+    COMMAND,
+    HOSTED,
+    check_functions,
+    describe_owner,
+)
 from yourlabs.runner.core.schedule import (
     Schedule,
     schedule_from_json,
@@ -166,7 +172,7 @@ class RunnerThread(threading.Thread):
         return ChainStatus(
             name=self.chain.name,
             state=phase,
-            reason=self.reason,
+            reason=self._why(phase),
             current_task=current.task.name if current else None,
             runs=sum(task.runs for task in tasks),
             failures=sum(task.failures for task in tasks),
@@ -175,6 +181,11 @@ class RunnerThread(threading.Thread):
             down_since=min(downs, default=None),
             tasks=tasks,
         )
+
+    def _why(self, phase: str) -> str:
+        if self.reason or phase != states.STANDBY:
+            return self.reason
+        return f"It is run by {describe_owner(self.lock.owner(), time.time())}."
 
     # For the housekeeping thread.
 
@@ -202,7 +213,11 @@ class RunnerThread(threading.Thread):
         try:
             if self.lock.acquire():
                 self.ring()
-        except OSError as exc:
+                return
+            record = self.lock.owner()
+            if record is not None and not record.released:
+                check_functions(self.chain, record, time.time())
+        except (OSError, ChainNameTaken) as exc:
             self._complain(exc)
 
     def is_standing_by(self) -> bool:
@@ -262,7 +277,7 @@ class RunnerThread(threading.Thread):
             "[%s] The chain cannot run, and tries again: %s",
             self.chain.name,
             reason,
-            exc_info=None if isinstance(exc, OSError) else exc,
+            exc_info=None if isinstance(exc, (OSError, RunnerError)) else exc,
             extra={"action": "chain_broken", "chain": self.chain.name},
         )
 

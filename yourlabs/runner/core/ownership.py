@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from yourlabs.runner.core.exceptions import ChainNameTaken
+from yourlabs.runner.core.task import Chain
+
 VERSION = 1
 
 MAX_PID = 2**22
@@ -165,3 +168,32 @@ def pid_of(raw: bytes) -> int | None:
         return None
     pid = int(line)
     return pid if 1 <= pid <= MAX_PID else None
+
+
+def describe_owner(record: OwnerRecord | None, now: float) -> str:
+    """Return who the owner is, for a person; `now` is seconds since the epoch."""
+    if record is None:
+        return "an unknown process (its pidfile cannot be read)"
+    kind = "run_functions" if record.owner.kind == COMMAND else "hosted"
+    text = f"process {record.owner.pid} on {record.owner.host} ({kind}"
+    if record.run is not None:
+        text += f", in {record.run.task} for {max(0.0, now - record.run.since):.0f} s"
+    return f"{text})"
+
+
+def check_functions(chain: Chain, record: OwnerRecord, now: float) -> None:
+    """
+    Check that the owner of the chain's pidfile runs the same functions.
+
+    Raises:
+        ChainNameTaken: It runs others.
+    """
+    if record.functions == chain.paths:
+        return
+    msg = (
+        f"The name {chain.name} is taken: {describe_owner(record, now)} runs "
+        f"{', '.join(record.functions)} under it, this is a chain of "
+        f"{', '.join(chain.paths)}. Give one of them another name, with name= or "
+        "--name."
+    )
+    raise ChainNameTaken(msg)
