@@ -64,10 +64,8 @@ def refuse_or_take(lock: PidfileLock) -> None:
         time.sleep(RETRY)
     record = lock.owner()
     _check_functions(lock, record)
-    msg = (
-        f"The chain {lock.chain.name} is run by {describe_owner(record, time.time())}, and it was not to "
-        "be taken over."
-    )
+    owner = describe_owner(record, time.time())
+    msg = f"The chain {lock.chain.name} is run by {owner}; it was not to be taken over."
     raise AlreadyOwned(msg)
 
 
@@ -171,9 +169,9 @@ def _check_functions(lock: PidfileLock, record: OwnerRecord | None) -> None:
 def _check_deadline(lock: PidfileLock, deadline: float, timeout: timedelta) -> None:
     if time.monotonic() < deadline:
         return
-    record = lock.owner()
+    owner = describe_owner(lock.owner(), time.time())
     msg = (
-        f"The chain {lock.chain.name} is still run by {describe_owner(record, time.time())} after "
+        f"The chain {lock.chain.name} is still run by {owner} after "
         f"{timeout.total_seconds():g} seconds. Nothing was killed."
     )
     raise TakeOverTimeout(msg)
