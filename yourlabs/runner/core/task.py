@@ -75,7 +75,7 @@ def _as_timedelta(name: str, value: object) -> timedelta:
             "expected a timedelta or a number of seconds."
         )
         raise InvalidTask(msg)
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         msg = f"{name} is {value!r}: expected a finite number of seconds."
         raise InvalidTask(msg)
     try:
