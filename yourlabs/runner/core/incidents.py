@@ -128,7 +128,8 @@ def interrupted_cooldown(fail_cooldown: timedelta, interrupted: int) -> timedelt
     It doubles with each such run in a row, so that a task that crashes its process
     costs fewer and fewer of them, up to an hour or the task's own longer cooldown.
     """
-    limit = max(INTERRUPTED_LIMIT, fail_cooldown)
+    if fail_cooldown >= INTERRUPTED_LIMIT:
+        return fail_cooldown
     base = max(fail_cooldown, timedelta(seconds=1))
     factor: int = 2 ** min(interrupted - 1, 12)
-    return min(limit, base * factor)
+    return min(INTERRUPTED_LIMIT, base * factor)
