@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+
+MAX_DUE = 1e15
+"""No time is as far away, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def schedule_from_json(value: Any, paths: Sequence[str]) -> Schedule:
     due, after = value.get("due"), value.get("after")
     if isinstance(due, bool) or not isinstance(due, (int, float)):
         return Schedule()
-    if not math.isfinite(due) or path not in paths or not isinstance(after, str):
+    # Compared first: an integer of JSON can be too large for a float.
+    if not -MAX_DUE < due < MAX_DUE or path not in paths or not isinstance(after, str):
         return Schedule()
     if type(index) is not int or not 0 <= index < len(paths) or paths[index] != path:
         index = paths.index(path)
