@@ -30,6 +30,10 @@ READ_SIZE = 65_536
 """No record is longer, in bytes."""
 
 
+END_OF_TIME = 253_402_300_800
+"""Seconds since the epoch that no `datetime` can hold: the year 10,000."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """One process, told apart from every other that ever had its pid."""
@@ -114,8 +118,8 @@ def parse_record(raw: bytes) -> OwnerRecord | None:
         record = OwnerRecord(
             owner=_identity(values),
             seq=_whole(values["seq"], 1, 2**63),
-            since=float(values["since"]),
-            functions=tuple(_text(path) for path in values["functions"]),
+            since=_time(values["since"]),
+            functions=_texts(values["functions"]),
             released=values["released"] is True,
             run=_run(values["run"]),
         )
@@ -143,7 +147,9 @@ def _identity(values: Any) -> Identity:
 
 
 def _run(value: Any) -> RunMark | None:
-    return value and RunMark(_text(value["task"]), float(value["since"]))
+    if value is None:
+        return None
+    return RunMark(_text(value["task"]), _time(value["since"]))
 
 
 def _whole(value: object, low: int, high: int) -> int:
@@ -152,6 +158,21 @@ def _whole(value: object, low: int, high: int) -> int:
         msg = f"{value!r} is no whole number from {low} to {high}"
         raise ValueError(msg)
     return value
+
+
+def _time(value: object) -> float:
+    # Compared before it is converted: JSON has NaN, and integers of any size.
+    if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:  # type: ignore[operator]
+        msg = f"{type(value).__name__} is no time"
+        raise ValueError(msg)
+    return float(value)  # type: ignore[arg-type]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        msg = f"{type(value).__name__} is no list"
+        raise TypeError(msg)
+    return tuple(_text(item) for item in value)
 
 
 def _text(value: object) -> str:

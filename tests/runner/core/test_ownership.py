@@ -1,0 +1,260 @@
+"""A record is read as it was written, and whatever is not whole is no record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yourlabs.runner.core.ownership import (
+    COMMAND,
+    HOSTED,
+    MAX_PID,
+    Identity,
+    OwnerRecord,
+    RunMark,
+    encode_head,
+    encode_tail,
+    parse_record,
+    pid_of,
+    run_tail,
+    tail_width,
+)
+
+RECORD = OwnerRecord(
+    owner=Identity(4_711, 12_345, "6a2f", 4_026_531_836, "web1", HOSTED),
+    seq=7,
+    since=1_770_000_000.5,
+    functions=("tasks.send_mail", "tasks.retry_deferred"),
+)
+
+
+def encoded(record: OwnerRecord) -> bytes:
+    """The block that an owner writes while it runs nothing."""
+    tail = encode_tail(tail_width(record.functions), released=record.released)
+    return encode_head(record) + tail
+
+
+def raw(first: object = 4_711, /, **changes: Any) -> bytes:
+    """A record with some of its values changed; one that is None is left out."""
+    values = json.loads(encoded(RECORD).split(b"\n")[1])
+    for key, value in changes.items():
+        if value is LEFT_OUT:
+            del values[key]
+        else:
+            values[key] = value
+    return f"{first}\n{json.dumps(values)}\n".encode()
+
+
+LEFT_OUT: Any = object()
+
+TEXTS = st.text(st.characters(exclude_categories=()))
+
+IDENTITIES = st.builds(
+    Identity,
+    pid=st.integers(1, MAX_PID),
+    start=st.none() | st.integers(0, 2**63),
+    boot=TEXTS,
+    pidns=st.integers(0, 2**63),
+    host=TEXTS,
+    kind=st.sampled_from([HOSTED, COMMAND]),
+)
+
+RECORDS = st.builds(
+    OwnerRecord,
+    owner=IDENTITIES,
+    seq=st.integers(1, 2**63),
+    since=st.integers(0, 10**11).map(lambda thousandths: thousandths / 1_000),
+    functions=st.lists(TEXTS, min_size=1).map(tuple),
+    released=st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(record=RECORDS)
+def test_round_trip(record: OwnerRecord) -> None:
+    """Every record is read as it was written, with the pid on the first line."""
+    block = encoded(record)
+
+    assert parse_record(block) == record
+    assert pid_of(block) == record.owner.pid
+    assert block.count(b"\n") == 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(record=RECORDS, since=st.integers(0, 10**13))
+def test_round_trip_of_a_run(record: OwnerRecord, since: int) -> None:
+    """The mark of a run fits where that of none was, and is read as it was written."""
+    width = tail_width(record.functions)
+    idle = encoded(record)
+    for path in record.functions:
+        tail = (run_tail(path) % (since / 1_000)).ljust(width) + b"\n"
+
+        block = encode_head(record) + tail
+
+        assert len(block) == len(idle)
+        assert parse_record(block) == replace(
+            record, released=False, run=RunMark(path, since / 1_000)
+        )
+
+
+def test_overwritten() -> None:
+    """What stood in the file before, blanked out, does not matter."""
+    assert parse_record(encoded(RECORD).ljust(5_000)) == RECORD
+
+
+def test_truncated() -> None:
+    """A record that was written in part is none."""
+    block = encoded(RECORD)
+
+    for length in range(len(block.rstrip())):
+        assert parse_record(block[:length]) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"\n\n",
+        b"4711",
+        b"4711\n",
+        b"4711\n[]\n",
+        b"4711\nnull\n",
+        b"4711\n{}\n",
+        b"4711\n" + b"[" * 100_000,
+        b"\0" * 1_000,
+        b"\xff\xfe\n\xff\xfe\n",
+        raw(4_712),
+        raw("x"),
+        raw(version=2),
+        raw(version=LEFT_OUT),
+        raw(pid=0),
+        raw(pid=-1),
+        raw(pid=True),
+        raw(pid=4_711.0),
+        raw(pid="4711"),
+        raw(MAX_PID + 1, pid=MAX_PID + 1),
+        raw(start="12345"),
+        raw(start=-1),
+        raw(boot=None),
+        raw(pidns=None),
+        raw(pidns=2**64),
+        raw(host=5),
+        raw(kind="other"),
+        raw(kind=[]),
+        raw(seq=0),
+        raw(seq=10**400),
+        raw(since=None),
+        raw(since=[]),
+        raw(since="yesterday"),
+        raw(since=float("nan")),
+        raw(since=float("inf")),
+        raw(since=-1),
+        raw(since=1e300),
+        raw(since=10**400),
+        raw(functions=None),
+        raw(functions=[1]),
+        raw(functions="tasks.send_mail"),
+        raw(functions={"tasks.send_mail": 1}),
+        raw(released=LEFT_OUT),
+        raw(run=5),
+        raw(run=[]),
+        raw(run={"task": "tasks.send_mail"}),
+        raw(run={"task": 5, "since": 1}),
+        raw(run={"task": "tasks.send_mail", "since": float("nan")}),
+        raw(run={"task": "tasks.send_mail", "since": 1e300}),
+        raw(run={"task": "tasks.send_mail", "since": -1e300}),
+        raw(run={"task": "tasks.send_mail", "since": 10**400}),
+    ],
+    ids=lambda content: repr(content[:12] + b"..." + content[-60:]),
+)
+def test_strange(content: bytes) -> None:
+    """What no owner can have written is no record."""
+    assert parse_record(content) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(content=st.binary() | st.binary().map(lambda end: b"4711\n" + end))
+def test_any_bytes(content: bytes) -> None:
+    """Reading never raises."""
+    assert parse_record(content) is None
+    pid = pid_of(content)
+    assert pid is None or 1 <= pid <= MAX_PID
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    position=st.integers(0, len(encoded(RECORD)) - 1),
+    byte=st.integers(0, 255),
+)
+def test_flipped_byte(position: int, byte: int) -> None:
+    """A damaged record is none, or one of sane values."""
+    block = bytearray(encoded(RECORD))
+    block[position] = byte
+
+    record = parse_record(bytes(block))
+
+    if record is not None:
+        assert 1 <= record.owner.pid <= MAX_PID
+        assert record.since >= 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    key=st.sampled_from(
+        [
+            "version",
+            "pid",
+            "start",
+            "boot",
+            "pidns",
+            "host",
+            "kind",
+            "seq",
+            "since",
+            "functions",
+            "released",
+            "run",
+        ]
+    ),
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    ),
+)
+def test_any_value(key: str, value: Any) -> None:
+    """Whatever stands in a field, reading does not raise, and types are kept."""
+    record = parse_record(raw(**{key: value}))
+
+    if record is not None:
+        assert record.run is None or isinstance(record.run, RunMark)
+        assert all(isinstance(path, str) for path in record.functions)
+
+
+@pytest.mark.parametrize(
+    ("content", "pid"),
+    [
+        (b"13698", 13_698),
+        (b"13698\n", 13_698),
+        (b" 13698 \nmore", 13_698),
+        (str(MAX_PID).encode(), MAX_PID),
+        (str(MAX_PID + 1).encode(), None),
+        (b"", None),
+        (b"0", None),
+        (b"-1", None),
+        (b"1.5", None),
+        (b"1e3", None),
+        (b"9" * 5_000, None),
+        ("\N{ARABIC-INDIC DIGIT ONE}".encode(), None),
+        (b"\xff\x00", None),
+    ],
+)
+def test_pid_of(content: bytes, pid: int | None) -> None:
+    """The first line is a pid, or nothing."""
+    assert pid_of(content) == pid
