@@ -9,7 +9,8 @@ The page is a session in one folder, read from top to bottom:
   that order, where a line ``...`` stands for anything. A command that does not end by
   itself gets Ctrl-C once it has printed that;
 - a ``sh`` block of the class ``background`` goes on until the page ends, and each
-  ``text`` block of that class is what it prints next;
+  ``text`` block of that class is what it prints next; when it also has the class
+  ``ends``, it has to end by itself;
 - a ``python`` block is run as a script of the project.
 
 Commands that need another machine, or would install something, are only parsed.
@@ -35,7 +36,7 @@ import django
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 
-DEADLINE = 60
+DEADLINE = 20
 """Seconds within which a command has to print what it has to print."""
 
 UNRUN = (
@@ -51,7 +52,9 @@ UNRUN = (
 )
 """Beginnings of the commands that are only parsed."""
 
-ENDLESS = re.compile(r"run_functions(?!.*--once)|yourlabs\.runner |runserver|uvicorn")
+ENDLESS = re.compile(
+    r"run_functions(?!.*--(?:once|help))|yourlabs\.runner |runserver|uvicorn"
+)
 """Commands that do not end by themselves."""
 
 SETUP = "import django; django.setup()\n"
@@ -71,6 +74,11 @@ class Block:
     def caption(self) -> str:
         """What the page calls the block; empty when it is no file."""
         return self.options.get("caption", "")
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of the block."""
+        return self.options.get("class", "").split()
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -187,7 +195,7 @@ class Session:
             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
             "PYTHONUNBUFFERED": "1",
         }
-        for name in ("RUN_ROOT", "RUNNER_AUTOSTART"):
+        for name in ("RUN_ROOT", "RUNNER_AUTOSTART", "TZ"):
             self.environ.pop(name, None)
         self.background: Command | None = None
 
@@ -202,13 +210,14 @@ class Session:
                 self.run(block, printed)
         finally:
             if self.background:
-                self.background.interrupt()
+                if "ends" not in self.background.block.classes:
+                    self.background.interrupt()
                 self.background.end()
 
     def run(self, block: Block, printed: str = "") -> None:
         """Run one block, which has to print `printed`."""
         if block.language == "text":
-            if block.options.get("class") == "background" and self.background:
+            if "background" in block.classes and self.background:
                 self.background.expect(block.content)
         elif block.caption:
             self.write(block)
@@ -248,7 +257,7 @@ class Session:
         if not runnable:
             return
         argv = ["bash", "-c", "\n".join(["set -e", *runnable])]
-        if block.options.get("class") == "background":
+        if "background" in block.classes:
             assert not self.background, f"{block}: one command in the background"
             self.background = Command(argv, self, block)
         else:

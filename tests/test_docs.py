@@ -1,0 +1,335 @@
+"""The documentation says what the code does: its examples run, its lists are whole."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.doc_blocks import DOCS, ROOT, Block, Session, blocks
+from yourlabs import runner
+from yourlabs.runner import checks, conf, mail, signals
+from yourlabs.runner.core.task import OPTIONS
+from yourlabs.runner.management.commands.run_functions import Command
+
+SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
+
+with_mail = pytest.mark.skipif(
+    not hasattr(mail, "EmailSubscriber"), reason="mails are not sent yet"
+)
+
+IN_A_PROJECT = [
+    "howto/priority.rst",
+    "howto/server_overrides.rst",
+    "howto/signals.rst",
+    "howto/tasks.rst",
+    "howto/upgrade.rst",
+    "reference/checks.rst",
+    pytest.param("reference/command.rst", marks=with_mail),
+    "reference/log.rst",
+    "reference/settings.rst",
+]
+"""Pages whose commands are for the project that the tutorial makes."""
+
+PARSED = ["contributing.rst", "howto/container.rst", "howto/supervisord.rst"]
+"""Pages whose commands are for a machine of their own."""
+
+
+def read(name: str) -> str:
+    """Return the source of a page."""
+    return (DOCS / name).read_text()
+
+
+def table(name: str) -> set[str]:
+    """Return what stands in the first column of the tables of a page."""
+    return set(re.findall(r"^   \* - ``(.*)``$", read(name), re.MULTILINE))
+
+
+def captioned(name: str, caption: str) -> Block:
+    """Return the first block of a page with that caption."""
+    return next(block for block in blocks(DOCS / name) if block.caption == caption)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the project of the tutorial as it is before it goes into a server."""
+    folder = tmp_path_factory.mktemp("base")
+    session = Session(folder)
+    written = set()
+    for block in blocks(DOCS / "tutorial.rst"):
+        if block.content.startswith(("python3 -m venv", "python manage.py migrate")):
+            session.run(block)
+        elif block.caption and block.caption not in written:
+            written.add(block.caption)
+            if not block.caption.endswith(("apps.py", "at the end")):
+                session.run(block)
+    return folder
+
+
+@pytest.fixture
+def project(base: Path, tmp_path: Path) -> Session:
+    """Return a session in a copy of the tutorial's project."""
+    folder = tmp_path / "project"
+    shutil.copytree(base, folder)
+    return Session(folder)
+
+
+@with_mail
+def test_tutorial_works_as_written(tmp_path: Path) -> None:
+    """The tutorial leads from an empty folder to what it shows, step by step."""
+    Session(tmp_path).run_page(DOCS / "tutorial.rst")
+
+
+@pytest.mark.parametrize("name", IN_A_PROJECT)
+def test_examples_run(name: str, project: Session) -> None:
+    """Every code block of the page does what the page says."""
+    project.run_page(DOCS / name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_privileges_can_be_given_up(project: Session) -> None:
+    """The chain runs through su, and ends when it is told to."""
+    me = subprocess.check_output(["id", "-un"], text=True).strip()
+    for block in blocks(DOCS / "howto/privileges.rst"):
+        content = block.content.replace("www-data", me)
+        printed = "Wrote pidfile" if "run_functions" in content else ""
+        project.run(Block(block.page, block.line, "sh", content), printed)
+
+
+@pytest.mark.parametrize("name", PARSED)
+def test_commands_for_other_machines_are_commands(name: str) -> None:
+    """What cannot be run here is at least understood by the shell."""
+    for block in blocks(DOCS / name):
+        if block.language == "sh":
+            subprocess.run(["bash", "-n", "-c", block.content], check=True)
+
+
+def unit(name: str, caption: str) -> configparser.ConfigParser:
+    """Return the configuration file that a page shows."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(captioned(name, caption).content)
+    return parser
+
+
+def started_by(name: str) -> list[str]:
+    """Return the command line of the service that a page shows."""
+    if name == "howto/systemd.rst":
+        service = unit(name, "/etc/systemd/system/mysite-runner.service")
+        return shlex.split(service["Service"]["ExecStart"])
+    if name == "howto/supervisord.rst":
+        section = unit(name, "/etc/supervisor/conf.d/mysite-runner.conf")
+        return shlex.split(section["program:mysite-runner"]["command"])
+    dockerfile = captioned(name, "Dockerfile").content
+    command: list[str] = json.loads(re.findall(r"^CMD (.*)$", dockerfile, re.M)[-1])
+    return command
+
+
+@pytest.mark.parametrize(
+    "name", ["howto/container.rst", "howto/supervisord.rst", "howto/systemd.rst"]
+)
+def test_services_start_the_chain(name: str, project: Session) -> None:
+    """The command that the service is configured with runs the chain."""
+    _, *arguments = started_by(name)
+    line = shlex.join([sys.executable, *arguments])
+
+    project.run(Block(name, 0, "sh", line), "[clear_sessions] Execution successful")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+def test_unit_is_a_unit(tmp_path: Path) -> None:
+    """systemd finds nothing wrong with the unit but that the machine is another."""
+    caption = "/etc/systemd/system/mysite-runner.service"
+    text = captioned("howto/systemd.rst", caption).content
+    path = tmp_path / "mysite-runner.service"
+    path.write_text(
+        re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.M)
+        .replace("User=www-data", "User=root")
+        .replace("WorkingDirectory=/srv/mysite", "WorkingDirectory=/tmp")
+    )
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "mysite-runner" not in done.stderr
+
+
+def test_settings_are_documented() -> None:
+    """The page lists the keys of RUNNER, and no others; and each option of a task."""
+    page = read("reference/settings.rst")
+
+    assert set(conf.DEFAULTS) == table("reference/settings.rst")
+    assert [] == [name for name in OPTIONS if f"``{name}``" not in page]
+
+
+def test_environment_is_documented() -> None:
+    """Each variable that the runner reads is on the page."""
+    names = {
+        match
+        for path in SOURCES
+        for match in re.findall(
+            r"environ(?:\.get\(|\[)\s*\"([A-Z_]+)\"", path.read_text()
+        )
+    }
+    page = read("reference/settings.rst")
+
+    known = {"DJANGO_SETTINGS_MODULE", "RUN_MAIN", "WERKZEUG_RUN_MAIN"}
+    assert [] == sorted(name for name in names - known if name not in page)
+
+
+def test_signals_are_documented() -> None:
+    """The page lists the signals, and no others."""
+    names = {
+        name for name, value in vars(signals).items() if hasattr(value, "connect_via")
+    }
+
+    assert names == table("reference/signals.rst")
+
+
+def test_checks_are_documented() -> None:
+    """The page lists the ids of the checks, and no others."""
+    tree = ast.parse(Path(checks.__file__).read_text())
+    ids = {
+        found[1]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if (found := re.fullmatch(r"\.?([EW]\d{3})", node.value))
+    }
+
+    assert {f"{checks.TAG}.{number}" for number in ids} == table("reference/checks.rst")
+
+
+def test_public_names_are_documented() -> None:
+    """Every public name is on a page of the reference, and every one there exists."""
+    pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
+    listed = set(
+        re.findall(r"auto(?:function|class|exception):: (\w+)$", pages, re.MULTILINE)
+    )
+
+    assert set() == set(runner.__all__) - listed - table("reference/signals.rst")
+    assert set() == listed - set(runner.__all__)
+
+
+def test_arguments_of_the_command_are_documented() -> None:
+    """The page lists the command's own arguments, and no others."""
+    parser = Command().create_parser("manage.py", "run_functions")
+    known = {
+        option
+        for action in parser._actions
+        if type(action).__name__ != "_HelpAction"
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    page = read("reference/command.rst")
+    listed = set(re.findall(r"^``(--[\w-]+)", page, re.MULTILINE))
+
+    assert listed <= known
+    of_django = {
+        option
+        for action in Command.__base__()  # type: ignore[misc]
+        .create_parser("manage.py", "x")
+        ._actions
+        for option in action.option_strings
+    }
+    assert known - of_django <= listed
+
+
+def logged() -> Iterator[tuple[str, str]]:
+    """Yield the format and the action of each record that the runner logs."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(
+                node.func, ast.Attribute
+            ):
+                continue
+            of_logger = getattr(node.func.value, "id", "") == "logger"
+            texts = [
+                argument.value
+                for argument in node.args
+                if isinstance(argument, ast.Constant)
+                and isinstance(argument.value, str)
+            ]
+            if not of_logger or not texts:
+                continue
+            extra = next((k.value for k in node.keywords if k.arg == "extra"), None)
+            action = ""
+            if isinstance(extra, ast.Dict):
+                pairs = zip(extra.keys, extra.values, strict=True)
+                action = next(
+                    str(getattr(value, "value", ""))
+                    for key, value in pairs
+                    if getattr(key, "value", "") == "action"
+                )
+            yield texts[0], action
+
+
+def test_log_lines_are_documented() -> None:
+    """Each line on the page is in the code, and each action is on the page."""
+    page = read("reference/log.rst")
+    formats = [
+        "".join(
+            r".+" if re.match("%", part) else re.escape(part)
+            for part in re.split(r"(%[-.\d]*[sdrgf])", text)
+        )
+        for text, _ in logged()
+    ]
+
+    actions = {action for _, action in logged()} - {""}
+    assert set() == {action for action in actions if f"``{action}``" not in page}
+    gone = [
+        line
+        for line in table("reference/log.rst")
+        if not any(re.fullmatch(form, line, re.DOTALL) for form in formats)
+    ]
+    assert [] == gone
+
+
+def test_lines_hold_one_sentence() -> None:
+    """A line of prose holds one sentence."""
+    long = [
+        f"{path.relative_to(DOCS)}:{number}"
+        for path in sorted(DOCS.rglob("*.rst"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.match(r"[A-Z`*]", line) and re.search(r"[a-z)`]\. [A-Z]", line)
+    ]
+
+    assert [] == long
+
+
+def test_readme_begins_with_two_commands() -> None:
+    """The README has two commands: one that runs the main job, one that tests."""
+    commands = [
+        block.content for block in blocks(ROOT / "README.rst") if block.language == "sh"
+    ]
+
+    assert 2 == len(commands)
+    assert "python -m yourlabs.runner" in commands[0]
+    assert "-m pytest" in commands[1]
+
+
+@with_mail
+def test_transcript_of_the_readme(tmp_path: Path) -> None:
+    """The README shows what its first command prints."""
+    command, shown = [
+        block
+        for block in blocks(ROOT / "README.rst")
+        if block.language in ("sh", "text")
+    ][:2]
+    line = command.content.rpartition("&&")[2].strip()
+
+    session = Session(tmp_path)
+    del session.environ["DJANGO_SETTINGS_MODULE"]
+    session.run(Block("README.rst", command.line, "sh", line), shown.content)
