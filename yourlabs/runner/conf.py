@@ -205,6 +205,16 @@ def admins() -> list[str]:
     return [address for address in last if isinstance(address, str) and address]
 
 
+def mail_sender() -> str:
+    """Return the address that mails to the admins come from."""
+    return str(settings.SERVER_EMAIL)
+
+
+def mail_prefix() -> str:
+    """Return what Django puts before the subject of every mail to the admins."""
+    return str(settings.EMAIL_SUBJECT_PREFIX)
+
+
 def email() -> bool:
     """Say whether the admins are told by mail."""
     return bool(get("EMAIL"))

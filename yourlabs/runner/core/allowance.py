@@ -19,7 +19,7 @@ class Allowance(NamedTuple):
     at: datetime | None = None
     """When it was last counted."""
 
-    def now(self, at: datetime, *, size: int, period: timedelta) -> float:
+    def left_at(self, at: datetime, *, size: int, period: timedelta) -> float:
         """Return how many mails are left at `at`."""
         if self.left is None or self.at is None:
             return float(size)
@@ -29,7 +29,7 @@ class Allowance(NamedTuple):
 
     def spend(self, at: datetime, *, size: int, period: timedelta) -> Allowance:
         """Return what is left after a mail at `at`."""
-        return Allowance(self.now(at, size=size, period=period) - 1, at)
+        return Allowance(self.left_at(at, size=size, period=period) - 1, at)
 
     def wait(
         self, at: datetime, *, size: int, period: timedelta, borrow: bool
@@ -43,6 +43,6 @@ class Allowance(NamedTuple):
             period: In which one mail is added.
             borrow: The mail tells a change of state, which may borrow one.
         """
-        missing = (0 if borrow else 1) - self.now(at, size=size, period=period)
+        missing = (0 if borrow else 1) - self.left_at(at, size=size, period=period)
         # What is added in fractions is not exact to the last of them.
         return missing * period if missing > 1e-6 else timedelta()

@@ -170,7 +170,7 @@ def _phrases(report: Report) -> Iterator[str]:
 def _body(report: Report) -> Iterator[str]:
     yield _headline(report)
     yield ""
-    yield from (f"{name + ':':<28}{value}" for name, value in _facts(report) if value)
+    yield from (f"{name + ':':<30}{value}" for name, value in _facts(report) if value)
     others = _others(report)
     if others:
         yield ""
@@ -212,7 +212,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "Down since", _instant(report.down_since)
         if not report.is_down:
             yield "Up since", _instant(report.down_since + report.downtime)
-        yield "Downtime", duration(report.downtime)
+        if report.downtime >= timedelta(seconds=1):
+            yield "Downtime", duration(report.downtime)
         yield "Failures in this downtime", str(report.consecutive)
     yield "Failures since the last mail", _rate(report)
     yield "Recoveries since then", str(report.recoveries or "")
@@ -264,7 +265,8 @@ def duration(length: timedelta) -> str:
     """Return `length` in words, with two units at the most: ``2 days 3 hours``."""
     seconds = length.total_seconds()
     if seconds < 10:
-        return f"{seconds:.3g} seconds"
+        text = f"{max(seconds, 0):.1f}".removesuffix(".0")
+        return f"{text} second{'s' * (text != '1')}"
     parts = []
     left = round(seconds)
     for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):

@@ -1,0 +1,100 @@
+"""What was told of the tasks of a chain, and where the next owner finds it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from yourlabs.runner import conf
+from yourlabs.runner.core.histories import NOTHING, History, Rules
+from yourlabs.runner.core.history_json import history_to_json
+from yourlabs.runner.core.task import Task
+from yourlabs.runner.ports import ChainState
+
+WRITE_EVERY = 1.0
+"""What changes nothing for the next owner but counts is noted so often, in seconds."""
+
+MAX_STATE = 200_000
+"""How much of a chain's state its tracebacks may take, in bytes."""
+
+
+class ChainLog:
+    """What was told of the tasks of one chain, in this process."""
+
+    def __init__(self, name: str, state: ChainState | None, section: str) -> None:
+        self.name = name
+        self.lock = threading.Lock()
+        self.histories: dict[str, History] = {}
+        self.names: dict[str, str] = {}
+        self.release = ""
+        self.is_enabled = True
+        self.where = f"{socket.gethostname()}, pid {os.getpid()}"
+        self._state = state
+        self._section = section
+        self._rules: dict[str, Rules] = {}
+        self._written = 0.0
+
+    def rules(self, task: Task) -> Rules:
+        """Return the rules for `task`; read once, when the chain is known to run."""
+        known = self._rules.get(task.path)
+        if known is None:
+            known = Rules(task.non_recoverable_downtime, _max_new_exceptions())
+            self._rules[task.path] = known
+        return known
+
+    def rules_of(self, path: str) -> Rules:
+        """Return the rules for the task of `path`, of which something was recorded."""
+        return self._rules.get(path, Rules())
+
+    def read(self) -> Any:
+        """Return what the last owner wrote."""
+        return None if self._state is None else self._state.get(self._section)
+
+    def write(self, *, now: bool = False) -> None:
+        """Keep the histories for the next owner."""
+        if self._state is None:
+            return
+        self._written = time.monotonic()
+        text = min(8_000, MAX_STATE // max(1, len(self.histories)))
+        tasks = {
+            path: history_to_json(history, text=text)
+            for path, history in self.histories.items()
+            if history != NOTHING
+        }
+        value = {"release": self.release, "tasks": tasks}
+        self._state.put(self._section, value, now=now)
+
+    def write_now_and_then(self) -> None:
+        """Note the counts, unless that was done a moment ago."""
+        if self._state is not None and time.monotonic() - self._written >= WRITE_EVERY:
+            self.write()
+
+
+def new_start(value: Any, release: str, *, is_fresh: bool) -> str:
+    """Return why a first exception is due again; empty when it is not."""
+    if is_fresh:
+        return "somebody started it, so what was told before is told again"
+    if not isinstance(value, Mapping) or not isinstance(value.get("release"), str):
+        return ""
+    last = value["release"][:100]
+    return f"release {release}, it was {last}" if last != release else ""
+
+
+def history_of(value: Any, task: Task) -> Any:
+    """Return what was written of `task`. None: nothing."""
+    tasks = value.get("tasks") if isinstance(value, Mapping) else None
+    return tasks.get(task.path) if isinstance(tasks, Mapping) else None
+
+
+def _max_new_exceptions() -> int:
+    try:
+        return conf.max_new_exceptions()
+    except ImproperlyConfigured:
+        # The system checks tell it; the admins are to be told of failures all the same.
+        return Rules().max_new_exceptions

@@ -1,0 +1,343 @@
+"""
+Delivery of reports by a thread of its own, which nothing else waits for.
+
+What is to be said is asked for when it is about to be sent, so what waits is always up
+to date, and several reasons for one task are one message. The queue holds a key a task
+and no text: it is bounded by the number of tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Protocol
+
+from yourlabs.runner.core.reports import Report
+from yourlabs.runner.core.texts import one_line
+
+logger = logging.getLogger("runner")
+
+FIRST_RETRY = 1.0
+"""Wait after the first send that failed, in seconds; it doubles with each."""
+
+LAST_RETRY = 300.0
+"""Longest wait between two tries, in seconds."""
+
+GIVE_UP = 60.0
+"""A send that takes longer is left to itself and tried anew, in seconds."""
+
+MAX_STUCK = 3
+"""How many sends that were given up may hang at once."""
+
+Key = tuple[str, str]
+"""Name of the chain, and dotted path of the task."""
+
+
+class Source(Protocol):
+    """Knows what is to be told. Called from the threads of a `Delivery`."""
+
+    def take(self, key: Key) -> Report | None:
+        """Return what is to be told now. None: nothing."""
+
+    def wait(self, key: Key) -> timedelta | None:
+        """Return how long the rest has to wait. None: nothing is left."""
+
+    def sent(self, key: Key, report: Report) -> None:
+        """Take note that `report` was delivered."""
+
+
+class _Attempt(threading.Thread):
+    """One send. It may hang for ever, and hangs alone."""
+
+    def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
+        super().__init__(name=f"{delivery.name}-send", daemon=True)
+        self.delivery = delivery
+        self.key = key
+        self.report = report
+        self.is_over = False
+        self.is_given_up = False
+        self.error = ""
+
+    def run(self) -> None:
+        try:
+            self.delivery.send(self.report)
+        except BaseException as exc:
+            # A backend can raise anything, even SystemExit, and str() of it can too.
+            self.error = _describe(exc)
+        finally:
+            _close_connections()
+            self.delivery.end(self)
+
+
+class Delivery:
+    """
+    Sends reports, one after the other, until they are delivered.
+
+    All methods may be called from any thread, and none of them raises. In a forked
+    child it begins empty: what waited is sent by the parent.
+    """
+
+    def __init__(
+        self, name: str, source: Source, send: Callable[[Report], None], *, label: str
+    ) -> None:
+        """
+        Make it; its thread is started with the first report.
+
+        Args:
+            name: Of the thread.
+            source: What is told.
+            send: Delivers one report, or raises. Called in a thread.
+            label: What the log calls that which is sent.
+        """
+        self.name = name
+        self.send = send
+        self._source = source
+        self._label = label
+        self._renew()
+        this = weakref.ref(self)
+        if hasattr(os, "register_at_fork"):  # pragma: no branch
+            os.register_at_fork(after_in_child=lambda: _renew(this()))
+
+    def _renew(self) -> None:
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._due: dict[Key, float] = {}
+        self._tries: dict[Key, int] = {}
+        self._busy: Key | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._stuck: set[_Attempt] = set()
+        self._is_closed = False
+        self._has_complained = False
+
+    @property
+    def is_failing(self) -> bool:
+        """The last send failed, so nobody should wait for the next one."""
+        return self._failures > 0
+
+    def post(self, key: Key, delay: timedelta = timedelta()) -> None:
+        """Have what is to be told of `key` sent, after `delay`."""
+        with self._changed:
+            due = time.monotonic() + delay.total_seconds()
+            known = self._due.get(key, due)
+            # It has failed: something more to tell is no reason to hurry. Else the
+            # sooner one: who comes too early is told how long to wait.
+            self._due[key] = known if key in self._tries else min(due, known)
+            self._start()
+            self._changed.notify_all()
+
+    def wait(self, key: Key, timeout: float) -> bool:
+        """
+        Wait until what is to be told of `key` now was sent.
+
+        Args:
+            key: What was posted.
+            timeout: At most so many seconds, and no longer than sends succeed.
+        """
+        return self._wait_for({key}, timeout) and not self.is_failing
+
+    def flush(self, keys: Iterable[Key], timeout: float) -> bool:
+        """
+        Wait until what is due of `keys` was sent, up to `timeout` seconds.
+
+        While sends fail only one that has begun already is waited for.
+        """
+        return self._wait_for(set(keys), timeout)
+
+    def withdraw(self, keys: Iterable[Key]) -> None:
+        """Take back what waits of `keys`; a send that has begun goes on."""
+        with self._changed:
+            for key in keys:
+                self._due.pop(key, None)
+                self._tries.pop(key, None)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread, after the send that has begun. What waits is dropped."""
+        with self._changed:
+            self._is_closed = True
+            self._due.clear()
+            self._changed.notify_all()
+
+    def end(self, attempt: _Attempt) -> None:
+        """Take note that `attempt` is over; called by its own thread."""
+        with self._changed:
+            attempt.is_over = True
+            is_late = attempt.is_given_up
+            self._stuck.discard(attempt)
+            self._changed.notify_all()
+        if is_late and not attempt.error:
+            self._take_note(attempt.key, attempt.report)
+
+    def _wait_for(self, keys: set[Key], timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while self._is_awaited(keys):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def _is_awaited(self, keys: set[Key]) -> bool:
+        if self._busy in keys:
+            return True
+        if self.is_failing:
+            return False
+        now = time.monotonic()
+        return any(due <= now for key, due in self._due.items() if key in keys)
+
+    def _start(self) -> None:
+        if self._is_closed or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._thread = threading.Thread(
+            target=self._run, args=(self._changed,), name=self.name, daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            # No more threads, or the interpreter ends. What waits is in the state.
+            self._thread = None
+            self._complain(f"its thread cannot be started: {exc}")
+
+    def _run(self, mutex: threading.Condition) -> None:
+        while True:
+            try:
+                key = self._next()
+                if key is None:
+                    return
+                self._deliver(key)
+            except BaseException:
+                # A mistake in here must not cost the admins the rest.
+                logger.exception("The delivery of reports raised.")
+                time.sleep(FIRST_RETRY)
+            finally:
+                with mutex:
+                    self._busy = None
+                    mutex.notify_all()
+
+    def _next(self) -> Key | None:
+        """Wait for a report that is due, and return its key. None: it was closed."""
+        with self._changed:
+            while not self._is_closed:
+                now = time.monotonic()
+                ready = [key for key, due in self._due.items() if due <= now]
+                may_send = self._retry_at <= now and len(self._stuck) < MAX_STUCK
+                if ready and may_send:
+                    # Those that fail must not keep the others from being tried.
+                    key = min(ready, key=lambda one: self._tries.get(one, 0))
+                    del self._due[key]
+                    self._busy = key
+                    return key
+                self._changed.wait(self._sleep(now))
+        return None
+
+    def _sleep(self, now: float) -> float | None:
+        """Return how many seconds there is nothing to do. None: nobody knows."""
+        if not self._due or len(self._stuck) >= MAX_STUCK:
+            return None
+        left = max(min(self._due.values()), self._retry_at) - now
+        return min(max(left, 0.0), threading.TIMEOUT_MAX)
+
+    def _deliver(self, key: Key) -> None:
+        report = self._source.take(key)
+        if report is None:
+            delay = self._source.wait(key)
+            if delay is not None:
+                # Not at once: it would be asked for again and again.
+                self.post(key, max(delay, timedelta(seconds=FIRST_RETRY)))
+            return
+        error = self._attempt(key, report)
+        if error:
+            self._after_failure(key, error)
+        else:
+            self._take_note(key, report)
+
+    def _attempt(self, key: Key, report: Report) -> str:
+        """Send `report`. Return what went wrong, empty when nothing did."""
+        attempt = _Attempt(self, key, report)
+        try:
+            attempt.start()
+        except RuntimeError as exc:
+            return f"no thread can be started: {exc}"
+        with self._changed:
+            self._changed.wait_for(lambda: attempt.is_over, GIVE_UP)
+            if attempt.is_over:
+                return attempt.error
+            attempt.is_given_up = True
+            self._stuck.add(attempt)
+        return f"it hangs for {GIVE_UP:g} seconds"
+
+    def _after_failure(self, key: Key, error: str) -> None:
+        with self._changed:
+            self._failures += 1
+            self._tries[key] = self._tries.get(key, 0) + 1
+            now = time.monotonic()
+            self._retry_at = now + backoff(self._failures)
+            self._due[key] = now + backoff(self._tries[key])
+        self._complain(error)
+
+    def _complain(self, error: str) -> None:
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        logger.log(
+            level,
+            "Could not send %s: %s. It is tried again until it works.",
+            self._label,
+            error,
+            extra={"action": "delivery_failed"},
+        )
+
+    def _take_note(self, key: Key, report: Report) -> None:
+        with self._changed:
+            self._failures = 0
+            self._retry_at = 0.0
+            self._tries.pop(key, None)
+            works_again = self._has_complained and not self._tries
+            if works_again:
+                self._has_complained = False
+        if works_again:
+            logger.warning(
+                "Sending %s works again.",
+                self._label,
+                extra={"action": "delivery_works"},
+            )
+        try:
+            self._source.sent(key, report)
+        except BaseException:
+            # It was delivered: a mistake in here must not have it sent again.
+            logger.exception("Could not take note of what was sent.")
+
+
+def backoff(failures: int) -> float:
+    """Return how many seconds to wait after so many failures, with jitter."""
+    longest = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
+    return longest * random.uniform(0.8, 1.0)
+
+
+def _describe(exc: BaseException) -> str:
+    try:
+        return one_line(f"{type(exc).__name__}: {exc}", 300)
+    except BaseException:
+        return type(exc).__name__
+
+
+def _close_connections() -> None:
+    """Close what a backend that keeps mails in a database has opened."""
+    from yourlabs.runner import db
+
+    try:
+        db.close_all()
+    except Exception:
+        logger.exception("A database connection could not be closed.")
+
+
+def _renew(delivery: Delivery | None) -> None:
+    if delivery is not None:
+        delivery._renew()

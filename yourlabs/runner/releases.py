@@ -1,0 +1,40 @@
+"""Which release of a project runs: what it says, or what its sources say."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from hashlib import blake2b
+
+from yourlabs.runner import conf
+from yourlabs.runner.core.task import Chain
+
+
+def release_of(chain: Chain) -> str:
+    """
+    Return the name of the release that runs `chain`; empty when nothing is known.
+
+    It is ``RUNNER["RELEASE"]``, or a digest of the sources of the modules of its
+    functions: a process that runs other code gets another name.
+    """
+    named = conf.release()
+    if named is not None:
+        return named
+    digest = blake2b(digest_size=6)
+    names = {inspect.unwrap(task.func).__module__ for task in chain.tasks}
+    for name in sorted(str(name) for name in names):
+        digest.update(name.encode(errors="replace") + b"\0" + _source(name))
+    return digest.hexdigest()
+
+
+def _source(name: str) -> bytes:
+    module = sys.modules.get(name)
+    try:
+        path = inspect.getsourcefile(module) if module is not None else None
+        if path is None:
+            return b""
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, TypeError):
+        # Typed at a prompt, or shipped without its source.
+        return b""
