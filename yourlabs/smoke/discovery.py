@@ -1,0 +1,243 @@
+"""Find every leaf of the URL resolver, and the leaf that a path leads to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import global_settings, settings
+from django.urls import LocalePrefixPattern, get_resolver
+from django.utils import translation
+
+from yourlabs.smoke import shapes
+from yourlabs.smoke.introspection import unwrap
+
+MAX_LANGUAGES = 6
+"""In how many languages the patterns of ``i18n_patterns`` are listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """One URL pattern that leads to a view, in one language."""
+
+    chain: tuple[Any, ...]
+    """The resolvers below the root, then the pattern itself."""
+
+    namespaces: tuple[str, ...]
+    pattern: str
+    """The route as ``ResolverMatch.route`` has it."""
+
+    language: str | None = None
+    """The language of the URL; None outside ``i18n_patterns``."""
+
+    app_names: tuple[str, ...] = ()
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def callback(self) -> Any:
+        """What the resolver would call."""
+        return self.chain[-1].callback
+
+    @property
+    def name(self) -> str:
+        """The name with its namespaces; empty when the pattern has no name."""
+        own = getattr(self.chain[-1], "name", None)
+        return ":".join([*self.namespaces, str(own)]) if own else ""
+
+    @property
+    def label(self) -> str:
+        """What to call the leaf in a report: its name, else its route."""
+        return self.name or self.pattern or "/"
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """A key that tells this leaf from all others of the process."""
+        return (*map(id, self.chain), self.language)
+
+    @functools.cached_property
+    def converters(self) -> dict[str, Any]:
+        """The path converters of the whole route, by parameter."""
+        return {
+            name: converter
+            for part in self.chain
+            for name, converter in getattr(part.pattern, "converters", {}).items()
+        }
+
+    @functools.cached_property
+    def view(self) -> str:
+        """The dotted path of the view."""
+        view = unwrap(self.callback)
+        name = getattr(view, "__qualname__", None) or type(view).__qualname__
+        return f"{getattr(view, '__module__', type(view).__module__)}.{name}"
+
+    @functools.cached_property
+    def shapes(self) -> list[shapes.Shape]:
+        """The ways to write a path to this leaf, each starting with a slash."""
+        with speaking(self.language):
+            try:
+                several = [_pattern_shapes(part.pattern) for part in self.chain]
+            except Exception:  # a project's own pattern class may do anything
+                return []
+        return shapes.combine([[("/",)], *several])
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether every way to write the path needs a value."""
+        return all(shapes.slots(shape) for shape in self.shapes)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where a path leads."""
+
+    chain: tuple[Any, ...]
+    language: str | None
+    values: dict[str, str]
+    """The texts of the path's parameters, by slot name."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The identity of the leaf that the path leads to."""
+        return (*map(id, self.chain), self.language)
+
+
+def speaking(language: str | None) -> Any:
+    """Activate a language for a while; the project's own for None."""
+    return translation.override(language or settings.LANGUAGE_CODE)
+
+
+def _pattern_shapes(pattern: Any) -> list[shapes.Shape]:
+    if isinstance(pattern, LocalePrefixPattern):
+        return [(str(pattern.language_prefix),)]
+    regex = pattern.regex
+    return shapes.shapes_of(regex.pattern, regex.flags)
+
+
+def _is_resolver(pattern: Any) -> bool:
+    return hasattr(pattern, "url_patterns")
+
+
+def _join(route: str, part: str) -> str:
+    return route + part[1:] if route and part.startswith("^") else route + part
+
+
+def iter_leaves(urlconf: str | None = None) -> Iterator[Leaf]:
+    """List the leaves of the resolver, in its order.
+
+    Leaves below ``i18n_patterns`` come once in the project's language, then
+    once in each of its other languages.
+
+    Args:
+        urlconf: A module of URL patterns; ``ROOT_URLCONF`` for None.
+
+    Raises:
+        Exception: Whatever importing the project's URL patterns raises.
+    """
+    root = get_resolver(urlconf)
+    others: list[Leaf] = []
+    for language in languages():
+        with speaking(language):
+            for leaf in _walk(root.url_patterns, Leaf((), (), ""), language):
+                if leaf.language is None or language == settings.LANGUAGE_CODE:
+                    if language == settings.LANGUAGE_CODE:
+                        yield leaf
+                else:
+                    others.append(leaf)
+    yield from others
+
+
+def languages() -> list[str]:
+    """The project's language first, then the others it says it speaks."""
+    first = settings.LANGUAGE_CODE
+    if not settings.USE_I18N or settings.LANGUAGES == global_settings.LANGUAGES:
+        return [first]
+    others = [code for code, _ in settings.LANGUAGES if code != first]
+    return [first, *others][:MAX_LANGUAGES]
+
+
+def _walk(patterns: Any, above: Leaf, language: str) -> Iterator[Leaf]:
+    for item in patterns:
+        is_localised = isinstance(item.pattern, LocalePrefixPattern)
+        namespace = getattr(item, "namespace", None)
+        app_name = getattr(item, "app_name", None)
+        defaults = getattr(item, "default_kwargs", None) or getattr(
+            item, "default_args", None
+        )
+        here = Leaf(
+            chain=(*above.chain, item),
+            namespaces=(*above.namespaces, namespace)
+            if namespace
+            else above.namespaces,
+            pattern=_join(above.pattern, str(item.pattern)),
+            language=language if is_localised else above.language,
+            app_names=(*above.app_names, app_name) if app_name else above.app_names,
+            defaults={**above.defaults, **(defaults or {})},
+        )
+        if _is_resolver(item):
+            yield from _walk(item.url_patterns, here, language)
+        elif callable(getattr(item, "callback", None)):
+            yield here
+
+
+class PathFinder:
+    """Tell which leaf a path leads to. Remembers its answers; one thread only."""
+
+    def __init__(self, urlconf: str | None = None) -> None:
+        self.root = get_resolver(urlconf)
+        self.known: dict[str, Match | None] = {}
+
+    def find(self, path: str) -> Match | None:
+        """Resolve a path without its query string; None when nothing matches."""
+        if path not in self.known:
+            self.known[path] = self._find(path)
+        return self.known[path]
+
+    def _find(self, path: str) -> Match | None:
+        language = translation.get_language_from_path(path) or settings.LANGUAGE_CODE
+        with speaking(language):
+            try:
+                return self._descend(self.root, path, (), {}, None)
+            except Exception:  # a converter or a pattern class of the project
+                return None
+
+    def _descend(
+        self,
+        resolver: Any,
+        path: str,
+        chain: tuple[Any, ...],
+        values: dict[str, str],
+        language: str | None,
+    ) -> Match | None:
+        matched = resolver.pattern.match(path)
+        if not matched:
+            return None
+        rest = matched[0]
+        if isinstance(resolver.pattern, LocalePrefixPattern):
+            language = translation.get_language()
+        values = {**values, **_captured(resolver.pattern, path, len(values))}
+        for item in resolver.url_patterns:
+            if _is_resolver(item):
+                found = self._descend(item, rest, (*chain, item), values, language)
+                if found:
+                    return found
+            elif item.pattern.match(rest):
+                texts = {**values, **_captured(item.pattern, rest, len(values))}
+                return Match((*chain, item), language, texts)
+        return None
+
+
+def _captured(pattern: Any, path: str, count: int) -> dict[str, str]:
+    regex = getattr(pattern, "regex", None)
+    matched = regex.search(path) if regex is not None else None
+    if matched is None or not matched.re.groups:
+        return {}
+    named = {name: text for name, text in matched.groupdict().items() if text}
+    if named:
+        return named
+    return {
+        str(count + index): text
+        for index, text in enumerate(matched.groups())
+        if text is not None
+    }

@@ -1,0 +1,308 @@
+"""Turn answers into verdicts, and what is known of a pattern into its result."""
+
+from __future__ import annotations
+
+import functools
+import inspect as python_inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.shortcuts import resolve_url
+from django.urls import reverse
+from django.utils.datastructures import MultiValueDictKeyError
+
+from yourlabs.smoke import extras, shapes, values
+from yourlabs.smoke.discovery import Leaf, speaking
+from yourlabs.smoke.introspection import unwrap
+from yourlabs.smoke.outcomes import Facts, Outcome, Result, Verdict, judge
+
+if TYPE_CHECKING:
+    from yourlabs.smoke.client import Answer
+    from yourlabs.smoke.run import SmokeRun, State
+    from yourlabs.smoke.values import Candidate
+
+_LOGIN_WORDS = {"login", "signin", "sign-in", "sign_in", "log-in", "log_in"}
+_LOGIN_WORDS |= {"auth_login", "account_login", "account-login"}
+_LOGOUT_WORDS = ("logout", "signout", "sign-out", "sign_out", "log-out", "log_out")
+_VALUE_ERRORS = (ObjectDoesNotExist, ValueError, KeyError, TypeError, IndexError)
+
+
+class Judge:
+    """Judges the answers of one run."""
+
+    def __init__(self, run: SmokeRun) -> None:
+        self.run = run
+        self.conf = run.conf
+
+    def verdict(
+        self,
+        state: State,
+        candidate: Candidate,
+        answer: Answer,
+        *,
+        is_extra: bool = False,
+    ) -> Verdict:
+        """Judge an answer and note it in the state of its pattern.
+
+        Args:
+            state: The pattern's state.
+            candidate: The URL that was requested.
+            answer: What it answered.
+            is_extra: Whether the pattern is known to be healthy with another
+                URL or role, so that only failures count.
+        """
+        expected = self._expected(state.leaf, answer.url)
+        if expected is not None and answer.status == expected:
+            return Verdict.OK
+        verdict = judge(self._facts(state.leaf, answer))
+        if isinstance(answer.exception, MultiValueDictKeyError):
+            state.needs_query = True
+            verdict = Verdict.REFUSED
+        elif answer.status == 400 and verdict is Verdict.REFUSED:
+            state.needs_query = True
+        if verdict is Verdict.FAILED:
+            verdict = self._blame(state, candidate, answer, is_extra)
+        elif verdict is Verdict.OK:
+            self._check_limits(state, candidate, answer)
+        if not is_extra:
+            state.verdicts.append(verdict)
+        return verdict
+
+    def _blame(
+        self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
+    ) -> Verdict:
+        reason = failure_reason(answer)
+        is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
+        if not candidate.is_trusted:
+            if is_value_error and candidate.provenance in ("guess", "made up"):
+                state.doubt = state.doubt or (answer, candidate, reason)
+                return Verdict.MISSING
+            state.doubt = state.doubt or (answer, candidate, reason)
+            return Verdict.FAILED
+        if answer.is_user_made and answer.role != "superuser" and self._has_people():
+            state.doubt = state.doubt or (answer, candidate, reason)
+            return Verdict.FAILED
+        state.failure = (answer, candidate, reason)
+        return Verdict.FAILED
+
+    def _has_people(self) -> bool:
+        return any(role.user is not None for role in self.run.roles)
+
+    def _check_limits(self, state: State, candidate: Candidate, answer: Answer) -> None:
+        limits = self.run.options
+        reason = ""
+        if limits.max_ms is not None and answer.ms > limits.max_ms:
+            reason = f"took {answer.ms:.0f} ms, more than {limits.max_ms:g}"
+        if limits.max_queries is not None and answer.queries > limits.max_queries:
+            reason = f"made {answer.queries} queries, more than {limits.max_queries}"
+        if reason and state.failure is None:
+            state.failure = (answer, candidate, reason)
+
+    def _expected(self, leaf: Leaf, url: str) -> int | None:
+        return self.conf.expected(leaf.name, "/" + leaf.pattern, url.split("?")[0])
+
+    def _facts(self, leaf: Leaf, answer: Answer) -> Facts:
+        own = leaf.callback
+        location = answer.location
+        if location:
+            absolute = urljoin(self.run.client.base_url + answer.url, location)
+            parts = urlsplit(absolute)
+            location = parts._replace(scheme="", netloc="").geturl()
+            if parts.netloc != self.run.client.host:
+                location = absolute
+        text = f"{leaf.name} {leaf.pattern} {leaf.view}".lower()
+        return Facts(
+            status=answer.status,
+            path=answer.url.split("?")[0],
+            is_own_view=any(view is own or view == own for view in answer.views),
+            has_raised=answer.exception is not None and answer.status >= 500,
+            location=location,
+            login_paths=login_paths(),
+            is_login_target=self._is_login(location),
+            is_logout=any(word in text for word in _LOGOUT_WORDS),
+            admin_index=self._admin_index(leaf) if leaf.has_parameters else "",
+        )
+
+    def _is_login(self, location: str) -> bool:
+        path = urlsplit(location).path
+        if not path or path.startswith("//"):
+            return False
+        match = self.run.knowledge.finder.find(path)
+        if match is None:
+            return path.rstrip("/").rsplit("/", 1)[-1].lower() in _LOGIN_WORDS
+        name = str(getattr(match.chain[-1], "name", "") or "").lower()
+        if name in _LOGIN_WORDS:
+            return True
+        view = unwrap(match.chain[-1].callback)
+        if isinstance(view, type):
+            return "LoginView" in {owner.__name__ for owner in view.__mro__}
+        return str(getattr(view, "__name__", "")).lower() in _LOGIN_WORDS
+
+    def _admin_index(self, leaf: Leaf) -> str:
+        admin = self.run.knowledge.facts_of(leaf).model_admin
+        if admin is None:
+            return ""
+        name = getattr(getattr(admin, "admin_site", None), "name", "admin")
+        try:
+            with speaking(leaf.language):
+                return reverse("admin:index", current_app=name)
+        except Exception:  # an admin that is not included under its name
+            return ""
+
+    def inspection(
+        self, state: State, candidate: Candidate
+    ) -> Callable[[Any], list[str]] | None:
+        """What to look for in a response before it is undone."""
+        admin = self.run.knowledge.facts_of(state.leaf).model_admin
+        if admin is None or not state.leaf.name.endswith("_changelist"):
+            return None
+        return extras.changelist_queries
+
+    # -- results ------------------------------------------------------------
+
+    def result_of(self, state: State) -> Result:
+        """Put together what a run says of a pattern."""
+        leaf = state.leaf
+        result = Result(leaf.name, leaf.pattern, view=leaf.view, language=leaf.language)
+        result.statuses = dict(state.statuses)
+        if state.excluded:
+            result.reason = "excluded"
+        elif state.failure:
+            self._set(result, *state.failure, Outcome.FAILED)
+        elif state.success:
+            provenance = state.candidate
+            assert provenance is not None
+            self._set(result, state.success, provenance, "", Outcome.OK)
+        elif state.doubt:
+            self._set(result, *state.doubt, Outcome.DOUBTFUL)
+        else:
+            self._explain(result, state)
+        expected = self._expected(leaf, result.url)
+        if expected is not None and result.status is not None:
+            self._compare(result, expected)
+        return result
+
+    def _compare(self, result: Result, expected: int) -> None:
+        if result.status == expected:
+            result.outcome, result.reason = Outcome.OK, ""
+            result.exception = None
+        else:
+            result.outcome = Outcome.FAILED
+            result.reason = f"answered {result.status}, expected {expected}"
+
+    def _set(
+        self,
+        result: Result,
+        answer: Answer,
+        candidate: Candidate,
+        reason: str,
+        outcome: Outcome,
+    ) -> None:
+        result.outcome, result.reason = outcome, reason
+        describe(result, answer)
+        result.provenance = candidate.provenance
+
+    def _explain(self, result: Result, state: State) -> None:
+        if state.last is not None:
+            describe(result, state.last)
+        seen = set(state.verdicts)
+        leaf = state.leaf
+        if not state.tried and leaf.identity in self.run.knowledge.shadows:
+            result.reason = f"shadowed by {self.run.knowledge.shadows[leaf.identity]}"
+        elif state.needs_query or (
+            Verdict.MISSING in seen and not leaf.has_parameters and reads_query(leaf)
+        ):
+            result.reason = "needs a query string"
+        elif Verdict.DENIED in seen and not seen & {Verdict.MISSING, Verdict.REFUSED}:
+            result.reason = "forbidden for all roles"
+        elif leaf.has_parameters:
+            result.reason = self._what_is_missing(leaf)
+        elif Verdict.ELSEWHERE in seen and not seen & {
+            Verdict.MISSING,
+            Verdict.REFUSED,
+        }:
+            result.reason = "shadowed by a middleware"
+        elif state.last is not None:
+            result.outcome = Outcome.FAILED
+            result.reason = f"answered {state.last.status} to every role"
+        else:
+            result.reason = "no way found to write its URL"
+
+    def _what_is_missing(self, leaf: Leaf) -> str:
+        knowledge = self.run.knowledge
+        for shape in reversed(leaf.shapes):
+            places = shapes.slots(shape)
+            if not places:
+                continue
+            found = values.anchors(knowledge, leaf, shape)
+            if found:
+                exact = [lookup for lookup, _ in found if lookup.is_exact]
+                model = (exact or [found[0][0]])[0].model
+                if not knowledge.rows_of(model):
+                    return f"no row of {model._meta.label}"
+            return f"value for `{places[-1].name}` unknown"
+        return "no way found to write its URL"
+
+
+def failure_reason(answer: Answer) -> str:
+    """One line for what went wrong."""
+    if answer.exception is None:
+        return f"answered {answer.status}"
+    name = type(answer.exception).__name__
+    try:
+        text = str(answer.exception)
+    except Exception:  # an exception whose text raises
+        text = ""
+    lines = text.strip().splitlines()
+    return f"{name}: {lines[0][:300]}" if lines else name
+
+
+def describe(result: Result, answer: Answer) -> None:
+    """Copy what an answer showed into a result."""
+    result.url, result.role = answer.url, answer.role
+    result.status, result.ms, result.queries = answer.status, answer.ms, answer.queries
+    result.identical_queries, result.identical_query = answer.identical
+    result.identical_query = result.identical_query[:1000]
+    result.missing_variables = list(answer.missing_variables)
+    result.warnings = list(answer.warnings)
+    result.request_text = answer.request_text
+    head = [f"HTTP/1.1 {answer.status}"]
+    head += [f"{key}: {value}" for key, value in answer.headers.items()]
+    body = answer.body[: 64 * 1024].decode("utf-8", "replace")
+    result.response_text = "\n".join([*head, "", body])
+    error = answer.exception
+    if error is not None:
+        kind = type(error)
+        result.exception = error
+        result.exception_class = f"{kind.__module__}.{kind.__qualname__}"
+        result.exception_text = failure_reason(answer)
+        result.traceback = answer.traceback
+
+
+def login_paths() -> tuple[str, ...]:
+    """Where the project sends people who have to log in."""
+    try:
+        return (urlsplit(resolve_url(settings.LOGIN_URL)).path,)
+    except Exception:  # LOGIN_URL names a pattern that is not there
+        return ()
+
+
+@functools.cache
+def _source(view: Any) -> str:
+    try:
+        return python_inspect.getsource(view)
+    except (OSError, TypeError):
+        return ""
+
+
+def reads_query(leaf: Leaf) -> bool:
+    """Whether a view's source reads the query string."""
+    view = unwrap(leaf.callback)
+    try:
+        source = _source(view)
+    except TypeError:  # a view that cannot be hashed
+        return False
+    return "request.GET" in source or "query_params" in source

@@ -1,0 +1,134 @@
+"""The URLs that a project's apps list themselves, in ``<app>/smoke.py``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.urls import reverse
+
+from yourlabs.smoke import SmokeUrl
+from yourlabs.smoke.client import Prepared
+from yourlabs.smoke.judging import describe, failure_reason
+from yourlabs.smoke.outcomes import Outcome, Result
+from yourlabs.smoke.roles import Role
+
+if TYPE_CHECKING:
+    from yourlabs.smoke.client import Answer
+    from yourlabs.smoke.run import SmokeRun
+
+
+def iter_lists(wanted: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """The label of each app that has a ``smoke.py``, and that module's name."""
+    for config in apps.get_app_configs():
+        if wanted and not {config.label, config.name} & set(wanted):
+            continue
+        if config.name == "yourlabs.smoke":
+            continue
+        name = f"{config.name}.smoke"
+        with contextlib.suppress(ImportError, ValueError):
+            if find_spec(name) is not None:
+                yield config.label, name
+
+
+def listed_results(run: SmokeRun) -> list[Result]:
+    """Request what the apps list; one result a URL."""
+    results = []
+    for label, module in iter_lists(run.options.apps):
+        try:
+            kind = getattr(import_module(module), "Smoke", None)
+            if kind is None:
+                continue
+            smoke = kind()
+            items = [_as_url(item) for item in smoke.get_urls()]
+        except Exception as error:
+            results.append(_broken(label, error))
+            continue
+        for item in items:
+            if not run.options.only:
+                results.append(_result(run, label, smoke, item))
+    return results
+
+
+def _as_url(item: Any) -> SmokeUrl:
+    return item if isinstance(item, SmokeUrl) else SmokeUrl(str(item))
+
+
+def _broken(label: str, error: Exception) -> Result:
+    text = f"{type(error).__name__}: {error}"
+    return Result(
+        f"{label}.smoke",
+        "",
+        outcome=Outcome.FAILED,
+        reason=f"its list of URLs could not be read: {text}",
+        exception=error,
+        is_listed=True,
+    )
+
+
+def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
+    url = item.url
+    if not url.startswith("/"):
+        try:
+            url = reverse(url)
+        except Exception as error:
+            result = _broken(label, error)
+            result.reason = f"{url!r} is neither a path nor the name of a pattern"
+            return result
+    match = run.knowledge.finder.find(url.split("?")[0])
+    leaf = run.by_identity[match.identity].leaf if match else None
+    result = Result(
+        leaf.name if leaf else "",
+        leaf.pattern if leaf else url.split("?")[0],
+        url,
+        role="listed",
+        tags=item.tag_list,
+        is_listed=True,
+        provenance="listed",
+        view=leaf.view if leaf else "",
+    )
+    if run.conf.excludes(result.name, url.split("?")[0]):
+        result.reason = "excluded"
+        return result
+    answer = _ask(run, smoke, url)
+    describe(result, answer)
+    result.role = "listed"
+    expected = run.conf.expected(result.name, url.split("?")[0])
+    if expected is not None and answer.status == expected:
+        result.outcome = Outcome.OK
+    elif answer.exception is not None or answer.status >= 400:
+        is_ok = answer.status == 405
+        result.outcome = Outcome.OK if is_ok else Outcome.FAILED
+        result.reason = "" if is_ok else failure_reason(answer)
+    else:
+        result.outcome = Outcome.OK
+    return result
+
+
+def _ask(run: SmokeRun, smoke: Any, url: str) -> Answer:
+    """Request a URL with the cookies of the project's own client."""
+    role = Role("anonymous")
+    cookies: dict[str, str] = {}
+    headers: dict[str, str] = {}
+
+    def prepare(user: Any) -> Prepared:
+        get_client = getattr(smoke, "get_client", None)
+        client = get_client() if get_client is not None else None
+        if client is not None:
+            cookies.update({key: m.value for key, m in client.cookies.items()})
+            headers.update(
+                {k: v for k, v in client.defaults.items() if isinstance(v, str)}
+            )
+        return Prepared(url)
+
+    answer = run.client.ask(
+        url, role, prepare=prepare, cookies=cookies, headers=headers
+    )
+    if not answer.url:
+        answer.url, answer.status = url, 500
+        answer.exception = RuntimeError("get_client() raised")
+    return answer

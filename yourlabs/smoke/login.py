@@ -1,0 +1,104 @@
+"""Log in through the site's own form, with the credentials of a person."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import auth
+from django.test import Client as FormClient
+
+from yourlabs.smoke.judging import login_paths
+from yourlabs.smoke.roles import Role, role_of
+from yourlabs.smoke.sandbox import QueryRecorder
+
+if TYPE_CHECKING:
+    from yourlabs.smoke.run import SmokeRun
+
+_INPUT = re.compile(r"<input\b[^>]*>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+def log_in(run: SmokeRun) -> None:
+    """Replace the role of the user that the site's form lets in.
+
+    The login is undone; what it left in the session is kept and used again for
+    each request.
+    """
+    assert run.options.credentials is not None
+    username, password = run.options.credentials
+    for path in _login_pages(run):
+        with run.sandbox.rolled_back(QueryRecorder()):
+            found = _try(run, path, username, password)
+        if found is not None:
+            user, session = found
+            name = role_of(user)
+            role = Role(name, user, session=session)
+            run.roles = [r if r.name != name else role for r in run.roles]
+            return
+    run.notes.append(
+        "SMOKE_TEST_USERNAME and SMOKE_TEST_PASSWORD are set, but no login form of "
+        "the site took them."
+    )
+
+
+def _login_pages(run: SmokeRun) -> list[str]:
+    pages = list(login_paths())
+    for state in run.by_identity.values():
+        name = state.leaf.name.split(":")[-1].lower()
+        if name in ("login", "signin", "account_login", "auth_login"):
+            for shape in state.leaf.shapes[:1]:
+                if len(shape) == 1 and isinstance(shape[0], str):
+                    pages.append(shape[0])
+    return list(dict.fromkeys(pages))
+
+
+def _try(
+    run: SmokeRun, path: str, username: str, password: str
+) -> tuple[Any, dict[str, Any]] | None:
+    client = FormClient(
+        raise_request_exception=False,
+        SERVER_NAME=run.client.host.split(":")[0],
+        HTTP_HOST=run.client.host,
+    )
+    try:
+        page = client.get(path, secure=run.client.is_secure)
+        data = _fields(page.content.decode("utf-8", "replace"), username, password)
+        client.post(
+            path,
+            urlencode(data),
+            content_type="application/x-www-form-urlencoded",
+            secure=run.client.is_secure,
+        )
+        cookie = client.cookies.get(settings.SESSION_COOKIE_NAME)
+        if cookie is None:
+            return None
+        store = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
+        session = dict(store.load())
+        key = auth.get_user_model()._meta.pk.to_python(session[auth.SESSION_KEY])
+        return auth.get_user_model()._base_manager.get(pk=key), session
+    except Exception:  # the site's own form may fail in any way
+        return None
+
+
+def _fields(page: str, username: str, password: str) -> dict[str, str]:
+    data = {}
+    for tag in _INPUT.findall(page):
+        attributes = {
+            name.lower(): one or two for name, one, two in _ATTRIBUTE.findall(tag)
+        }
+        name, kind = attributes.get("name"), attributes.get("type", "text").lower()
+        if not name or kind in ("checkbox", "radio", "file", "button", "image"):
+            continue
+        if kind == "password":
+            data[name] = password
+        elif kind in ("text", "email") and username not in data.values():
+            data[name] = username
+        else:
+            data[name] = attributes.get("value", "")
+    data.setdefault("username", username)
+    data.setdefault("password", password)
+    return data

@@ -1,0 +1,122 @@
+"""Make rows for empty tables, inside a transaction that is rolled back."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.db import models, router, transaction
+from django.utils import timezone
+
+from yourlabs.smoke import rows
+
+MAX_DEPTH = 4
+_VISIBLE = ("public", "publish", "active", "enable", "visible", "approve", "live")
+"""Parts of the names of switches that views often filter by."""
+
+
+def make(model: type[models.Model]) -> models.Model:
+    """Make a row, with model-bakery when it is installed.
+
+    Raises:
+        Exception: Whatever the model, its signals or the database refuse with.
+    """
+    try:
+        with transaction.atomic(using=router.db_for_write(model)):
+            return make_plainly(model)
+    except Exception:
+        from model_bakery import baker
+
+        with transaction.atomic(using=router.db_for_write(model)):
+            return baker.make(model)
+
+
+def make_plainly(model: type[models.Model], depth: int = 0) -> models.Model:
+    """Make a row with a value in each field that needs one."""
+    row = model()
+    for item in model._meta.concrete_fields:
+        if isinstance(item, models.BooleanField):
+            if any(word in item.name for word in _VISIBLE):
+                setattr(row, item.name, True)
+        elif _is_needed(item, row):
+            setattr(row, item.name, _value(item, depth))
+    row.save()
+    return row
+
+
+def _is_needed(item: Any, row: models.Model) -> bool:
+    if getattr(item, "auto_created", False) and not item.is_relation:
+        return False
+    if isinstance(item, models.AutoField) or getattr(item, "generated", False):
+        return False
+    if getattr(item, "auto_now", False) or getattr(item, "auto_now_add", False):
+        return False
+    if item.has_default():
+        return False
+    if item.is_relation:
+        return not item.null
+    if item.null and not item.unique:
+        return isinstance(item, (models.SlugField, models.DateField))
+    return not getattr(row, item.attname, None)
+
+
+def _value(item: Any, depth: int) -> Any:
+    if item.is_relation:
+        return _related(item, depth)
+    if item.choices:
+        return _first_choice(item.flatchoices)
+    if isinstance(item, models.UUIDField):
+        return uuid.uuid4()
+    if isinstance(item, models.EmailField):
+        return f"smoke-{uuid.uuid4().hex[:8]}@example.com"
+    if isinstance(item, models.URLField):
+        return "https://example.com/"
+    if isinstance(item, models.FileField):
+        return None if item.null else ContentFile(b"", name="smoke.txt").name
+    if isinstance(item, (models.CharField, models.TextField)):
+        text = f"smoke{uuid.uuid4().hex[:8]}" if item.unique else "smoke"
+        return text[: item.max_length or len(text)]
+    return _scalar(item)
+
+
+def _scalar(item: Any) -> Any:
+    if isinstance(item, models.DateTimeField):
+        return timezone.now()
+    if isinstance(item, models.DateField):
+        return datetime.date.today()
+    if isinstance(item, models.TimeField):
+        return datetime.time(12)
+    if isinstance(item, models.DurationField):
+        return datetime.timedelta(hours=1)
+    if isinstance(item, models.DecimalField):
+        return decimal.Decimal(1)
+    if isinstance(item, models.BooleanField):
+        return True
+    if isinstance(item, (models.IntegerField, models.FloatField)):
+        return uuid.uuid4().int % 30000 + 1 if item.unique else 1
+    if isinstance(item, models.GenericIPAddressField):
+        return "127.0.0.1"
+    if isinstance(item, models.JSONField):
+        return {}
+    if isinstance(item, models.BinaryField):
+        return b"smoke"
+    return item.to_python("1")
+
+
+def _first_choice(choices: Any) -> Any:
+    found = [value for value, _ in choices if value not in (None, "")]
+    return found[0] if found else ""
+
+
+def _related(item: Any, depth: int) -> models.Model:
+    model = item.related_model
+    if not item.unique:
+        existing = rows.rows_of(model, 3)
+        if existing:
+            return existing[0]
+    if depth >= MAX_DEPTH:
+        raise RecursionError(f"{model._meta.label} needs too many other rows.")
+    return make_plainly(model, depth + 1)

@@ -1,0 +1,166 @@
+"""The command ``smoke``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+
+from yourlabs.smoke import access, memory, reports
+from yourlabs.smoke.guard import refusal
+from yourlabs.smoke.outcomes import Outcome, Result
+from yourlabs.smoke.run import CouldNotRunError, Options, SmokeRun
+
+HEALTHY, FAILURES, COULD_NOT_RUN = 0, 1, 2
+BAR = 30
+
+
+class Command(BaseCommand):
+    """Request every URL of the project; see the reference for the options."""
+
+    help = "Request every URL of the project and say which are broken."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        add = parser.add_argument
+        add("apps", nargs="*", metavar="app", help="Only the URLs of these apps.")
+        add("--listed", action="store_true", help="Only what apps list in smoke.py.")
+        add("--strict", action="store_true", help="Count doubtful as failed.")
+        add("--production", action="store_true", help="Run with DEBUG off.")
+        add("--format", choices=("text", "json"), default="text")
+        add("--junit", metavar="FILE", help="Also write a JUnit XML report.")
+        add("--access", metavar="FILE", help="Compare who may see what with FILE.")
+        add("--max-ms", type=float, help="A slower answer is a failure.")
+        add("--max-queries", type=int, help="More queries are a failure.")
+        add("--timeout", type=float, default=30.0, help="Seconds for one request.")
+        add("--only", action="append", default=[], metavar="NAME_OR_ROUTE")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run, report, remember.
+
+        Raises:
+            CommandError: With return code 2 when the run is not possible.
+            SystemExit: With code 1 when something failed.
+        """
+        started = time.monotonic()
+        self._check(options)
+        run = SmokeRun(_options(options), self._progress)
+        with _own_stdout(self.stdout):
+            try:
+                results = run.run()
+            except CouldNotRunError as error:
+                raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+            except Exception as error:
+                text = f"The run itself broke: {type(error).__name__}: {error}"
+                if options["traceback"]:
+                    raise
+                raise CommandError(text, returncode=COULD_NOT_RUN) from error
+            finally:
+                self._end_progress()
+            self._finish(results, run, options, time.monotonic() - started)
+        self.stdout.write(self._report(results, run, options))
+        if any(result.outcome is Outcome.FAILED for result in results):
+            sys.exit(FAILURES)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        text = refusal(is_production_allowed=options["production"])
+        known = {name for c in apps.get_app_configs() for name in (c.label, c.name)}
+        unknown = [name for name in options["apps"] if name not in known]
+        if unknown:
+            text = f"No installed app is called {unknown[0]!r}; see INSTALLED_APPS."
+        if text:
+            raise CommandError(text, returncode=COULD_NOT_RUN)
+
+    def _finish(
+        self,
+        results: list[Result],
+        run: SmokeRun,
+        options: dict[str, Any],
+        seconds: float,
+    ) -> None:
+        if options["strict"]:
+            for result in results:
+                if result.outcome is Outcome.DOUBTFUL:
+                    result.outcome = Outcome.FAILED
+        try:
+            if options["access"]:
+                access.check(options["access"], results)
+            if options["junit"]:
+                text = reports.as_junit(results, seconds)
+                Path(options["junit"]).write_text(text, encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+        memory.log_failures(results)
+        note = memory.remember(results)
+        if note:
+            run.notes.append(note)
+
+    def _report(
+        self, results: list[Result], run: SmokeRun, options: dict[str, Any]
+    ) -> str:
+        if options["format"] == "json":
+            return reports.as_json(results, run.notes)
+        return reports.as_text(results, run.notes, verbosity=options["verbosity"])
+
+    def _progress(self, done: int, total: int) -> None:
+        if not self.stderr.isatty() or not total:
+            return
+        filled = BAR * done // total
+        bar = "#" * filled + "." * (BAR - filled)
+        self.stderr._out.write(f"\r[{bar}] {done}/{total}")  # type: ignore[attr-defined]
+        self.stderr._out.flush()  # type: ignore[attr-defined]
+
+    def _end_progress(self) -> None:
+        if self.stderr.isatty():
+            self.stderr._out.write("\r" + " " * (BAR + 20) + "\r")  # type: ignore[attr-defined]
+
+
+def _options(options: dict[str, Any]) -> Options:
+    username = os.environ.get("SMOKE_TEST_USERNAME")
+    password = os.environ.get("SMOKE_TEST_PASSWORD")
+    return Options(
+        apps=tuple(options["apps"]),
+        is_listed_only=options["listed"],
+        only=frozenset(options["only"]),
+        max_ms=options["max_ms"],
+        max_queries=options["max_queries"],
+        timeout=options["timeout"] or None,
+        has_all_roles=bool(options["access"]),
+        credentials=(username, password) if username and password else None,
+    )
+
+
+@contextlib.contextmanager
+def _own_stdout(stream: Any) -> Iterator[None]:
+    """Send what anybody else writes to standard output to standard error.
+
+    Log handlers and child processes of views would otherwise end up in the
+    middle of a JSON report.
+    """
+    out = getattr(stream, "_out", stream)
+    try:
+        is_real = out is sys.stdout and out.fileno() == 1
+    except (OSError, ValueError, AttributeError):
+        is_real = False
+    if not is_real:
+        yield
+        return
+    out.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            out.flush()
+        os.dup2(saved, 1)
+        os.close(saved)

@@ -1,0 +1,108 @@
+"""Remember failures, forget what is healthy again, log each failure once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.apps import apps
+from django.db import DatabaseError, router, transaction
+from django.utils import timezone
+
+from yourlabs.smoke.outcomes import Outcome, Result
+
+MAX_TEXT = 64 * 1024
+"""Bytes of a request, a response or a traceback that are kept."""
+
+logger = logging.getLogger("smoke")
+
+
+def log_failures(results: list[Result]) -> None:
+    """Log one ERROR a failure, with the exception when there was one."""
+    for result in results:
+        if result.outcome is not Outcome.FAILED:
+            continue
+        error = result.exception
+        logger.error(
+            "%s %s as %s failed: %s",
+            result.method,
+            result.url or result.pattern,
+            result.role or "nobody",
+            result.reason,
+            exc_info=(type(error), error, error.__traceback__) if error else None,
+            extra={"action": "url_failed", "pattern": result.pattern},
+        )
+
+
+def remember(results: list[Result]) -> str:
+    """Write failures down and delete those that are healthy again.
+
+    Results that were skipped or are doubtful change nothing.
+
+    Returns:
+        An empty text, or why nothing could be remembered.
+    """
+    if not apps.is_installed("yourlabs.smoke"):
+        return "yourlabs.smoke is not in INSTALLED_APPS: failures are not remembered."
+    from yourlabs.smoke.models import FailUrl
+
+    try:
+        with transaction.atomic(using=router.db_for_write(FailUrl)):
+            for result in results:
+                if result.outcome is Outcome.OK:
+                    _forget(FailUrl, result)
+                elif result.outcome is Outcome.FAILED:
+                    _write(FailUrl, result)
+    except DatabaseError as error:
+        return (
+            f"Failures are not remembered ({type(error).__name__}: {error}). "
+            "Run `manage.py migrate yourlabs_smoke`."
+        )
+    return ""
+
+
+def _forget(model: Any, result: Result) -> None:
+    rows = model._base_manager.filter(
+        pattern=result.pattern[:500], method=result.method
+    )
+    if result.is_listed:
+        rows = rows.filter(role=result.role)
+    else:
+        rows = rows.exclude(role="listed")
+    rows.delete()
+
+
+def _write(model: Any, result: Result) -> None:
+    now = timezone.now()
+    values = {
+        "name": result.name[:255],
+        "url": result.url,
+        "status": result.status,
+        "reason": _cut(result.reason),
+        "exception_class": result.exception_class[:255],
+        "exception_text": _cut(result.exception_text),
+        "traceback": _cut(result.traceback),
+        "request": _cut(result.request_text),
+        "response": _cut(result.response_text),
+        "tags": " ".join(result.tags),
+        "last_seen": now,
+    }
+    key = {
+        "pattern": result.pattern[:500],
+        "role": result.role[:30],
+        "method": result.method,
+    }
+    row = model._base_manager.filter(**key).first()
+    if row is None:
+        model._base_manager.create(**key, **values, first_seen=now)
+        return
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.count += 1
+    row.save()
+
+
+def _cut(text: str) -> str:
+    """At most `MAX_TEXT` bytes, without the NUL that PostgreSQL refuses."""
+    raw = text.replace("\x00", "").encode("utf-8", "replace")[:MAX_TEXT]
+    return raw.decode("utf-8", "ignore")

@@ -1,0 +1,347 @@
+"""Find rows for the parameters of URLs: models by name, values by relation."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import FieldDoesNotExist
+from django.db import DatabaseError, models, router, transaction
+
+SUFFIXES = ("pk", "id", "slug", "uuid", "code", "name", "key", "token", "ref", "guid")
+"""Endings that a parameter's name has behind the name of its model."""
+
+NATURAL_FIELDS = (
+    "slug",
+    "code",
+    "uuid",
+    "key",
+    "identifier",
+    "username",
+    "name",
+    "token",
+    "guid",
+    "title",
+    "email",
+    "number",
+)
+
+MAX_ROWS = 5
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a name, in lower case: ``OrderDetail_view`` has three."""
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text)
+    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
+
+
+def singular(word: str) -> str:
+    """A plain English singular, good enough to compare names."""
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word
+
+
+@functools.cache
+def _models_by_name() -> dict[str, list[type[models.Model]]]:
+    found: dict[str, list[type[models.Model]]] = {}
+    for model in apps.get_models():
+        meta = model._meta
+        if meta.proxy and meta.concrete_model in apps.get_models():
+            continue
+        names = {meta.model_name or "", *_verbose_names(meta)}
+        for name in names:
+            found.setdefault(name, []).append(model)
+    return found
+
+
+def _verbose_names(meta: Any) -> Iterator[str]:
+    try:
+        yield "".join(split_words(str(meta.verbose_name_raw)))
+    except Exception:  # a lazy text of the project
+        return
+
+
+def models_named(
+    words: list[str], module: str, *, is_loose: bool = True
+) -> list[type[models.Model]]:
+    """List the models whose name is a run of some words, the longest run first.
+
+    Args:
+        words: Words in the order they were written.
+        module: Where the view is from; models of that app come first.
+        is_loose: Whether a part of the words is enough.
+    """
+    by_name = _models_by_name()
+    words = [word for word in words if word]
+    found: list[type[models.Model]] = []
+    sizes = range(len(words), 0, -1) if is_loose else [len(words)]
+    for size in sizes:
+        for start in range(len(words) - size, -1, -1):
+            run = words[start : start + size]
+            for name in ("".join(run), "".join([*run[:-1], singular(run[-1])])):
+                found += by_name.get(name, [])
+    if not found and is_loose and words:
+        last = singular(words[-1])
+        found = [
+            model
+            for name, several in by_name.items()
+            if len(last) > 3 and name.endswith(last)
+            for model in several
+            if _shares_package(model.__module__, module)
+        ]
+    unique = list(dict.fromkeys(found))
+    return sorted(
+        unique, key=lambda model: not _shares_package(model.__module__, module)
+    )
+
+
+def _shares_package(one: str, other: str) -> bool:
+    return one.split(".")[:2] == other.split(".")[:2]
+
+
+def manager_of(model: type[models.Model]) -> Any:
+    """The manager to look for rows with, also on models without ``objects``."""
+    return getattr(model, "_default_manager", None) or model._base_manager
+
+
+def rows_of(model: type[models.Model], limit: int = MAX_ROWS) -> list[models.Model]:
+    """Some rows of a model, oldest and newest; empty when it has no table.
+
+    A failed query is rolled back to a savepoint of its own.
+    """
+    try:
+        with transaction.atomic(using=router.db_for_read(model)):
+            manager = manager_of(model)
+            first = list(manager.order_by("pk")[: limit - 2])
+            if len(first) < limit - 2:
+                return first
+            last = list(manager.order_by("-pk")[:2])
+            seen = {row.pk for row in first}
+            return [*first, *(row for row in last if row.pk not in seen)]
+    except (DatabaseError, AttributeError, TypeError, ValueError):
+        return []
+    except Exception:  # a project's own manager may do anything
+        return []
+
+
+def is_empty(model: type[models.Model]) -> bool:
+    """Whether no row of a model can be found."""
+    return not rows_of(model, 3)
+
+
+def follow(row: Any, path: str) -> Any:
+    """Walk a path of fields from a row; None where it ends early."""
+    value = row
+    for name in path.split("__"):
+        if value is None or not isinstance(value, models.Model):
+            return value
+        if name in ("exact", "iexact", "in", "startswith", "icontains"):
+            return value
+        try:
+            value = value.pk if name == "pk" else getattr(value, name, None)
+        except Exception:  # a property, or a related row that is missing
+            return None
+        if isinstance(value, models.Manager):
+            value = value.all().first()
+    return value
+
+
+@functools.cache
+def relation_path(
+    start: type[models.Model], target: type[models.Model], depth: int = 3
+) -> str | None:
+    """The shortest chain of forward relations between two models, if any."""
+    frontier: list[tuple[type[models.Model], str]] = [(start, "")]
+    seen = {start}
+    for _ in range(depth):
+        following: list[tuple[type[models.Model], str]] = []
+        for model, path in frontier:
+            for item in _relations(model):
+                related = item.related_model
+                step = f"{path}__{item.name}" if path else item.name
+                if issubclass(related, target) or issubclass(target, related):
+                    return step
+                if related not in seen:
+                    seen.add(related)
+                    following.append((related, step))
+        frontier = following
+    return None
+
+
+def _relations(model: type[models.Model]) -> Iterable[Any]:
+    return [
+        item
+        for item in model._meta.get_fields()
+        if (item.many_to_one or item.one_to_one)
+        and item.concrete
+        and isinstance(item.related_model, type)
+    ]
+
+
+def related_with_field(row: models.Model, name: str) -> models.Model | None:
+    """The nearest row that this one refers to and that has a field, if any."""
+    frontier: list[models.Model] = [row]
+    for _ in range(2):
+        following: list[models.Model] = []
+        for holder in frontier:
+            for item in _relations(type(holder)):
+                found = follow(holder, item.name)
+                if not isinstance(found, models.Model):
+                    continue
+                if field_of(type(found), name) is not None:
+                    return found
+                following.append(found)
+        frontier = following
+    return None
+
+
+def reverse_row(row: models.Model, target: type[models.Model]) -> models.Model | None:
+    """A row of another model that refers to this one, if any."""
+    for item in _relations(target):
+        if isinstance(row, item.related_model):
+            try:
+                with transaction.atomic(using=row._state.db):
+                    found = manager_of(target).filter(**{item.name: row}).first()
+            except Exception:  # a missing table, a project's manager
+                continue
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+    for many in target._meta.many_to_many:
+        if isinstance(row, many.related_model):
+            return manager_of(target).filter(**{many.name: row.pk}).first()  # type: ignore[no-any-return]
+    return None
+
+
+def field_of(model: type[models.Model], name: str) -> Any:
+    """A concrete field by name; None when the model has none."""
+    try:
+        item = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+    return item if item.concrete else None
+
+
+def suffix_of(parameter: str) -> str:
+    """The field that a parameter's name ends with; empty when with none."""
+    words = parameter.lower().split("_")
+    return words[-1] if words[-1] in SUFFIXES else ""
+
+
+def values_of(row: models.Model, parameter: str, converter: Any, digits: bool) -> list:  # type: ignore[type-arg]
+    """What of a row a parameter may mean, the likeliest first."""
+    model = type(row)
+    suffix = suffix_of(parameter)
+    names: list[str] = []
+    kind = type(converter).__name__
+    if suffix in ("pk", "id"):
+        names.append("pk")
+    elif digits or kind == "IntConverter":
+        names += [parameter, "pk"] if field_of(model, parameter) else ["pk"]
+    elif kind == "UUIDConverter":
+        names += [
+            item.attname
+            for item in model._meta.concrete_fields
+            if isinstance(item, models.UUIDField) and not item.is_relation
+        ]
+    names += [name for name in (parameter, suffix) if name]
+    names += NATURAL_FIELDS
+    names += ["pk"]
+    found = []
+    for name in dict.fromkeys(names):
+        is_field = name == "pk" or field_of(model, name) is not None
+        if not is_field and not (name == parameter and hasattr(model, name)):
+            continue
+        value = follow(row, name)
+        if isinstance(value, models.Model):
+            value = value.pk
+        if value not in (None, "") and not callable(value):
+            found.append(value)
+    return list(dict.fromkeys(map(_hashable, found)))[:4]
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return str(value)
+    return value
+
+
+def url_text(value: Any, converter: Any, *, is_admin: bool = False) -> str:
+    """Write a value into a path, by its converter when it has one.
+
+    Raises:
+        ValueError: The converter refuses the value.
+    """
+    if is_admin:
+        return _admin_quote(str(value))
+    if converter is not None:
+        return str(converter.to_url(value))
+    return str(value)
+
+
+def _admin_quote(text: str) -> str:
+    """Write a primary key as the admin does in its URLs."""
+    return "".join(
+        f"_{ord(character):02X}" if character in _ADMIN_QUOTED else character
+        for character in text
+    )
+
+
+_ADMIN_QUOTED = ':/_#?;@&=+$,"[]<>%\n\\'
+
+
+def has_managed_models() -> bool:
+    """Whether migrations would make any table."""
+    return any(model._meta.managed for model in apps.get_models())
+
+
+def give_to(row: models.Model, user: Any) -> None:
+    """Make a user the owner of a row, where the row has one."""
+    if user is None or isinstance(row, type(user)):
+        return
+    for item in _relations(type(row)):
+        if isinstance(user, item.related_model):
+            setattr(row, item.name, user)
+            row.save()
+            return
+
+
+def needs_site_domain() -> bool:
+    """Whether the site is chosen by the host of the request."""
+    return apps.is_installed("django.contrib.sites") and not getattr(
+        settings, "SITE_ID", ""
+    )
+
+
+def first_site_domain() -> str:
+    """The domain of the oldest site; empty when there is none."""
+    found = rows_of(apps.get_model("sites.Site"), 3)
+    return str(getattr(found[0], "domain", "")) if found else ""
+
+
+def is_of_apps(leaf: Any, facts: Any, wanted: tuple[str, ...]) -> bool:
+    """Whether a leaf's view, model or namespace is of one of some apps."""
+    model = getattr(facts.model_admin, "model", None)
+    for name in wanted:
+        config = next(
+            (c for c in apps.get_app_configs() if name in (c.label, c.name)), None
+        )
+        if config is None:
+            continue
+        module = leaf.view
+        if model is not None:
+            if model._meta.app_label == config.label:
+                return True
+        elif module.startswith(config.name + ".") or config.label in leaf.namespaces:
+            return True
+    return False
