@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 MAX_DUE = 1e15
 """No time is as far away, in seconds since the epoch."""
 
