@@ -85,7 +85,7 @@ def task(
         made = _make(function, name=name, declared=declared)
         try:
             function.runner_task = made  # type: ignore[attr-defined]
-        except AttributeError:
+        except (AttributeError, TypeError):
             msg = f"{function!r} cannot be decorated: wrap it in a plain function."
             raise InvalidTask(msg) from None
         return function
@@ -113,7 +113,7 @@ def task_of(function: Any) -> Task:
         msg = f"{function!r} is no function: it cannot be called."
         raise InvalidTask(msg)
     # A bound method or a builtin gets a new task each time it is asked for.
-    with contextlib.suppress(AttributeError):
+    with contextlib.suppress(AttributeError, TypeError):
         function.runner_task = made
     return made
 

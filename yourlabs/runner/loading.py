@@ -7,7 +7,6 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 from yourlabs.runner.core.exceptions import InvalidTask, TaskNotFound
@@ -79,13 +78,13 @@ def _import(module_name: str, path: str) -> Any:
         if owner is not None and hasattr(owner, attribute):
             return getattr(owner, attribute)
         msg = f"There is no module {missing!r}, so {path!r} cannot be found."
-        raise TaskNotFound(msg, name=missing) from None
+        raise TaskNotFound(msg) from None
 
 
 def _not_in(owner: Any, module_name: str, name: str) -> str:
-    names = [key for key in vars(owner) if callable(getattr(owner, key, None))]
+    names = [key for key in dir(owner) if callable(getattr(owner, key, None))]
     close = difflib.get_close_matches(name, names, n=1)
-    kind = "module" if isinstance(owner, ModuleType) else "class"
+    kind = "class" if isinstance(owner, type) else type(owner).__name__
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return f"There is no function {name!r} in the {kind} {module_name!r}{hint}"
 
