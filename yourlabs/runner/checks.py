@@ -55,7 +55,16 @@ def check_keys(**_: Any) -> list[checks.CheckMessage]:
 
 def check_values(**_: Any) -> list[checks.CheckMessage]:
     """Find values in ``RUNNER`` that cannot be used."""
-    return list(_bad_values())
+    return list(_bad_values()) if _is_readable() else []
+
+
+def _is_readable() -> bool:
+    """Say whether there are keys and values at all; what is wrong is E001."""
+    try:
+        conf.runner_setting()
+    except ImproperlyConfigured:
+        return False
+    return True
 
 
 def _bad_values() -> Iterator[checks.CheckMessage]:
@@ -78,7 +87,7 @@ def _bad_values() -> Iterator[checks.CheckMessage]:
 
 def check_tasks(**_: Any) -> list[checks.CheckMessage]:
     """Find entries of ``RUNNER["TASKS"]`` that lead nowhere or cannot be used."""
-    return list(_bad_tasks())
+    return list(_bad_tasks()) if _is_readable() else []
 
 
 def _bad_tasks() -> Iterator[checks.CheckMessage]:
@@ -170,11 +179,7 @@ def _file_system(place: Path) -> str:
 
 def check_admins(**_: Any) -> list[checks.CheckMessage]:
     """Find that nobody would be told of a failure."""
-    try:
-        wanted = conf.email()
-    except ImproperlyConfigured:
-        return []
-    if not wanted or conf.admins():
+    if not _is_readable() or not conf.email() or conf.admins():
         return []
     return [
         checks.Warning(

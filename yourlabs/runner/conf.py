@@ -138,12 +138,16 @@ def task_settings() -> Mapping[str, Any]:
     Return ``RUNNER["TASKS"]``.
 
     Raises:
-        ImproperlyConfigured: It is no mapping.
+        ImproperlyConfigured: It is no mapping of dotted paths.
     """
     tasks = get("TASKS")
     if not isinstance(tasks, Mapping):
         msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
         raise ImproperlyConfigured(msg)
+    for path in tasks:
+        if not isinstance(path, str):
+            msg = f"RUNNER['TASKS'] has {path!r}: expected a dotted path as text."
+            raise ImproperlyConfigured(msg)
     return tasks
 
 
@@ -188,7 +192,7 @@ def autostart() -> bool | str:
             msg = f"RUNNER_AUTOSTART is {word!r}: expected auto, 1 or 0."
             raise ImproperlyConfigured(msg) from None
     value = get("AUTOSTART")
-    if value in (True, False, "auto"):
+    if isinstance(value, bool) or value == "auto":
         return value  # type: ignore[no-any-return]
     msg = f"RUNNER['AUTOSTART'] is {value!r}: expected 'auto', True or False."
     raise ImproperlyConfigured(msg)
