@@ -42,7 +42,21 @@ def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
         or connection.needs_rollback
         or connection.savepoint_ids
         or connection.closed_in_transaction
+        or _is_in_transaction(connection)
     )
+
+
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Ask the driver: of a ``BEGIN`` in a statement Django knows nothing."""
+    raw = connection.connection
+    if raw is None:
+        return False
+    if connection.vendor == "postgresql":
+        return raw.info.transaction_status in (1, 2, 3)
+    if connection.vendor == "mysql":
+        # The bit of the protocol; mysqlclient does not hand it out.
+        return bool(getattr(raw, "server_status", 0) & 1)
+    return getattr(raw, "in_transaction", False) is True
 
 
 def _close_if_obsolete(connection: BaseDatabaseWrapper) -> None:
