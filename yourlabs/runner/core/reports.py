@@ -241,7 +241,7 @@ def _next(report: Report) -> str:
         return "when something happens."
     if report.next_at is None:
         return "when something changes."
-    return f"{_instant(report.next_at)} if it is still down; sooner if that changes."
+    return f"{_instant(report.next_at)} if it is still down, or sooner."
 
 
 def _others(report: Report) -> list[str]:
@@ -251,7 +251,7 @@ def _others(report: Report) -> list[str]:
     lines = []
     for item in sorted(report.exceptions, key=lambda item: -item.count):
         name = item.exception_type.removeprefix("builtins.")
-        lines.append(one_line(f"{item.count:>7} x {name}: {item.message}", 200))
+        lines.append(f"{item.count:>7} x {one_line(f'{name}: {item.message}', 190)}")
     if report.failures > counted:
         lines.append(f"{report.failures - counted:>7} x others")
     return lines

@@ -1,0 +1,425 @@
+"""Reports are delivered sooner or later, whatever the server does, and nobody waits."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.runner.core.test_reports import REPORT
+from yourlabs.runner import delivery as module
+from yourlabs.runner.core.reports import Report
+from yourlabs.runner.delivery import Delivery, Key, backoff
+
+KEY = ("sync", "app.tasks.sync")
+OTHER = ("sync", "app.tasks.clean")
+SECOND = timedelta(seconds=1)
+
+
+class Box:
+    """What is to be told, and what was."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[Key, Report] = {}
+        self.delay: timedelta | None = None
+        self.told: list[str] = []
+        self._changed = threading.Condition()
+
+    def put(self, key: Key, text: str) -> None:
+        self.waiting[key] = replace(REPORT, task=text)
+
+    def take(self, key: Key) -> Report | None:
+        return None if self.delay else self.waiting.get(key)
+
+    def wait(self, key: Key) -> timedelta | None:
+        return self.delay if key in self.waiting else None
+
+    def sent(self, key: Key, report: Report) -> None:
+        with self._changed:
+            if self.waiting.get(key) == report:
+                del self.waiting[key]
+            self.told.append(report.task)
+            self._changed.notify_all()
+
+    def wait_until(self, number: int, timeout: float = 20) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.told) >= number, timeout)
+
+
+class Channel:
+    """Something to send through that fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.sent: list[str] = []
+        self.times: list[float] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Semaphore(0)
+
+    def send(self, report: Report) -> None:
+        self.times.append(time.monotonic())
+        self.begun.release()
+        self.gate.wait(30)
+        if self.failures:
+            self.failures -= 1
+            msg = "554 no\nthanks"
+            raise OSError(msg)
+        self.sent.append(report.task)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again after hundredths of a second."""
+    monkeypatch.setattr(module, "FIRST_RETRY", 0.02)
+    monkeypatch.setattr(module, "LAST_RETRY", 0.1)
+
+
+@contextmanager
+def started(channel: Channel, box: Box) -> Iterator[Delivery]:
+    delivery = Delivery("runner-test", box, channel.send, label="test")
+    try:
+        yield delivery
+    finally:
+        channel.gate.set()
+        delivery.close()
+        if delivery._thread is not None:
+            delivery._thread.join(10)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        getattr(record, "action", "")
+        for record in caplog.records
+        if record.levelno >= logging.WARNING
+    ]
+
+
+def test_a_report_is_sent() -> None:
+    """What is posted is sent, by a thread of its own that is started for it."""
+    box, channel = Box(), Channel()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        assert delivery._thread is None
+        delivery.post(KEY)
+        assert delivery.wait(KEY, 20)
+
+        assert channel.sent == ["one"]
+        assert box.told == ["one"]
+        assert delivery._thread is not None
+        assert delivery._thread.daemon
+
+
+def test_it_is_tried_until_it_works(caplog: pytest.LogCaptureFixture) -> None:
+    """A report that fails is sent again; the log says so once, and once at the end."""
+    box, channel = Box(), Channel()
+    channel.failures = 8
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert box.wait_until(1)
+
+        assert channel.sent == ["one"]
+        assert len(channel.times) == 9
+        assert warnings_in(caplog) == ["delivery_failed", "delivery_works"]
+        assert "OSError: 554 no thanks" in caplog.text
+        assert not delivery.is_failing
+
+
+def test_nobody_waits_while_it_fails() -> None:
+    """Waiting ends as soon as a send fails, and does not begin while they do."""
+    box, channel = Box(), Channel()
+    channel.failures = 1_000
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert not delivery.wait(KEY, 20)
+        assert delivery.is_failing
+        started_at = time.monotonic()
+        delivery.flush([OTHER], 20)
+
+        assert time.monotonic() - started_at < 5
+        channel.failures = 0
+        assert box.wait_until(1)
+
+
+def test_one_that_fails_does_not_keep_the_others() -> None:
+    """A report that no server takes is tried after those that were not tried."""
+    box, channel = Box(), Channel()
+    good = channel.send
+
+    def send(report: Report) -> None:
+        if report.task == "poison":
+            msg = "refused"
+            raise ValueError(msg)
+        good(report)
+
+    channel.send = send  # type: ignore[method-assign]
+    box.put(KEY, "poison")
+    box.put(OTHER, "good")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        delivery.post(OTHER)
+
+        assert box.wait_until(1)
+        assert box.told == ["good"]
+
+
+def test_what_waits_is_up_to_date() -> None:
+    """What is sent is what there is to say then, not what was when it was posted."""
+    box, channel = Box(), Channel()
+    channel.failures = 3
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert channel.begun.acquire(timeout=20)
+        box.put(KEY, "one and two")
+        delivery.post(KEY)
+        assert box.wait_until(1)
+
+        assert box.told == ["one and two"]
+
+
+def test_what_is_posted_during_a_send_is_sent_after_it() -> None:
+    """A report that comes while one of the same task is being sent is not lost."""
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert channel.begun.acquire(timeout=20)
+        box.put(KEY, "two")
+        delivery.post(KEY)
+        channel.gate.set()
+        assert box.wait_until(2)
+
+        assert box.told == ["one", "two"]
+
+
+def test_a_hanging_send_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A send that hangs is left alone and tried anew, at most three times."""
+    monkeypatch.setattr(module, "GIVE_UP", 0.05)
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        for _ in range(module.MAX_STUCK):
+            assert channel.begun.acquire(timeout=20)
+        assert not channel.begun.acquire(timeout=0.5)
+        channel.gate.set()
+        assert box.wait_until(1)
+
+        assert "one" in channel.sent
+
+
+def test_a_late_success_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A send that was given up and works after all is not sent again."""
+    monkeypatch.setattr(module, "GIVE_UP", 0.05)
+    monkeypatch.setattr(module, "FIRST_RETRY", 20.0)
+    monkeypatch.setattr(module, "LAST_RETRY", 20.0)
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert not delivery.wait(KEY, 20)
+        channel.gate.set()
+        assert box.wait_until(1)
+
+        assert box.waiting == {}
+        assert channel.sent == ["one"]
+
+
+@pytest.mark.parametrize("raised", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_anything_can_be_raised(raised: BaseException) -> None:
+    """What a channel raises never ends the thread, even SystemExit."""
+    box, channel = Box(), Channel()
+    sends: list[Callable[[Report], None]] = [channel.send]
+
+    def send(report: Report) -> None:
+        if sends:
+            sends.pop()
+            raise raised
+
+    channel.send = send  # type: ignore[method-assign]
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert box.wait_until(1)
+
+        assert box.told == ["one"]
+
+
+def test_a_report_can_wait() -> None:
+    """What is posted for later is not sent before."""
+    box, channel = Box(), Channel()
+    box.put(KEY, "later")
+    box.put(OTHER, "now")
+    with started(channel, box) as delivery:
+        delivery.post(KEY, timedelta(hours=1))
+        delivery.post(OTHER)
+        assert delivery.wait(KEY, 20)
+        assert box.wait_until(1)
+
+        assert box.told == ["now"]
+        delivery.post(KEY)
+        assert box.wait_until(2)
+
+
+def test_what_has_to_wait_longer_is_asked_for_again() -> None:
+    """When nothing may be told yet, it is asked for again when it may."""
+    box, channel = Box(), Channel()
+    box.put(KEY, "one")
+    box.delay = timedelta(milliseconds=50)
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert delivery.wait(KEY, 0.02) in (True, False)
+        assert box.told == []
+        box.delay = None
+        assert box.wait_until(1)
+
+        assert box.told == ["one"]
+
+
+def test_withdrawn_reports_are_not_sent() -> None:
+    """What is taken back before it is due is never sent."""
+    box, channel = Box(), Channel()
+    box.put(KEY, "one")
+    box.put(OTHER, "two")
+    with started(channel, box) as delivery:
+        delivery.post(KEY, timedelta(milliseconds=200))
+        delivery.withdraw([KEY])
+        delivery.post(OTHER, timedelta(milliseconds=300))
+        assert box.wait_until(1)
+
+        assert box.told == ["two"]
+
+
+def test_a_flush_waits_for_what_is_due() -> None:
+    """A flush ends when what is due was sent, and does not wait for what is not."""
+    box, channel = Box(), Channel()
+    box.put(KEY, "one")
+    box.put(OTHER, "later")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        delivery.post(OTHER, timedelta(hours=1))
+        assert delivery.flush([KEY, OTHER], 20)
+
+        assert box.told == ["one"]
+
+
+def test_a_flush_is_bounded() -> None:
+    """A flush of a send that hangs ends after its timeout."""
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert channel.begun.acquire(timeout=20)
+
+        assert not delivery.flush([KEY], 0.05)
+
+
+def test_posting_never_waits() -> None:
+    """Thousands of posts behind a send that hangs take milliseconds."""
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert channel.begun.acquire(timeout=20)
+        started_at = time.monotonic()
+        for _ in range(3_000):
+            delivery.post(KEY)
+
+        assert time.monotonic() - started_at < 2
+        assert len(delivery._due) == 1
+
+
+def test_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no thread can be started any more, nothing is raised and it is logged."""
+    box, channel = Box(), Channel()
+
+    def refuse(self: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            delivery.post(KEY)
+            delivery.post(KEY)
+        assert warnings_in(caplog) == ["delivery_failed"]
+        delivery.post(KEY)
+
+        assert box.wait_until(1)
+
+
+def test_a_mistake_of_the_source_is_survived(caplog: pytest.LogCaptureFixture) -> None:
+    """What is told by a source that raises is logged; the thread goes on."""
+    box, channel = Box(), Channel()
+    take = box.take
+
+    def broken(key: Key) -> Report | None:
+        if key == KEY:
+            raise RuntimeError(KEY)
+        return take(key)
+
+    box.take = broken  # type: ignore[method-assign]
+    box.put(OTHER, "good")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        delivery.post(OTHER)
+        assert box.wait_until(1)
+
+        assert "The delivery of reports raised." in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_begins_empty() -> None:
+    """A child sends nothing of its parent's, and starts a thread of its own."""
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "of the parent")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert channel.begun.acquire(timeout=20)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                channel.gate.set()
+                del box.waiting[KEY]
+                box.put(OTHER, "of the child")
+                delivery.post(OTHER)
+                if box.wait_until(1, 10) and box.told == ["of the child"]:
+                    status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        channel.gate.set()
+        assert box.wait_until(1)
+
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert box.told == ["of the parent"]
+
+
+def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries are a second apart, then further, up to five minutes, never in step."""
+    monkeypatch.undo()
+
+    assert 0.8 <= backoff(1) <= 1
+    assert 6.4 <= backoff(4) <= 8
+    assert 240 <= backoff(10_000) <= 300
+    assert len({backoff(20) for _ in range(20)}) > 1
