@@ -58,12 +58,14 @@ def listing(settings: Mapping[str, Any]) -> str:
 def origin(settings: Mapping[str, Any], name: str) -> str:
     """Return where a setting is from: ``file``, ``environment`` or ``default``."""
     setup = base.latest
-    # Settings that another module made and this one imported are ours as well.
-    if setup is None or name not in setup.settings:
-        return base.FILE
-    if settings is not setup.settings and settings[name] != setup.settings[name]:
-        return base.FILE
-    return setup.origin(name)
+    if setup is None or settings is setup.settings:
+        return setup.origin(name) if setup else base.FILE
+    # What another module made and this one imported is the very same object.
+    root = setup.settings["PROJECT_ROOT"]
+    is_imported = settings.get("PROJECT_ROOT") is root and name in setup.settings
+    if is_imported and settings[name] == setup.settings[name]:
+        return setup.origin(name)
+    return base.FILE
 
 
 def mask(name: str, value: Any) -> Any:

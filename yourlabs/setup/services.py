@@ -80,7 +80,7 @@ def database(text: str, root: Path) -> dict[str, Any]:
     _add_database_options(entry, url)
     if not entry["NAME"] and "service" not in entry.get("OPTIONS", {}):
         raise Invalid("expected the name of a database after the host, as /name")
-    if engine != "sqlite3" and "/" in str(entry["NAME"]):
+    if engine != "sqlite3" and "/" in url.raw_path[1:]:
         raise Invalid("expected one name of a database, a / in it as %2F")
     return entry
 

@@ -26,6 +26,8 @@ class Url:
     port: int | None
     path: str
     """With its leading slash; empty when there is none."""
+    raw_path: str
+    """The path before it was decoded, where a slash is a slash."""
     options: dict[str, str]
 
 
@@ -61,6 +63,7 @@ def parse_url(text: str) -> Url:
         host=host,
         port=port,
         path=_decode(path),
+        raw_path=path,
         options=_options(query),
     )
 
