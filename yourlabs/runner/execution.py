@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import inspect
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NoReturn
 
 from yourlabs.runner import db, signals
 from yourlabs.runner.core.exceptions import RunnerError
@@ -66,12 +69,17 @@ class TaskRunner:
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, _instant(self.last_run))
             signals.send_robust(signals.task_started, self.task, run=run)
+        pid = os.getpid()
         self.started = started = time.monotonic()
         try:
             if rested:
                 db.before_run()
             result = context.run(self._call)
+            if os.getpid() != pid:
+                sys.exit()
         except BaseException as exc:
+            if os.getpid() != pid:
+                _end_child(self.task, exc)
             # Everything: SystemExit would end the thread without a word, and
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
             self._ran(context)
@@ -221,6 +229,24 @@ class TaskRunner:
         signals.send_robust(
             signals.task_failed, self.task, failure=failure, exception=exc
         )
+
+
+def _end_child(task: Task, exc: BaseException) -> NoReturn:
+    """End a child that the task forked, and that came back from the task."""
+    # It must not go on as a chain, and `sys.exit` in it is no failure of the task.
+    code: Any = exc.code if isinstance(exc, SystemExit) else 1
+    if not isinstance(exc, SystemExit):
+        logger.error(
+            "[%s] Process %s, forked by the task, ended with an exception.",
+            task.name,
+            os.getpid(),
+            exc_info=exc,
+            extra={"action": "child_failed", "task": task.name},
+        )
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
 def _log_failure(task: Task, exc: BaseException, described: Described) -> None:

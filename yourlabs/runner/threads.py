@@ -97,6 +97,8 @@ class RunnerThread(threading.Thread):
         self.once = once
         self.fresh = kind == COMMAND
         """A person started it: nothing of what was told before counts."""
+        self.failed = False
+        """With `once`: a task has failed."""
         self.state = state
         self.reason = ""
         self.tasks = [TaskRunner(task, chain.name) for task in chain.tasks]
@@ -364,6 +366,8 @@ class RunnerThread(threading.Thread):
         # It is in the state before the mark in the pidfile is gone.
         self._write(None)
         incident = runner.incident
+        if self.once:
+            return 0, time.monotonic()
         if self.fresh and incident is not None and incident.interrupted < 2:
             # A person started it, and it crashed its process once at the most.
             return 0, time.monotonic()
@@ -388,6 +392,7 @@ class RunnerThread(threading.Thread):
             if self._stalled is not None:
                 self._stalled = None
             if self.once:
+                self.failed = self.failed or runner.incident is not None
                 if index == last:
                     self._stop_asked = True
                 index += 1
