@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from types import FrameType
 from typing import Any
 
 from yourlabs.runner import conf, hosts, systemd
@@ -21,6 +19,7 @@ from yourlabs.runner.housekeeping import housekeeper
 from yourlabs.runner.loading import load_tasks
 from yourlabs.runner.locks import PidfileLock
 from yourlabs.runner.state import FileState
+from yourlabs.runner.stopping import StopSignals
 from yourlabs.runner.takeover import read_pidfile, refuse_or_take, take_over
 from yourlabs.runner.threads import RunnerThread
 
@@ -244,10 +243,7 @@ class Runner:
         )
         self.thread = make_thread(self.chain, COMMAND, once=once)
         self._lock: PidfileLock = self.thread.lock  # type: ignore[assignment]
-        self._signals = 0
-        # A bare lock: a handler may release it whatever the main thread is doing.
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._signals = StopSignals(self._stop, is_wanted=self._lock.is_wanted)
 
     def concurrency_security(self) -> bool:
         """
@@ -266,18 +262,22 @@ class Runner:
         if not self.killconcurrent:
             refuse_or_take(self._lock)
         elif not take_over(
-            self._lock, timeout=self.takeover_timeout, pause=self._pause
+            self._lock, timeout=self.takeover_timeout, pause=self._signals.wait
         ):
             return False
         logger.debug("Wrote pidfile %s", self.chain.name)
         return True
 
-    def run(self) -> int:
+    def run(self, *, leaving: bool = False) -> int:
         """
         Run the chain until a signal comes or another process takes it over.
 
         SIGTERM, SIGINT and SIGHUP let the current function finish; a second one ends
         the process at once.
+
+        Args:
+            leaving: The process ends after this. The signals stay handled, so that a
+                late one does not change its exit code.
 
         Returns:
             The exit code: 0, or 1 when a function failed with `once`.
@@ -285,7 +285,7 @@ class Runner:
         Raises:
             As `concurrency_security`.
         """
-        previous = self._handle_signals()
+        self._signals.handle()
         try:
             if not self._lock.is_held() and not self.concurrency_security():
                 return 0
@@ -293,11 +293,12 @@ class Runner:
             self._tell_systemd()
             self.thread.join()
         finally:
-            self._lock.release()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-        failed = self.thread.once and self.thread.status().failures
-        return 1 if failed else 0
+            # Whatever ended the wait: while the thread lives, a task may be running.
+            if not self.thread.is_alive():
+                self._lock.release()
+            if not leaving:
+                self._signals.restore()
+        return 1 if self.thread.once and self.thread.failed else 0
 
     def _tell_systemd(self) -> None:
         systemd.notify(systemd.READY)
@@ -307,26 +308,6 @@ class Runner:
                 interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
             )
 
-    def _handle_signals(self) -> dict[signal.Signals, Any]:
-        if threading.current_thread() is not threading.main_thread():
-            return {}
-        numbers = [signal.SIGTERM, signal.SIGINT]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            # Under nohup it is ignored, and is to stay so.
-            numbers.append(signal.SIGHUP)
-        # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
-        return {number: signal.signal(number, self._on_signal) for number in numbers}
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
-        if self._signals > 1:
-            os._exit(128 + number)
+    def _stop(self) -> None:
         self.thread.ask_to_stop()
         systemd.notify(systemd.STOPPING)
-        if self._bell.locked():
-            self._bell.release()
-
-    def _pause(self, seconds: float) -> bool:
-        """Sleep, or less when a signal comes. True: one came."""
-        self._bell.acquire(timeout=seconds)
-        return self._signals > 0

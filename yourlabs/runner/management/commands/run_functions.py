@@ -39,6 +39,13 @@ class Command(BaseCommand):
         "function, a second one at once."
     )
     requires_system_checks: list[str] = []
+    leaving = False
+    """The process ends after the command."""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run the command as the whole work of this process."""
+        self.leaving = True
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -84,7 +91,7 @@ class Command(BaseCommand):
                 killconcurrent=options["killconcurrent"],
                 takeover_timeout=options["takeover_timeout"],
                 once=options["once"],
-            ).run()
+            ).run(leaving=self.leaving)
         except TakeOverTimeout as exc:
             raise CommandError(exc, returncode=GAVE_UP) from exc
         except (RunnerError, ImproperlyConfigured) as exc:

@@ -1,0 +1,110 @@
+"""
+Tasks for chains that the tests run in processes of their own.
+
+The environment says how long they take and where they tell what they did: a file that
+is only ever appended to, with times on the one monotonic clock of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from yourlabs.runner import task
+
+COOLDOWN = float(os.environ.get("JOB_COOLDOWN", "0.05"))
+FAIL_COOLDOWN = float(os.environ.get("JOB_FAIL_COOLDOWN", "0.05"))
+SECONDS = float(os.environ.get("JOB_SECONDS", "0"))
+
+cooldowns = task(success_cooldown=COOLDOWN, fail_cooldown=FAIL_COOLDOWN)
+
+
+def note(event: str, **values: Any) -> None:
+    """Append one line to the log, in one step."""
+    line = {"event": event, "pid": os.getpid(), "at": time.monotonic(), **values}
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    descriptor = os.open(os.environ["JOB_LOG"], flags, 0o600)
+    os.write(descriptor, json.dumps(line).encode() + b"\n")
+    os.close(descriptor)
+
+
+@contextmanager
+def noted(task: str) -> Iterator[None]:
+    """Tell when a run of `task` begins and when it ends."""
+    note("enter", task=task)
+    try:
+        yield
+    finally:
+        note("leave", task=task)
+
+
+@cooldowns
+def work() -> None:
+    """Take the time that the environment says."""
+    with noted("work"):
+        time.sleep(SECONDS)
+
+
+@cooldowns
+def other() -> None:
+    """Do the same under another name."""
+    with noted("other"):
+        time.sleep(SECONDS)
+
+
+@cooldowns
+def fail() -> None:
+    """Raise, each time."""
+    with noted("fail"):
+        raise ValueError("as always")
+
+
+@cooldowns
+def crash() -> None:
+    """Take the process along."""
+    note("enter", task="crash")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@cooldowns
+def leave_children() -> None:
+    """Start a program and fork a child, both of which live on."""
+    with noted("leave_children"):
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        note("forked", child=child)
+
+
+@cooldowns
+def fork_and_return() -> None:
+    """Fork children that do not care to end by themselves."""
+    with noted("fork_and_return"):
+        parent = os.getpid()
+        for ending in (None, SystemExit(3), ValueError("in the child")):
+            child = os.fork()
+            if not child:
+                if ending is not None:
+                    raise ending
+                break
+            _, status = os.waitpid(child, 0)
+            note("ended", code=os.waitstatus_to_exitcode(status))
+    assert os.getpid() == parent or ending is None
+
+
+@cooldowns
+def use_pool() -> None:
+    """Let a pool of processes do the work."""
+    with noted("use_pool"):
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            note("pooled", result=pool.map(abs, [-1, -2]))

@@ -1,0 +1,266 @@
+"""The command that runs a chain in a process of its own: its log, signals and codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.places import DEADLINE, Child, Place, wait_for
+
+WORK = "tests.jobs.work"
+LONG = {"JOB_COOLDOWN": "3600"}
+
+
+def started(place: Place, *arguments: str, **environ: str) -> Child:
+    """Return a command whose first run is over, and which sleeps for an hour."""
+    child = place.command(*arguments, **{**LONG, **environ})
+    child.wait_for("Sleeping 3600 seconds")
+    return child
+
+
+@pytest.mark.skip(reason="no mails yet")
+def test_transcript(place: Place) -> None:
+    """The log of the documented example is the documented one, line for line."""
+    child = place.command("yourlabs.runner.tasks.divide_by_zero")
+    child.wait_for("Sleeping 1 seconds", times=11)
+    child.send(signal.SIGTERM)
+
+    assert child.wait() == 0
+    failed, slept = "[divide_by_zero] Execution failed", "[divide_by_zero] Sleeping 1"
+    told = "[divide_by_zero] Sent email to admins: "
+    expected = [
+        "Did not find pidfile divide_by_zero, continuing normally",
+        "Wrote pidfile divide_by_zero",
+    ]
+    for number in range(1, 12):
+        expected.append(failed)
+        if number in MAILS:
+            expected.append(told + MAILS[number])
+        expected.append(f"{slept} seconds")
+    assert child.lines()[: len(expected)] == expected
+    text = child.text()
+    assert text.count("Traceback (most recent call last):") >= 11
+    subjects = re.findall(r"^Subject: (.*)$", text, re.MULTILINE)
+    assert len(subjects) == len(MAILS), subjects
+
+
+MAILS = {
+    1: "First exception caught: division by zero",
+    4: "Non recoverable downtime reached",
+    7: "Non recoverable downtime reached again",
+    10: "Non recoverable downtime reached again",
+}
+"""By the number of the failure, what the admins are told."""
+
+
+def test_dead_pidfile(place: Place) -> None:
+    """A pidfile that a dead process left is named in the log and written anew."""
+    first = started(place, WORK)
+    first.kill()
+    second = started(place, WORK)
+
+    assert second.lines()[:3] == [
+        f"Found pidfile work containing: {first.pid}",
+        f"Could not find /proc/{first.pid}, wiping pidfile work",
+        "Wrote pidfile work",
+    ]
+    assert place.owner("work")["pid"] == second.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stop_in_a_cooldown(place: Place, number: int) -> None:
+    """A signal cuts the cooldown, and the command ends well within a second."""
+    child = started(place, WORK)
+    before = time.monotonic()
+    child.send(number)
+
+    assert child.wait() == 0
+    assert time.monotonic() - before < 1
+    assert place.owner("work")["released"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stop_in_a_run(place: Place, number: int) -> None:
+    """The function that is running is finished first."""
+    child = place.command(WORK, JOB_SECONDS="0.5")
+    place.wait_for_events(1)
+    child.send(number)
+
+    assert child.wait() == 0
+    assert len(place.events("enter")) == len(place.events("leave")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal(place: Place, number: int) -> None:
+    """A second signal does not wait for the function that is running."""
+    child = place.command(WORK, JOB_SECONDS="60")
+    place.wait_for_events(1)
+    child.send(number)
+    time.sleep(0.1)  # Two signals at once may be one for the kernel.
+    assert not child.has_ended()
+    child.send(number)
+
+    assert child.wait(10) == 128 + number
+    assert place.events("leave") == []
+
+
+def test_stop_while_starting(place: Place) -> None:
+    """A command that waits for the owner can be stopped, too."""
+    place.command(WORK, JOB_SECONDS="60")
+    place.wait_for_events(1)
+    waiting = place.command(WORK)
+    waiting.wait_for("Sent SIGTERM")
+    waiting.send(signal.SIGTERM)
+
+    assert waiting.wait() == 0
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="needs root"
+)
+def test_first_process_of_a_container(place: Place) -> None:
+    """As pid 1 it ends on SIGTERM, which the kernel ignores there by default."""
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    child = place.script(
+        "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])",
+        *unshare,
+        *(sys.executable, "-m", "yourlabs.runner", WORK),
+        **LONG,
+    )
+    child.wait_for("Sleeping 3600 seconds")
+    [inside] = children_of(child.pid)
+    assert place.owner("work")["pid"] == 1
+    os.kill(inside, signal.SIGTERM)
+
+    assert child.wait(5) == 0
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the pids of the children of a process."""
+    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=-1)
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_once(place: Place) -> None:
+    """With ``--once`` each function is run once, without a cooldown."""
+    child = place.command("--once", WORK, "tests.jobs.other", **LONG)
+
+    assert child.wait() == 0
+    assert [e["task"] for e in place.events("enter")] == ["work", "other"]
+    assert "Sleeping" not in child.text()
+    assert place.owner("work_other")["released"] is True
+
+
+def test_once_failed(place: Place) -> None:
+    """With ``--once`` the exit code says whether a function failed."""
+    child = place.command("--once", "tests.jobs.fail", WORK, **LONG)
+
+    assert child.wait() == 1
+    assert [e["task"] for e in place.events("enter")] == ["fail", "work"]
+
+
+def test_once_after_crashes(place: Place) -> None:
+    """With ``--once`` what earlier processes did not survive changes nothing."""
+    for number in range(3):
+        killed = place.command("--once", WORK, "tests.jobs.other", JOB_SECONDS="60")
+        place.wait_for_events(number + 1)
+        killed.kill()
+    child = place.command("--once", WORK, "tests.jobs.other", **LONG)
+
+    assert child.wait() == 0
+    assert [e["task"] for e in place.events("enter")][3:] == ["work", "other"]
+
+
+def test_name(place: Place) -> None:
+    """The name of the chain is the name of its pidfile."""
+    child = started(place, "--name", "night-shift", WORK)
+
+    assert "Wrote pidfile night-shift" in child.text()
+    assert place.owner("night-shift")["functions"] == [WORK]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("no.such.function", "There is no module 'no'"),
+        ("tests.jobs.wrok", "did you mean 'work'?"),
+    ],
+)
+def test_unknown_function(place: Place, path: str, problem: str) -> None:
+    """A function that is not there is named in an error, without a traceback."""
+    child = place.command(path)
+
+    assert child.wait() == 1
+    assert problem in child.text()
+    assert "Traceback" not in child.text()
+    assert not place.root.exists()
+
+
+def test_two_chains(place: Place) -> None:
+    """Chains of other names run beside each other."""
+    first = started(place, WORK)
+    second = started(place, "tests.jobs.other")
+
+    assert place.owner("work")["pid"] == first.pid
+    assert place.owner("other")["pid"] == second.pid
+
+
+def test_growing_cooldown(place: Place) -> None:
+    """A task that crashes its process waits longer each time it is started again."""
+    begun = []
+    for number in range(3):
+        child = place.command("tests.jobs.crash", JOB_FAIL_COOLDOWN="0.1")
+        assert child.wait() == -signal.SIGKILL
+        begun.append(place.wait_for_events(number + 1)[number]["at"])
+    last = place.command("tests.jobs.crash", JOB_FAIL_COOLDOWN="0.1")
+    last.wait_for("Sleeping 4 seconds")
+
+    # The second start runs it at once, because a person may have mended it.
+    assert begun[1] - begun[0] < 2
+    assert begun[2] - begun[1] >= 2
+    assert len(place.events("enter")) == 3
+
+
+def test_children_of_a_task(place: Place) -> None:
+    """A signal to a child that a task has forked ends the child, like anywhere."""
+    child = place.command("tests.jobs.leave_children", **LONG)
+    [forked] = place.wait_for_events(1, "forked")
+    os.kill(forked["child"], signal.SIGTERM)
+
+    wait_for(lambda: state_of(forked["child"]) in ("Z", ""), DEADLINE)
+    assert not child.has_ended()
+
+
+def test_child_that_returns(place: Place) -> None:
+    """A child that a task forks runs no chain, however it leaves the task."""
+    child = place.command("tests.jobs.fork_and_return", **LONG)
+    child.wait_for("Sleeping")
+
+    assert [e["code"] for e in place.events("ended")] == [0, 3, 1]
+    assert child.text().count("Sleeping") == 1
+    assert "ended with an exception" in child.text()
+    assert "Execution failed" not in child.text()
+
+
+def test_pool(place: Place) -> None:
+    """A pool of processes in a task ends with the task."""
+    child = place.command("tests.jobs.use_pool", **LONG)
+    child.wait_for("Sleeping")
+
+    assert [e["result"] for e in place.events("pooled")] == [[1, 2]]
+    assert len(place.events("leave")) == 1
+
+
+def state_of(pid: int) -> str:
+    """Return the letter of /proc for what a process does; empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
