@@ -105,6 +105,5 @@ def fork_and_return() -> None:
 @cooldowns
 def use_pool() -> None:
     """Let a pool of processes do the work."""
-    with noted("use_pool"):
-        with multiprocessing.get_context("fork").Pool(2) as pool:
-            note("pooled", result=pool.map(abs, [-1, -2]))
+    with noted("use_pool"), multiprocessing.get_context("fork").Pool(2) as pool:
+        note("pooled", result=pool.map(abs, [-1, -2]))
