@@ -9,12 +9,11 @@ a transaction is dropped whole, because no later run could use it.
 from __future__ import annotations
 
 import contextlib
-import logging
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-logger = logging.getLogger("runner")
+from yourlabs.runner.harmless import logger
 
 
 def before_run() -> None:

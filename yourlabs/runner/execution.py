@@ -8,8 +8,9 @@ import inspect
 import logging
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
@@ -20,9 +21,8 @@ from yourlabs.runner.core.ownership import OwnerRecord
 from yourlabs.runner.core.records import Failure, Recovery, Run
 from yourlabs.runner.core.status import TaskStatus
 from yourlabs.runner.core.task import Task
+from yourlabs.runner.harmless import logger
 from yourlabs.runner.tracebacks import Described, describe, forget
-
-logger = logging.getLogger("runner")
 
 
 class Interrupted(RunnerError):
@@ -75,6 +75,9 @@ class TaskRunner:
             if rested:
                 db.before_run()
             result = context.run(self._call)
+            if result is not None and inspect.iscoroutine(result):
+                # Of a lambda, or of a wrapper that does not look like one.
+                result = context.run(_wait_for, result)
             if os.getpid() != pid:
                 sys.exit()
         except BaseException as exc:
@@ -208,7 +211,14 @@ class TaskRunner:
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta
     ) -> None:
-        _log_failure(self.task, exc, described)
+        logger.failure(
+            "[%s] Execution failed",
+            self.task.name,
+            exc=exc,
+            # The bounded text, made once a place.
+            text=described.traceback or described.message,
+            extra={"action": "task_failed", "task": self.task.name},
+        )
         if not signals.task_failed.receivers or self.incident is None:
             return
         now = _now()
@@ -249,36 +259,26 @@ def _end_child(task: Task, exc: BaseException) -> NoReturn:
     os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
-def _log_failure(task: Task, exc: BaseException, described: Described) -> None:
-    if not logger.isEnabledFor(logging.ERROR):
-        return
-    record = logger.makeRecord(
-        logger.name,
-        logging.ERROR,
-        __file__,
-        0,
-        "[%s] Execution failed",
-        (task.name,),
-        (type(exc), exc, exc.__traceback__),
-        extra={"action": "task_failed", "task": task.name},
-    )
-    # The bounded text, made once a place: a formatter would make it each time.
-    record.exc_text = described.traceback or described.message
-    logger.handle(record)
-    # Handlers that keep records would keep the frames of the task with them.
-    record.exc_info = None
-
-
 def _callable(func: Callable[[], Any]) -> Callable[[], Any]:
-    """Return what to call for `func`: a coroutine is awaited, in this thread."""
+    """Return what to call for `func`: a coroutine function is awaited."""
     if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004
     ):
         from asgiref.sync import async_to_sync
 
-        # In this thread, so that its database connections are those that are closed.
+        # What it does with the database is done in this thread, so that the
+        # connections are those that are closed after the run.
         return async_to_sync(func)
     return func
+
+
+def _wait_for(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    from asgiref.sync import async_to_sync
+
+    async def wait() -> Any:
+        return await coroutine
+
+    return async_to_sync(wait)()
 
 
 def _close_caches() -> None:
@@ -292,7 +292,9 @@ def _close_caches() -> None:
 
 def _is_shutdown(exc: BaseException) -> bool:
     """Say whether the end of the interpreter cut the run: no fault of the task."""
-    return isinstance(exc, RuntimeError) and "interpreter shutdown" in str(exc)
+    return issubclass(type(exc), RuntimeError) and (
+        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
+    )
 
 
 def _instant(epoch: float) -> datetime:

@@ -9,7 +9,6 @@ once when the owner of a chain that stands by dies.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 import sys
@@ -23,9 +22,8 @@ from yourlabs.runner import processes, signals
 from yourlabs.runner.core.ownership import Identity
 from yourlabs.runner.core.records import Stall
 from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.harmless import logger
 from yourlabs.runner.threads import RunnerThread
-
-logger = logging.getLogger("runner")
 
 PERIOD = 1.0
 """Time between two looks, in seconds."""

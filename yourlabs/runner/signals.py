@@ -8,13 +8,13 @@ housekeeping thread, while the chain's own hangs. They should be quick.
 
 from __future__ import annotations
 
-import logging
 from inspect import iscoroutine
 from typing import Any
 
 from blinker import Namespace
 
-logger = logging.getLogger("runner")
+from yourlabs.runner.harmless import logger
+from yourlabs.runner.tracebacks import describe
 
 _signals = Namespace()
 
@@ -54,11 +54,13 @@ def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
                 result.close()
                 msg = "expected a plain function, this one is a coroutine function"
                 raise TypeError(msg)
-        except BaseException:
+        except BaseException as exc:
             # SystemExit too: it would end the thread without a word.
-            logger.exception(
+            logger.failure(
                 "The receiver %r of %s raised.",
                 receiver,
                 signal.name,
+                exc=exc,
+                text=describe(exc).traceback,
                 extra={"action": "receiver_failed", "signal": signal.name},
             )

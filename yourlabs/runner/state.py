@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import stat
 import threading
 from pathlib import Path
 from typing import Any
 
-logger = logging.getLogger("runner")
+from yourlabs.runner.harmless import logger
 
 VERSION = 1
 

@@ -28,9 +28,8 @@ from yourlabs.runner.core.schedule import (
 from yourlabs.runner.core.status import ChainStatus
 from yourlabs.runner.core.task import Chain
 from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.harmless import logger
 from yourlabs.runner.ports import Keeper, OwnerLock, State
-
-logger = logging.getLogger("runner")
 
 WORTH_WRITING = 0.5
 """A wait of at least this is written to the state, in seconds."""

@@ -1,0 +1,80 @@
+"""The logger ``runner``, for threads that must go on whatever a log handler raises."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    Adapter = logging.LoggerAdapter
+
+
+class HarmlessLogger(Adapter):
+    """
+    A logger whose handlers and filters harm nobody.
+
+    Not for the main thread: it swallows a KeyboardInterrupt, too.
+    """
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Leave everything as it is: what is `extra` comes with each call."""
+        return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log, and tell what a handler raises on stderr, as `logging` itself does."""
+        try:
+            self.logger.log(level, msg, *args, **kwargs)
+        except BaseException:
+            _complain()
+
+    def failure(
+        self,
+        msg: str,
+        *args: object,
+        exc: BaseException,
+        text: str,
+        extra: Mapping[str, object],
+    ) -> None:
+        """
+        Log an exception as an error, and keep nothing of it.
+
+        Args:
+            msg: The message, with `args`.
+            exc: Handlers see it as it is, but not for longer than this call.
+            text: Its traceback. A formatter would make one each time.
+            extra: Attributes of the record.
+        """
+        if not self.isEnabledFor(logging.ERROR):
+            return
+        info = (type(exc), exc, traceback_of(exc))
+        record = self.logger.makeRecord(
+            self.name, logging.ERROR, __file__, 0, msg, args, info, extra=dict(extra)
+        )
+        record.exc_text = text
+        try:
+            self.logger.handle(record)
+        except BaseException:
+            _complain()
+        # Handlers that keep records would keep the frames of the task with them.
+        record.exc_info = None
+
+
+def traceback_of(exc: BaseException) -> Any:
+    """Return the traceback of `exc`, whatever its class makes of its attributes."""
+    return BaseException.__dict__["__traceback__"].__get__(exc)
+
+
+def _complain() -> None:
+    if logging.raiseExceptions and sys.stderr is not None:
+        with suppress(BaseException):
+            traceback.print_exc()
+
+
+logger = HarmlessLogger(logging.getLogger("runner"), {})
+"""What the threads of the runner log with."""
