@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import ast
-import configparser
-import json
 import os
 import re
-import shlex
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.doc_blocks import DOCS, ROOT, Block, Session, blocks
+from tests.docs_project import project  # noqa: F401
 from yourlabs import runner
-from yourlabs.runner import checks, conf, mail, signals
+from yourlabs.runner import checks, conf, signals
 from yourlabs.runner.core.task import OPTIONS
 from yourlabs.runner.management.commands.run_functions import Command
 
 SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
-
-with_mail = pytest.mark.skipif(
-    not hasattr(mail, "EmailSubscriber"), reason="mails are not sent yet"
-)
 
 IN_A_PROJECT = [
     "howto/priority.rst",
@@ -35,7 +27,7 @@ IN_A_PROJECT = [
     "howto/tasks.rst",
     "howto/upgrade.rst",
     "reference/checks.rst",
-    pytest.param("reference/command.rst", marks=with_mail),
+    "reference/command.rst",
     "reference/log.rst",
     "reference/settings.rst",
 ]
@@ -55,49 +47,19 @@ def table(name: str) -> set[str]:
     return set(re.findall(r"^   \* - ``(.*)``$", read(name), re.MULTILINE))
 
 
-def captioned(name: str, caption: str) -> Block:
-    """Return the first block of a page with that caption."""
-    return next(block for block in blocks(DOCS / name) if block.caption == caption)
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the project of the tutorial as it is before it goes into a server."""
-    folder = tmp_path_factory.mktemp("base")
-    session = Session(folder)
-    written = set()
-    for block in blocks(DOCS / "tutorial.rst"):
-        if block.content.startswith(("python3 -m venv", "python manage.py migrate")):
-            session.run(block)
-        elif block.caption and block.caption not in written:
-            written.add(block.caption)
-            if not block.caption.endswith(("apps.py", "at the end")):
-                session.run(block)
-    return folder
-
-
-@pytest.fixture
-def project(base: Path, tmp_path: Path) -> Session:
-    """Return a session in a copy of the tutorial's project."""
-    folder = tmp_path / "project"
-    shutil.copytree(base, folder)
-    return Session(folder)
-
-
-@with_mail
 def test_tutorial_works_as_written(tmp_path: Path) -> None:
     """The tutorial leads from an empty folder to what it shows, step by step."""
     Session(tmp_path).run_page(DOCS / "tutorial.rst")
 
 
 @pytest.mark.parametrize("name", IN_A_PROJECT)
-def test_examples_run(name: str, project: Session) -> None:
+def test_examples_run(name: str, project: Session) -> None:  # noqa: F811
     """Every code block of the page does what the page says."""
     project.run_page(DOCS / name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-def test_privileges_can_be_given_up(project: Session) -> None:
+def test_privileges_can_be_given_up(project: Session) -> None:  # noqa: F811
     """The chain runs through su, and ends when it is told to."""
     me = subprocess.check_output(["id", "-un"], text=True).strip()
     for block in blocks(DOCS / "howto/privileges.rst"):
@@ -112,59 +74,6 @@ def test_commands_for_other_machines_are_commands(name: str) -> None:
     for block in blocks(DOCS / name):
         if block.language == "sh":
             subprocess.run(["bash", "-n", "-c", block.content], check=True)
-
-
-def unit(name: str, caption: str) -> configparser.ConfigParser:
-    """Return the configuration file that a page shows."""
-    parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(captioned(name, caption).content)
-    return parser
-
-
-def started_by(name: str) -> list[str]:
-    """Return the command line of the service that a page shows."""
-    if name == "howto/systemd.rst":
-        service = unit(name, "/etc/systemd/system/mysite-runner.service")
-        return shlex.split(service["Service"]["ExecStart"])
-    if name == "howto/supervisord.rst":
-        section = unit(name, "/etc/supervisor/conf.d/mysite-runner.conf")
-        return shlex.split(section["program:mysite-runner"]["command"])
-    dockerfile = captioned(name, "Dockerfile").content
-    command: list[str] = json.loads(re.findall(r"^CMD (.*)$", dockerfile, re.M)[-1])
-    return command
-
-
-@pytest.mark.parametrize(
-    "name", ["howto/container.rst", "howto/supervisord.rst", "howto/systemd.rst"]
-)
-def test_services_start_the_chain(name: str, project: Session) -> None:
-    """The command that the service is configured with runs the chain."""
-    _, *arguments = started_by(name)
-    line = shlex.join([sys.executable, *arguments])
-
-    project.run(Block(name, 0, "sh", line), "[clear_sessions] Execution successful")
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
-def test_unit_is_a_unit(tmp_path: Path) -> None:
-    """systemd finds nothing wrong with the unit but that the machine is another."""
-    caption = "/etc/systemd/system/mysite-runner.service"
-    text = captioned("howto/systemd.rst", caption).content
-    path = tmp_path / "mysite-runner.service"
-    path.write_text(
-        re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.M)
-        .replace("User=www-data", "User=root")
-        .replace("WorkingDirectory=/srv/mysite", "WorkingDirectory=/tmp")
-    )
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert "mysite-runner" not in done.stderr
 
 
 def test_settings_are_documented() -> None:
@@ -320,7 +229,6 @@ def test_readme_begins_with_two_commands() -> None:
     assert "-m pytest" in commands[1]
 
 
-@with_mail
 def test_transcript_of_the_readme(tmp_path: Path) -> None:
     """The README shows what its first command prints."""
     command, shown = [
