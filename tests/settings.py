@@ -25,3 +25,5 @@ ADMINS = (
     else [("Admin", "admin@example.com")]
 )
 RUN_ROOT = os.environ.get("RUN_ROOT") or tempfile.mkdtemp(prefix="yourlabs-run-")
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

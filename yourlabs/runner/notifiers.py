@@ -97,6 +97,7 @@ class Subscriber:
     def _renew(self) -> None:
         self._lock = threading.Lock()
         self._logs: dict[str, ChainLog] = {}
+        self._hanging: set[Task] = set()
 
     def connect(self) -> None:
         """Listen to the signals. Harmless when it does already."""
@@ -157,7 +158,9 @@ class Subscriber:
         log = self._log(failure.chain)
 
         def change(history: History, rules: Rules) -> History:
-            history = notifications.record_stall_end(history, failure.failed_at)
+            if history.stalled_since is not None:
+                self._end_listening(task)
+                history = notifications.record_stall_end(history, failure.failed_at)
             return notifications.record_failure(
                 history, failure, rules, where=log.where
             )
@@ -171,7 +174,9 @@ class Subscriber:
 
         def change(history: History, rules: Rules) -> History:
             at = recovery.recovered_at
-            history = notifications.record_stall_end(history, at)
+            if history.stalled_since is not None:
+                self._end_listening(task)
+                history = notifications.record_stall_end(history, at)
             return notifications.record_recovery(history, at, recovery.downtime, rules)
 
         if self._record(log, task, change):
@@ -188,7 +193,7 @@ class Subscriber:
 
     def task_succeeded(self, task: Task, *, run: Any, **_: Any) -> None:
         """Record the end of a run that hung. Connected only while one does."""
-        signals.task_succeeded.disconnect(self.task_succeeded, sender=task)
+        self._end_listening(task)
 
         def change(history: History, rules: Rules) -> History:
             return notifications.record_stall_end(history, run.ended_at or _now())
@@ -196,7 +201,17 @@ class Subscriber:
         self._record(self._log(run.chain), task, change)
 
     def _listen_to_success(self, task: Task) -> None:
-        signals.task_succeeded.connect(self.task_succeeded, sender=task, weak=False)
+        with self._lock:
+            self._hanging.add(task)
+            signals.task_succeeded.connect(self.task_succeeded, sender=task, weak=False)
+
+    def _end_listening(self, task: Task) -> None:
+        with self._lock:
+            self._hanging.discard(task)
+            signals.task_succeeded.disconnect(self.task_succeeded, sender=task)
+            if not self._hanging:
+                # Only this takes the receiver away: else each success would cost.
+                signals.task_succeeded.disconnect(self.task_succeeded)
 
     # What the delivery asks for.
 

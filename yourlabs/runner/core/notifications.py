@@ -149,10 +149,11 @@ def make_report(
     length = wait(history, at, rules)
     if length is None or length:
         return history, None
-    if history.is_down and history.down_since is not None:
-        downtime = max(history.downtime, at - history.down_since)
+    downtime = history.downtime
+    if history.is_down and history.latest is not None:
+        # When it was held back, time has passed since the last failure.
+        downtime += max(timedelta(), at - history.latest.at)
         reached = _reminders_until(downtime, rules)
-        history = history._replace(downtime=downtime)
         if reached > history.reminders:
             history = _remind(history, reached, at)
     evidence = history.evidence
@@ -164,7 +165,7 @@ def make_report(
         reasons=history.pending,
         is_down=history.is_down,
         down_since=history.down_since,
-        downtime=history.downtime,
+        downtime=downtime,
         consecutive=history.consecutive,
         failures=tally.failures,
         since=tally.since,

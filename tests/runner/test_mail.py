@@ -1,0 +1,648 @@
+"""The admins are told what matters, once, over any mail server there is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import django
+import pytest
+from django.core import mail as django_mail
+
+from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
+from yourlabs.runner import delivery, mail, notifiers, signals
+from yourlabs.runner.core.exceptions import RunnerError
+from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
+from yourlabs.runner.core.task import Task, make_chain
+from yourlabs.runner.mail import EmailSubscriber
+from yourlabs.runner.notifiers import Notifier, Report, subscribe
+from yourlabs.runner.state import FileState, MemoryState
+
+ZERO = timedelta()
+SECOND = timedelta(seconds=1)
+
+
+def work() -> None:
+    """What the chains of these tests seem to run."""
+
+
+class Chain:
+    """Sends the signals that the thread of a chain would send."""
+
+    def __init__(self, state: Any = None, *, name: str = "sync", **options: Any):
+        declared = {"fail_cooldown": SECOND, "success_cooldown": SECOND, **options}
+        self.task = Task(work, f"app.tasks.{name}", name, declared)
+        self.chain = make_chain([self.task])
+        self.name = self.chain.name
+        self.state = MemoryState() if state is None else state
+        self.kind, self.fresh = "hosted", False
+        self.failures = 0
+        self.down_since: datetime | None = None
+
+    def start(self) -> Chain:
+        self.state.load()
+        signals.send_robust(signals.chain_started, self)
+        return self
+
+    def stop(self) -> None:
+        signals.send_robust(signals.chain_stopped, self)
+        self.state.close()
+
+    def fail(self, message: str = "division by zero", **changes: Any) -> None:
+        now = datetime.now(timezone.utc)
+        self.down_since = self.down_since or now
+        self.failures += 1
+        values: dict[str, Any] = {
+            "task": self.task,
+            "chain": self.name,
+            "started_at": now,
+            "failed_at": now,
+            "duration": ZERO,
+            "exception_type": "builtins.ZeroDivisionError",
+            "message": message,
+            "traceback": f"Traceback …\nZeroDivisionError: {message}\n",
+            "fingerprint": f"1:{message}",
+            "consecutive": self.failures,
+            "down_since": self.down_since,
+            "downtime": now - self.down_since,
+        }
+        failure = Failure(**{**values, **changes})
+        exception = RunnerError(message)
+        signals.send_robust(
+            signals.task_failed, self.task, failure=failure, exception=exception
+        )
+
+    def recover(self, down_since: datetime | None = None) -> None:
+        now = datetime.now(timezone.utc)
+        since = self.down_since or down_since or now
+        recovery = Recovery(
+            self.task, self.name, now, since, now - since, self.failures, ()
+        )
+        self.down_since, self.failures = None, 0
+        signals.send_robust(signals.task_recovered, self.task, recovery=recovery)
+
+    def stall(self) -> None:
+        now = datetime.now(timezone.utc)
+        stall = Stall(self.task, self.name, now, ZERO, '  File "x.py", line 3, in work')
+        signals.send_robust(signals.task_stalled, self.task, stall=stall)
+
+    def succeed(self) -> None:
+        now = datetime.now(timezone.utc)
+        run = Run(self.task, self.name, now, now, ZERO)
+        signals.send_robust(signals.task_succeeded, self.task, run=run)
+
+
+@pytest.fixture(autouse=True)
+def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
+    """The one that listens; it tries again after hundredths of a second."""
+    monkeypatch.setattr(delivery, "FIRST_RETRY", 0.05)
+    monkeypatch.setattr(delivery, "LAST_RETRY", 0.2)
+    mail.subscriber.disconnect()
+    subscriber = EmailSubscriber()
+    subscriber.connect()
+    yield subscriber
+    subscriber.disconnect()
+    subscriber.delivery.close()
+    mail.subscriber.connect()
+
+
+@pytest.fixture(autouse=True)
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, logger="runner")
+    return caplog
+
+
+def use_smtp(settings: Any, port: int, timeout: float | None = None) -> None:
+    """Have Django send through a server on this machine."""
+    if django.VERSION >= (6, 1):
+        options = {"host": "127.0.0.1", "port": port, "timeout": timeout}
+        backend = "django.core.mail.backends.smtp.EmailBackend"
+        settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    else:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+        settings.EMAIL_TIMEOUT = timeout
+
+
+@pytest.fixture
+def mailbox(settings: Any) -> Iterator[Mailbox]:
+    with smtp_server() as (box, port):
+        use_smtp(settings, port)
+        yield box
+
+
+def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [getattr(record, "action", "") for record in caplog.records]
+
+
+def test_a_failure_is_mailed(
+    mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first failure is a mail to the admins, and a line in the log."""
+    Chain().start().fail()
+
+    assert mailbox.wait_for_mails(1)
+    message = mailbox.mails[0]
+    assert (
+        message["Subject"] == "[Django] [sync] First exception caught: division by zero"
+    )
+    assert message["To"] == "admin@example.com"
+    assert message["From"] == "root@localhost"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_content_type() == "text/plain"
+    assert "ZeroDivisionError: division by zero" in message.get_content()
+    assert (
+        "[sync] Sent email to admins: First exception caught: division by zero"
+        in caplog.messages
+    )
+
+
+def test_the_log_is_in_order(
+    mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The chain waits for the line of the log, for a moment, and no longer."""
+    chain = Chain().start()
+    chain.fail()
+
+    assert "report_sent" in actions(caplog)
+
+
+def test_the_mails_of_a_downtime_are_a_thread(mailbox: Mailbox) -> None:
+    """Each mail of a downtime refers to the first one; the next downtime is new."""
+    chain = Chain().start()
+    chain.fail("one")
+    chain.fail("two")
+    chain.recover()
+    chain.fail("one")
+    assert mailbox.wait_for_mails(4)
+    first, second, third, fourth = mailbox.mails
+
+    assert first["References"] is None
+    assert second["References"] == third["References"] == first["Message-ID"]
+    assert second["In-Reply-To"] == first["Message-ID"]
+    assert fourth["References"] is None
+    assert len({message["Message-ID"] for message in mailbox.mails}) == 4
+    assert mailbox.subjects == [
+        "[Django] [sync] First exception caught: one",
+        "[Django] [sync] New exception caught: two",
+        "[Django] [sync] Process healed",
+        "[Django] [sync] Failing again: one",
+    ]
+
+
+@pytest.mark.parametrize(
+    "admins",
+    [
+        ["a@example.com", "b@example.com"],
+        [("A", "a@example.com"), ("B", "b@example.com")],
+        (("A", "a@example.com"), "b@example.com", ""),
+    ],
+    ids=["strings", "pairs", "mixed"],
+)
+def test_admins_in_any_form(mailbox: Mailbox, settings: Any, admins: Any) -> None:
+    """Addresses and pairs of name and address are understood on every Django."""
+    settings.ADMINS = admins
+    Chain().start().fail()
+
+    assert mailbox.wait_for_mails(1)
+    assert mailbox.mails[0]["To"] == "a@example.com, b@example.com"
+
+
+@pytest.mark.parametrize("admins", [[], None, "a@example.com", [None], [("A", "")], 7])
+def test_no_admins(
+    settings: Any, admins: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With nobody to tell, the log says so once, and nothing raises or waits."""
+    settings.ADMINS = admins
+    chain = Chain().start()
+    started_at = time.monotonic()
+    for number in range(50):
+        chain.fail(f"word {number}")
+
+    assert time.monotonic() - started_at < 5
+    assert actions(caplog).count("delivery_failed") >= 1
+    warnings = [item for item in caplog.records if item.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert "ADMINS is empty" in warnings[0].getMessage()
+
+
+def test_the_outbox(settings: Any) -> None:
+    """Without a mail server, as in tests, the mail is in Django's outbox."""
+    Chain().start().fail()
+
+    assert [message.subject for message in django_mail.outbox] == [
+        "[Django] [sync] First exception caught: division by zero"
+    ]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "a\nBcc: x@example.com",
+        "a\r\nBcc: x@example.com\r\n\r\nbody",
+        "a\x0bb\u2028c\x85d",
+        "\ud800 \0",
+        "x" * 10_000,
+        "\u2603" * 10_000,
+        "",
+    ],
+)
+def test_no_message_harms_the_header(mailbox: Mailbox, message: str) -> None:
+    """Whatever an exception says, the mail arrives and no header is injected."""
+    Chain(name="sync").start().fail(message)
+
+    assert mailbox.wait_for_mails(1)
+    received = mailbox.mails[0]
+    assert received["Bcc"] is None
+    assert received["To"] == "admin@example.com"
+    assert "[Django] [sync] First exception caught" in received["Subject"]
+    assert len(received.as_bytes()) < 100_000
+
+
+def test_mail_can_be_turned_off(
+    settings: Any, subscriber: EmailSubscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With RUNNER["EMAIL"] False nothing is sent, noted or started."""
+    settings.RUNNER = {"EMAIL": False}
+    chain = Chain().start()
+    chain.fail()
+    chain.stop()
+    Chain(name="unheard").fail()
+
+    assert django_mail.outbox == []
+    assert chain.state.get("notifications") is None
+    assert subscriber.delivery._thread is None
+
+
+def test_a_wrong_setting_does_not_silence_failures(settings: Any) -> None:
+    """A MAX_NEW_EXCEPTIONS that is no number costs no mail."""
+    settings.RUNNER = {"MAX_NEW_EXCEPTIONS": "many"}
+    Chain().start().fail()
+
+    assert len(django_mail.outbox) == 1
+
+
+def test_a_chain_that_nobody_announced(mailbox: Mailbox) -> None:
+    """A failure of a chain whose start was not heard of is told as well."""
+    Chain().fail()
+
+    assert mailbox.wait_for_mails(1)
+
+
+def test_successes_cost_nothing(mailbox: Mailbox) -> None:
+    """Nothing listens to runs that succeed, but while one of them hangs."""
+    chain = Chain().start()
+    chain.fail()
+    chain.recover()
+    assert not signals.task_succeeded.receivers
+    chain.stall()
+    assert signals.task_succeeded.has_receivers_for(chain.task)
+    assert mailbox.wait_for_mails(3)
+    chain.succeed()
+
+    assert mailbox.wait_for_mails(4)
+    assert not signals.task_succeeded.receivers
+    assert mailbox.subjects[2:] == [
+        "[Django] [sync] Task stalled",
+        "[Django] [sync] Stalled task ended",
+    ]
+    assert 'File "x.py", line 3, in work' in mailbox.mails[2].get_content()
+
+
+def test_a_stall_outlives_the_process(mailbox: Mailbox) -> None:
+    """The end of a run that hung is told by the next owner."""
+    chain = Chain().start()
+    chain.stall()
+    assert mailbox.wait_for_mails(1)
+    chain.stop()
+    heir = Chain(chain.state).start()
+    heir.succeed()
+
+    assert mailbox.wait_for_mails(2)
+    assert mailbox.subjects[1] == "[Django] [sync] Stalled task ended"
+
+
+def test_three_owners_tell_once(mailbox: Mailbox, tmp_path: Any) -> None:
+    """Three processes that fail alike send one mail; the fourth, healthy, the end."""
+    path = tmp_path / "sync.json"
+    for _ in range(3):
+        chain = Chain(FileState(path)).start()
+        chain.down_since = datetime(2026, 11, 21, tzinfo=timezone.utc)
+        chain.fail(downtime=ZERO)
+        chain.stop()
+    healthy = Chain(FileState(path)).start()
+    healthy.recover()
+    healthy.stop()
+
+    assert mailbox.wait_for_mails(2)
+    assert mailbox.subjects == [
+        "[Django] [sync] First exception caught: division by zero",
+        "[Django] [sync] Process healed",
+    ]
+    assert "Failures since the last mail: 2" in mailbox.mails[1].get_content()
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_new_start_is_told(mailbox: Mailbox, settings: Any, fresh: bool) -> None:
+    """A person or a new release begins with a first exception, and the mail says so."""
+    settings.RUNNER = {"RELEASE": "1"}
+    chain = Chain().start()
+    chain.fail()
+    chain.stop()
+    if not fresh:
+        settings.RUNNER = {"RELEASE": "2"}
+    heir = Chain(chain.state)
+    heir.fresh = fresh
+    heir.start().fail()
+
+    assert mailbox.wait_for_mails(2)
+    assert "First exception caught" in mailbox.subjects[1]
+    why = "somebody started it" if fresh else "release 2, it was 1"
+    assert why in mailbox.mails[1].get_content()
+
+
+def test_a_release_is_the_digest_of_the_sources(mailbox: Mailbox) -> None:
+    """Without a setting, other sources of the tasks are another release."""
+    chain = Chain().start()
+    chain.fail()
+    chain.stop()
+    value = chain.state.get("notifications")
+    assert value["release"].isalnum()
+    chain.state.put("notifications", {**value, "release": "other"})
+    Chain(chain.state).start().fail()
+
+    assert mailbox.wait_for_mails(2)
+    assert "New start:" in mailbox.mails[1].get_content()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 7, "x", [], {"tasks": 7}, {"tasks": {"app.tasks.sync": 7}}, {"release": 1}],
+)
+def test_a_strange_section_is_no_hindrance(mailbox: Mailbox, value: Any) -> None:
+    """Whatever the state holds, failures are told and recorded."""
+    state = MemoryState()
+    state.put("notifications", value)
+    chain = Chain(state).start()
+    chain.fail()
+    chain.stop()
+
+    assert mailbox.wait_for_mails(1)
+    assert json.dumps(state.get("notifications"))
+
+
+def test_what_is_not_delivered_is_kept_for_the_next_owner(
+    settings: Any, subscriber: EmailSubscriber
+) -> None:
+    """A chain that stops leaves what no server took to the next owner."""
+    use_smtp(settings, free_port())
+    chain = Chain().start()
+    chain.fail()
+    started_at = time.monotonic()
+    chain.stop()
+    assert time.monotonic() - started_at < notifiers.FLUSH + 1
+    assert subscriber.delivery._due == {}
+    with smtp_server() as (mailbox, port):
+        use_smtp(settings, port)
+        Chain(chain.state).start()
+
+        assert mailbox.wait_for_mails(1)
+        assert "First exception caught" in mailbox.subjects[0]
+        assert "Traceback" in mailbox.mails[0].get_content()
+
+
+def test_the_decision_is_written_before_the_mail(settings: Any, tmp_path: Any) -> None:
+    """What is due is in the file of the chain before a server is asked."""
+    with RudeServer() as server:
+        use_smtp(settings, server.port, timeout=5)
+        path = tmp_path / "sync.json"
+        Chain(FileState(path)).start().fail()
+        assert server.arrived.acquire(timeout=10)
+        section = json.loads(path.read_text())["notifications"]
+
+        assert [
+            reason[0] for reason in section["tasks"]["app.tasks.sync"]["pending"]
+        ] == ["first"]
+
+
+def test_a_dead_server_delays_nobody(settings: Any) -> None:
+    """While nobody listens, a failure takes milliseconds; later one mail has it all."""
+    port = free_port()
+    use_smtp(settings, port)
+    chain = Chain().start()
+    chain.fail("one")
+    started_at = time.monotonic()
+    for number in range(100):
+        chain.fail(f"word {number % 3}")
+    chain.recover()
+    assert time.monotonic() - started_at < 5
+    with smtp_server(port) as (mailbox, _):
+        assert mailbox.wait_for_mails(1)
+
+        assert mailbox.subjects == [
+            "[Django] [sync] First exception caught: one; "
+            "New exception caught: word 0 (and 2 more); Process healed"
+        ]
+        assert "Failures since the last mail: 101" in mailbox.mails[0].get_content()
+
+
+@pytest.mark.parametrize("answer", ["451 later", "554 never", "421 shutting down"])
+def test_a_server_that_refuses(mailbox: Mailbox, answer: str) -> None:
+    """What a server refuses, in whatever way, is sent until it takes it."""
+    mailbox.answer = answer
+    chain = Chain().start()
+    chain.fail()
+    assert mailbox.wait(lambda: mailbox.tries >= 3)
+    mailbox.answer = "250 OK"
+
+    assert mailbox.wait_for_mails(1)
+    chain.stop()
+    assert len(mailbox.mails) == 1
+
+
+def test_a_server_that_hangs_up_after_the_data(mailbox: Mailbox) -> None:
+    """A connection that drops in place of an answer is no delivery."""
+    mailbox.hangs_up = True
+    Chain().start().fail()
+    assert mailbox.wait(lambda: mailbox.tries >= 2)
+    mailbox.hangs_up = False
+
+    assert mailbox.wait_for_mails(1)
+
+
+@pytest.mark.parametrize("talk", [None, drip], ids=["silent", "dripping"])
+def test_a_server_that_hangs(
+    settings: Any, talk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that says nothing, or too little, neither delays nor loses anything."""
+    monkeypatch.setattr(delivery, "GIVE_UP", 0.5)
+    monkeypatch.setattr(mail, "TIMEOUT", 0.3)
+    with RudeServer(talk) as server:
+        use_smtp(settings, server.port)
+        chain = Chain(fail_cooldown=timedelta(milliseconds=100)).start()
+        started_at = time.monotonic()
+        chain.fail()
+        assert time.monotonic() - started_at < 0.4
+        assert server.arrived.acquire(timeout=10)
+        assert server.arrived.acquire(timeout=10)
+        started_at = time.monotonic()
+        chain.fail()
+        assert time.monotonic() - started_at < 0.1
+        with smtp_server() as (mailbox, port):
+            use_smtp(settings, port)
+
+            assert mailbox.wait_for_mails(1)
+
+
+def test_a_timeout_of_its_own(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no setting has a timeout, the mail has; where one has, it counts."""
+    seen: list[float | None] = []
+
+    class Connection:
+        timeout: float | None = None
+
+        def send_messages(self, messages: list[Any]) -> int:
+            seen.append(self.timeout)
+            return 1
+
+        def close(self) -> None:
+            raise RuntimeError
+
+    monkeypatch.setattr(mail, "_connection", Connection)
+    chain = Chain().start()
+    chain.fail("one")
+    Connection.timeout = 7
+    chain.fail("two")
+
+    assert seen == [mail.TIMEOUT, 7]
+
+
+def test_hundreds_of_different_failures(mailbox: Mailbox) -> None:
+    """500 failures with 500 messages in seconds: a few mails, and each is counted."""
+    chain = Chain(fail_cooldown=ZERO).start()
+    for number in range(500):
+        chain.fail(f"word {number}")
+    chain.recover()
+    chain.stop()
+
+    assert mailbox.wait(lambda: _told(mailbox) == 500)
+    assert len(mailbox.mails) <= 7
+    assert "Process healed" in mailbox.subjects[-1]
+    assert "Failures in this downtime:    500" in mailbox.mails[-1].get_content()
+
+
+def _told(mailbox: Mailbox) -> int:
+    return sum(
+        int(line.split(":")[1].split("(")[0])
+        for message in mailbox.mails
+        for line in message.get_content().splitlines()
+        if line.startswith("Failures since the last mail:")
+    )
+
+
+def test_many_chains_at_once(mailbox: Mailbox) -> None:
+    """Chains that fail at the same time are each told of, none waits for another."""
+    chains = [Chain(name=f"sync{number}").start() for number in range(10)]
+    threads = [threading.Thread(target=chain.fail) for chain in chains]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert mailbox.wait_for_mails(10)
+    assert len(set(mailbox.subjects)) == 10
+
+
+def test_no_settings_in_the_mail(mailbox: Mailbox, settings: Any) -> None:
+    """Neither local variables nor the values of settings are in a mail."""
+    settings.SECRET_KEY = "terribly-secret"
+    Chain().start().fail()
+
+    assert mailbox.wait_for_mails(1)
+    assert "terribly-secret" not in mailbox.mails[0].as_string()
+
+
+@pytest.mark.parametrize(
+    ("sender", "domain"),
+    [
+        ("root@localhost", "localhost"),
+        ("Runner <runner@example.com>", "example.com"),
+        ("odd@[::1]", "localhost"),
+        ("nobody", "nobody"),
+        ("", "localhost"),
+        ("a@b\nBcc: x@y z", "localhost"),
+    ],
+)
+def test_message_ids(sender: str, domain: str) -> None:
+    """A Message-ID is one of the sender's domain, whatever the setting holds."""
+    report = Report("sync", "sync", datetime.now(timezone.utc), (), is_down=True)
+
+    assert mail.headers(report, sender)["Message-ID"].endswith(f".0@{domain}>")
+
+
+class Other(Notifier):
+    """A channel that is not mail."""
+
+    name = "other"
+    label = "a line to the other channel"
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def send(self, report: Report) -> None:
+        self.reports.append(report)
+
+
+def test_another_channel(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A channel of one's own is told what the admins are, and has its own log."""
+    settings.ADMINS = []
+    other = Other()
+    subscriber = subscribe(other)
+    chain = Chain().start()
+    try:
+        chain.fail()
+        chain.stop()
+    finally:
+        subscriber.disconnect()
+        subscriber.delivery.close()
+
+    assert [report.subject for report in other.reports] == [
+        "[sync] First exception caught: division by zero"
+    ]
+    assert "[sync] Sent a line to the other channel: First exception" in caplog.text
+    pending = {
+        section: chain.state.get(section)["tasks"]["app.tasks.sync"]["pending"]
+        for section in ("notifications", "notifications.other")
+    }
+    assert len(pending["notifications"]) == 1
+    assert pending["notifications.other"] == []
+
+
+def test_flapping_over_smtp(mailbox: Mailbox) -> None:
+    """A task that fails and recovers in turns is told a few times, then summed up."""
+    chain = Chain(
+        fail_cooldown=ZERO,
+        success_cooldown=ZERO,
+        non_recoverable_downtime=timedelta(seconds=2),
+    ).start()
+    began = time.monotonic()
+    failures = 0
+    while time.monotonic() - began < 3:
+        chain.fail()
+        failures += 1
+        chain.recover()
+        time.sleep(0.005)
+    assert mailbox.wait(lambda: _told(mailbox) == failures)
+    took = time.monotonic() - began
+
+    assert len(mailbox.mails) <= 1 + 5 + math.ceil(took / 2)
+    assert any("Flapping: " in subject for subject in mailbox.subjects)
+    assert (
+        mailbox.mails[-1].get_content().startswith("sync fails and recovers in turns")
+    )
