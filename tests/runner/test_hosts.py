@@ -224,15 +224,15 @@ def test_until_ready(
 ) -> None:
     """A thread waits for the apps, and for the user that the process will have."""
     monkeypatch.setattr(hosts, "_settled_at", 0.0)
-    monkeypatch.setattr(apps, "ready", False)
+    monkeypatch.setattr(apps, "ready_event", threading.Event())
     loading = hosts.until_ready()
-    monkeypatch.setattr(apps, "ready", True)
+    apps.ready_event.set()
     ready = hosts.until_ready()
     pretend(replace(WORKER, changes_user=True))
     hosts.arrange(Thread())
     settling = hosts.until_ready()
 
-    assert loading == hosts.POLL
+    assert loading > 0
     assert ready == 0
     assert 0 < settling <= PRIVILEGE_DELAY
 

@@ -28,8 +28,11 @@ from yourlabs.runner.facts import collect, uwsgi_module
 
 logger = logging.getLogger("runner")
 
-POLL = 0.02
-"""How often a thread looks whether the apps are ready, in seconds."""
+PATIENCE = 0.1
+"""How long a thread waits for the apps before it looks around again, in seconds."""
+
+MOMENT = 0.001
+"""A wait that is long enough to notice that the thread is to stop, in seconds."""
 
 _DISPATCH_UID = "yourlabs.runner.hosts"
 
@@ -108,13 +111,15 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
 
 def until_ready() -> float:
     """
-    Return how many seconds to wait before asking again; 0 when all is set up.
+    Wait a little for the process to be set up; return for how many seconds more.
 
     For a chain's thread, which may have been started while the apps are being loaded
-    or while the process still has another user than it will serve as.
+    or while the process still has another user than it will serve as. It is to ask
+    again after the wait, until that is 0. It takes `PATIENCE` seconds at most, so that
+    a process whose apps never load can end.
     """
-    if not apps.ready:
-        return POLL
+    if not apps.ready_event.wait(PATIENCE):
+        return MOMENT
     return max(0.0, _settled_at - time.monotonic())
 
 

@@ -1,0 +1,19 @@
+"""What happens in the processes of a server, as lines of JSON in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+PATH = os.path.join(os.environ["PLACE"], "journal")
+
+
+def write(event: str, **facts: object) -> None:
+    """Append a line in one write, so that lines of several processes do not mix."""
+    line = {"event": event, "pid": os.getpid(), "at": time.monotonic(), **facts}
+    descriptor = os.open(PATH, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(descriptor)

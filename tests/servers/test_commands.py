@@ -1,0 +1,120 @@
+"""Processes that load the project and serve nobody."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers.conftest import Launch
+from tests.servers.harness import Place, program, wait_for
+
+pytestmark = pytest.mark.servers
+
+MANAGE = [sys.executable, "manage.py"]
+SCRIPT = [sys.executable, "-c"]
+COMMANDS = {
+    "migrate": [*MANAGE, "migrate"],
+    "check": [*MANAGE, "check"],
+    "shell": [*MANAGE, "shell", "-c", "print(1)"],
+    "collectstatic": [*MANAGE, "collectstatic", "--noinput"],
+    "test": [*MANAGE, "test", "pages"],
+    "test in parallel": [*MANAGE, "test", "pages", "--parallel=2"],
+    "help": [*MANAGE, "help"],
+    "django-admin": [program("django-admin"), "check"],
+    "python -m django": [sys.executable, "-m", "django", "check"],
+    "pytest": [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *("--rootdir=.", "-c=/dev/null", "pages/tests.py"),
+    ],
+    "setup()": [*SCRIPT, "import django; django.setup()"],
+    "import of wsgi": [*SCRIPT, "import wsgi"],
+    "import of asgi": [*SCRIPT, "import asgi"],
+    "gunicorn --check-config": [
+        *(program("gunicorn"), "wsgi:application", "--check-config"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command(tmp_path: Path, name: str) -> None:
+    """No thread runs, no file is made in RUN_ROOT, and nothing is said."""
+    place = Place(tmp_path / "place")
+
+    code, output = place.run(COMMANDS[name])
+
+    assert code == 0, output
+    assert place.events("ready")
+    assert place.run_files() == []
+    assert {tuple(event["threads"]) for event in place.events("exit")} == {
+        ("MainThread",)
+    }
+    assert "Chains" not in output
+
+
+def test_celery(launch: Launch) -> None:
+    """A Celery worker runs no chain."""
+    server = launch(
+        [
+            *(sys.executable, "-m", "celery", "-A", "celeryapp", "worker"),
+            *("-P", "solo", "-l", "INFO", "--without-mingle", "--without-gossip"),
+        ],
+        wait=False,
+    )
+
+    wait_for(lambda: " ready." in server.text(), 30, "Celery does not start.")
+
+    assert server.place.events("ready")
+    assert server.place.run_files() == []
+    assert server.place.events("enter") == []
+    assert [line for line in server.place.log() if "(celery)" in line]
+
+
+def test_script_that_asks(tmp_path: Path) -> None:
+    """A script that starts a chain after setup() gets it at once."""
+    place = Place(tmp_path / "place", {"CHAIN": ""})
+
+    code, output = place.run(
+        [
+            *SCRIPT,
+            "import django, time; django.setup(); from yourlabs import runner; "
+            "thread = runner.start_chain(['tasks.beat']); "
+            "time.sleep(1); print(thread.is_alive())",
+        ]
+    )
+
+    assert (code, output) == (0, "True\n")
+    assert len(place.events("enter")) > 1
+
+
+def test_set_up_that_fails(tmp_path: Path) -> None:
+    """A process whose apps cannot be loaded is not held up by its chain."""
+    place = Place(tmp_path / "place", {"RUNNER_AUTOSTART": "1", "STOP_TIMEOUT": "30"})
+
+    code, output = place.run(
+        [
+            *SCRIPT,
+            "import django; from django.apps import AppConfig; import pages.apps;"
+            "ready = pages.apps.PagesConfig.ready;"
+            "pages.apps.PagesConfig.ready = lambda self: (ready(self), 1 / 0);"
+            "django.setup()",
+        ],
+        timeout=10,
+    )
+
+    assert code == 1
+    assert "ZeroDivisionError" in output
+    assert place.run_files() == []
+
+
+def test_autostart_by_the_environment(tmp_path: Path) -> None:
+    """RUNNER_AUTOSTART=1 starts the chain in a script that only sets Django up."""
+    place = Place(tmp_path / "place", {"RUNNER_AUTOSTART": "1"})
+
+    code, output = place.run(
+        [*SCRIPT, "import django, time; django.setup(); time.sleep(1)"]
+    )
+
+    assert (code, output) == (0, "")
+    assert len(place.events("enter")) > 1

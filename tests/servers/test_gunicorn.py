@@ -1,0 +1,222 @@
+"""Chains in gunicorn."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers.conftest import Launch
+from tests.servers.harness import (
+    Server,
+    copy_of_project,
+    has,
+    load_on,
+    overlaps,
+    program,
+    replace_in,
+    unserved,
+    wait_for,
+)
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(not has("gunicorn"), reason="gunicorn is not installed"),
+]
+
+GRACEFUL_TIMEOUT = 5
+
+
+def gunicorn(*options: str, workers: int = 4, application: str = "wsgi") -> list[str]:
+    return [
+        program("gunicorn"),
+        f"{application}:application",
+        "--bind=127.0.0.1:{port}",
+        f"--workers={workers}",
+        f"--graceful-timeout={GRACEFUL_TIMEOUT}",
+        "--no-control-socket",
+        *options,
+    ]
+
+
+WAYS = {
+    "sync": gunicorn(),
+    "sync preload": gunicorn("--preload"),
+    "gthread": gunicorn("-k", "gthread", "--threads=4"),
+    "gthread preload": gunicorn("-k", "gthread", "--threads=4", "--preload"),
+    "asgi": gunicorn("-k", "asgi", application="asgi"),
+}
+
+
+def kill_owners(server: Server, times: int) -> tuple[list[float], dict[int, float]]:
+    """
+    Kill the owner in a cooldown, again and again.
+
+    Returns:
+        How long the next run took to begin, each time; and when which was killed.
+    """
+    delays, killed = [], {}
+    for _ in range(times):
+        owner = wait_for(lambda: server.place.cooling_owner("beat"))
+        killed[owner] = at = server.kill(owner)
+        after = server.wait_for_run_after(at)
+        assert after["pid"] != owner
+        delays.append(after["at"] - at)
+        server.wait_for_workers(len(killed) + 4)
+    return delays, killed
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_kill_of_the_owner(launch: Launch, way: str) -> None:
+    """One worker runs the chain, and when it is killed another one does within 1 s."""
+    server = launch(WAYS[way])
+    first = server.wait_for_runs(5)
+    server.wait_for_workers(4)
+
+    delays, killed = kill_owners(server, 10)
+
+    events = server.place.events("enter", "leave")
+    assert len({event["pid"] for event in first}) == 1
+    assert server.process.pid not in {event["pid"] for event in events}
+    assert max(delays) < 1
+    assert overlaps(events, killed) == []
+    assert server.stop() < 3
+
+
+@pytest.mark.parametrize(
+    ("way", "seconds"), [("sync", 30), ("gthread preload", 10)], ids=str
+)
+def test_recycled_workers(launch: Launch, way: str, seconds: int) -> None:
+    """Workers that end after 20 requests hand the chain over, and keep its cooldown."""
+    server = launch([*WAYS[way], "--max-requests=20"], COOLDOWN="2")
+    server.wait_for_runs(1)
+
+    with load_on(server, pause=0.03) as load:
+        time.sleep(seconds)
+
+    events = server.place.events()
+    runs = [event for event in events if event["event"] == "enter"]
+    ends = [event for event in events if event["event"] == "leave"]
+    waits = [
+        (next_run["at"] - end["at"], unserved(events, end["at"] + 2, next_run["at"]))
+        for end, next_run in zip(ends, runs[1:], strict=False)
+    ]
+    assert load.answered > 100
+    assert overlaps(events, {}) == []
+    assert len({run["pid"] for run in runs}) > 2
+    assert server.process.pid not in {run["pid"] for run in runs}
+    assert min(wait for wait, _ in waits) > 1.9
+    assert max(wait - nobody for wait, nobody in waits) < 3
+
+
+def test_reload(launch: Launch, tmp_path: Path) -> None:
+    """After a HUP the new code runs within the graceful timeout, the old no more."""
+    project = copy_of_project(tmp_path / "project")
+    server = launch(gunicorn(), project=project)
+    server.wait_for_runs(2)
+
+    replace_in(project / "tasks.py", '"old"', '"new"')
+    at = server.kill(server.process.pid, signal.SIGHUP)
+    new = wait_for(
+        lambda: [e for e in server.place.events("enter") if e["version"] == "new"]
+    )
+    count = len(server.place.events("enter"))
+    server.wait_for_runs(count + 10)
+
+    versions = [run["version"] for run in server.place.events("enter")]
+    assert new[0]["at"] - at < GRACEFUL_TIMEOUT
+    assert versions == sorted(versions, reverse=True)
+    assert overlaps(server.place.events("enter", "leave"), {}) == []
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "preload"])
+def test_gevent(launch: Launch, preload: list[str]) -> None:
+    """Under gevent one error line names the remedy, and requests are answered."""
+    server = launch(gunicorn("-k", "gevent", *preload, workers=1))
+
+    pids = {server.request() for _ in range(50)}
+
+    errors = [line for line in server.place.log() if " ERROR " in line]
+    assert len(pids) == 1
+    assert len(errors) == 1
+    assert "gthread" in errors[0]
+    assert "run_functions" in errors[0]
+    assert server.place.events("enter") == []
+    assert server.place.run_files() == []
+
+
+@pytest.mark.parametrize("way", ["sync", "sync preload"])
+def test_view_that_forks(launch: Launch, way: str) -> None:
+    """A view that forks starts no chain, and takes nothing from its worker."""
+    server = launch(WAYS[way])
+    server.wait_for_runs(1)
+
+    forks = {server.request("/fork") for _ in range(20)}
+
+    count = len(server.place.events("enter"))
+    runs = server.wait_for_runs(count + 3)
+    assert forks <= set(server.pids())
+    assert len({run["pid"] for run in runs}) == 1
+
+
+def test_task_with_offspring(launch: Launch) -> None:
+    """What a task started and forked cannot keep the chain when its process died."""
+    server = launch(gunicorn(workers=3), CHAIN="tasks.multiply", COOLDOWN="0.5")
+    left = wait_for(lambda: server.place.events("leave"))[0]
+    owner = wait_for(lambda: server.place.cooling_owner("multiply"))
+
+    at = server.kill(owner)
+    after = server.wait_for_run_after(at)
+
+    assert after["at"] - at < 1
+    for child in left["children"]:
+        os.kill(child, 0)
+
+
+def test_crash(launch: Launch) -> None:
+    """A task that crashes its process costs a worker a cooldown, and one mail."""
+    server = launch(gunicorn(), CHAIN="tasks.crash")
+
+    with load_on(server, pause=0.02) as load:
+        time.sleep(30)
+
+    lost = {event["pid"] for event in server.place.events("enter")}
+    assert 2 <= len(lost) <= 6
+    assert load.answered > 1000
+    assert len(load.failed) <= 0.01 * (load.answered + len(load.failed))
+    mails = server.place.mails()
+    assert len(mails) == 1
+    assert "[crash]" in mails[0]
+
+
+def test_take_over_by_a_command(launch: Launch) -> None:
+    """run_functions gets the chain from a worker, which lives on and takes it back."""
+    server = launch(gunicorn("-k", "gthread"))
+    server.wait_for_runs(2)
+    workers = set(server.pids())
+
+    command = launch(
+        [program("python"), "manage.py", "run_functions", "tasks.beat"], wait=False
+    )
+    pid = command.process.pid
+    asked_at = time.monotonic()
+    taken = wait_for(
+        lambda: [e for e in server.place.events("enter") if e["pid"] == pid]
+    )
+    begun_at = min(
+        event["at"] for event in server.place.events("ready") if event["pid"] == pid
+    )
+    wait_for(lambda: len(server.place.events("enter")) > 20)
+    command.stop()
+    ended_at = time.monotonic()
+    back = server.wait_for_run_after(ended_at)
+
+    assert taken[0]["at"] - max(begun_at, asked_at) < 1.5
+    assert command.process.returncode == 0
+    assert back["pid"] in workers
+    assert back["at"] - ended_at < 1
+    assert set(server.pids()) == workers
+    assert overlaps(server.place.events("enter", "leave"), {}) == []
