@@ -1,0 +1,53 @@
+"""Starts and stops of a server at any moment."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+
+import pytest
+
+from tests.servers.conftest import Launch
+from tests.servers.harness import has, overlaps
+from tests.servers.test_gunicorn import gunicorn
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(not has("gunicorn"), reason="gunicorn is not installed"),
+]
+
+OWN_LINE = re.compile(r"\[\d{4}-\d\d-\d\d [^\]]+\] \[\d+\] \[(INFO|WARNING|ERROR)\] ")
+"""How gunicorn's own lines begin."""
+
+
+def stops(launch: Launch, number: int) -> None:
+    for index in range(number):
+        preload = ["--preload"] if index % 2 else []
+        server = launch(
+            gunicorn(*preload, workers=2), wait=False, place=f"{index}", COOLDOWN="0.01"
+        )
+        # From before the workers are there until the chain has run for a while.
+        time.sleep(random.uniform(0.3, 2))
+        took = server.stop(timeout=30)
+
+        strange = [
+            line for line in server.text().splitlines() if not OWN_LINE.match(line)
+        ]
+        assert strange == []
+        assert server.process.returncode == 0
+        assert took < 7
+        assert overlaps(server.place.events("enter", "leave"), {}) == []
+        assert server.pids() == []
+
+
+def test_stops(launch: Launch) -> None:
+    """SIGTERM at a random moment is a clean exit, and nothing is printed."""
+    stops(launch, 8)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+def test_hundred_stops(launch: Launch) -> None:
+    """A hundred times SIGTERM at random moments is a hundred clean exits."""
+    stops(launch, 100)
