@@ -20,7 +20,7 @@ from yourlabs.runner.harmless import logger
 
 VERSION = 1
 
-MAX_SIZE = 1_048_576
+MAX_SIZE = 16_777_216
 """A larger file is none of ours, in bytes."""
 
 MAX_ASIDE = 100
@@ -61,6 +61,7 @@ class FileState:
         self._open = False
         self._changed = False
         self._complained = False
+        self._refused: set[str] = set()
 
     def get(self, section: str) -> Any:
         """Return what was put, by this owner or the last one. None: nothing."""
@@ -104,7 +105,7 @@ class FileState:
 
     def _write(self) -> None:
         temporary = f"{self.path}.new"
-        text = json.dumps({"version": VERSION, **self._sections})
+        text = self._encode()
         try:
             with contextlib.suppress(IsADirectoryError, FileNotFoundError):
                 # A foreign thing under this name: made anew, never written through.
@@ -119,6 +120,33 @@ class FileState:
             return
         self._changed = False
         self._complained = False
+
+    def _encode(self) -> str:
+        """Return the file's text, without the sections that are no JSON."""
+        parts = [f'"version": {VERSION}']
+        for name, value in self._sections.items():
+            if name == "version":
+                continue
+            try:
+                part = f"{json.dumps(name)}: {json.dumps(value)}"
+            except (TypeError, ValueError, RecursionError) as exc:
+                self._refuse(name, exc)
+            else:
+                parts.append(part)
+        return f"{{{', '.join(parts)}}}"
+
+    def _refuse(self, name: str, exc: Exception) -> None:
+        if name in self._refused:
+            return
+        self._refused.add(name)
+        logger.error(
+            "The section %r cannot be written to %s: %s. Expected plain JSON values; "
+            "the other sections are written.",
+            name,
+            self.path,
+            exc,
+            extra={"action": "state_unwritable"},
+        )
 
     def _complain(self, exc: OSError) -> None:
         if self._complained:
@@ -145,18 +173,12 @@ class FileState:
         descriptor = os.open(
             self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         )
-        with open(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                msg = "it is not a plain file"
-                raise ValueError(msg)
-            if found.st_uid != os.geteuid():
-                msg = f"it belongs to uid {found.st_uid}"
-                raise ValueError(msg)
-            if found.st_size > MAX_SIZE:
-                msg = f"it has {found.st_size} bytes, at most {MAX_SIZE} are expected"
-                raise ValueError(msg)
-            values = json.loads(file.read())
+        try:
+            _check(os.fstat(descriptor))
+            with open(descriptor, "rb", closefd=False) as file:
+                values = json.loads(file.read())
+        finally:
+            os.close(descriptor)
         if not isinstance(values, dict):
             msg = f"it holds a {type(values).__name__}, expected an object"
             raise ValueError(msg)
@@ -187,3 +209,21 @@ class FileState:
             aside,
             extra={"action": "state_set_aside"},
         )
+
+
+def _check(found: os.stat_result) -> None:
+    """
+    Check that a file can be the owner's.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        msg = "it is not a plain file"
+        raise ValueError(msg)
+    if found.st_uid != os.geteuid():
+        msg = f"it belongs to uid {found.st_uid}"
+        raise ValueError(msg)
+    if found.st_size > MAX_SIZE:
+        msg = f"it has {found.st_size} bytes, at most {MAX_SIZE} are expected"
+        raise ValueError(msg)
