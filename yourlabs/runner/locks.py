@@ -10,15 +10,13 @@ keep nobody out.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
+import threading
 import time
 import weakref
 from pathlib import Path
 
-from yourlabs.runner import processes
-from yourlabs.runner.core.exceptions import UnusableRunRoot
+from yourlabs.runner import lockfiles, processes
 from yourlabs.runner.core.ownership import (
     HOSTED,
     READ_SIZE,
@@ -39,7 +37,23 @@ except ImportError:  # pragma: no cover - Windows, refused at start
 MARK_AGE = 1.0
 """How old the mark of a task that runs again and again may be, in seconds."""
 
-BUSY = (errno.EAGAIN, errno.EACCES)
+PROOF_AGE = 0.9
+"""How old the proof may be that the descriptor is still the lock's, in seconds."""
+
+MAX_SEQ = 2**53
+"""The fencing number begins anew after it: not every reader of JSON counts on."""
+
+MAX_BLANK = 16 * 2**20
+"""How much that stood in the file before is made blank, in bytes."""
+
+_changing = threading.RLock()
+"""
+Held while descriptors are opened, locked and closed, and while the process forks.
+
+A child that is forked between the two steps of it would have a lock that nobody knows
+of, and keep it from everybody for as long as it lives. It can be taken again by the
+same thread, so that a signal handler may fork or look at a lock at any time.
+"""
 
 
 class PidfileLock:
@@ -61,6 +75,7 @@ class PidfileLock:
         self._descriptor: int | None = None
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
+        self._proven_at = 0.0
         self._marked, self._marked_at = -1, 0.0
         self._head = b""
         self._width = tail_width(chain.paths)
@@ -77,27 +92,32 @@ class PidfileLock:
         Raises:
             UnusableRunRoot: RUN_ROOT or the pidfile cannot be used.
         """
-        if self._descriptor is not None:
+        with _changing:
+            if self._descriptor is not None:
+                if self.is_held():
+                    return True
+                self.release()
+            if self._request is None and self.is_wanted():
+                return False
+            lockfiles.make_run_root(self._root)
+            descriptor = lockfiles.lock(self.path)
+            if descriptor is None:
+                return False
+            try:
+                self._take(descriptor)
+            except BaseException as exc:
+                os.close(descriptor)
+                if isinstance(exc, OSError):
+                    raise lockfiles.unusable(self.path, exc) from None
+                raise
             return True
-        if self._request is None and self.is_wanted():
-            return False
-        make_run_root(self._root)
-        descriptor = _lock(self.path)
-        if descriptor is None:
-            return False
-        try:
-            self._take(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return True
 
     def _take(self, descriptor: int) -> None:
         found = os.fstat(descriptor)
         old = parse_record(os.pread(descriptor, READ_SIZE, 0))
         record = OwnerRecord(
             owner=processes.this_process(self.kind),
-            seq=1 if old is None else old.seq + 1,
+            seq=1 if old is None else old.seq % MAX_SEQ + 1,
             since=time.time(),
             functions=self.chain.paths,
         )
@@ -110,6 +130,7 @@ class PidfileLock:
         self._blank(descriptor, found.st_size)
         self._inode = (found.st_dev, found.st_ino)
         self._marked = -1
+        self._proven_at = time.monotonic()
         self._descriptor = descriptor
 
     def _unfinished(self, old: OwnerRecord | None) -> OwnerRecord | None:
@@ -126,28 +147,44 @@ class PidfileLock:
 
     @staticmethod
     def _blank(descriptor: int, size: int) -> None:
-        for start in range(READ_SIZE, size, READ_SIZE):
+        for start in range(READ_SIZE, min(size, MAX_BLANK), READ_SIZE):
             os.pwrite(descriptor, b" " * min(READ_SIZE, size - start), start)
 
     def release(self) -> None:
         """Say in the record that it is over, and let go. Harmless when not held."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            with contextlib.suppress(OSError):
-                tail = encode_tail(self._width, released=True)
-                os.pwrite(descriptor, tail, len(self._head))
-        finally:
-            # Closed, never unlocked: a copy that a child still has must not matter.
-            os.close(descriptor)
+        with _changing:
+            descriptor, self._descriptor = self._descriptor, None
+            if descriptor is None or not self._is_ours(descriptor):
+                return
+            try:
+                with contextlib.suppress(OSError):
+                    tail = encode_tail(self._width, released=True)
+                    os.pwrite(descriptor, tail, len(self._head))
+            finally:
+                # Closed, never unlocked: a copy that a child still has must not matter.
+                os.close(descriptor)
 
     def is_held(self) -> bool:
         """Say whether the path still names the inode that is locked here."""
-        if self._descriptor is None:
+        descriptor = self._descriptor
+        if descriptor is None:
             return False
         try:
             found = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return False
+        if (found.st_dev, found.st_ino) != self._inode:
+            return False
+        now = time.monotonic()
+        if now - self._proven_at >= PROOF_AGE:
+            self._proven_at = now
+            return self._is_ours(descriptor)
+        return True
+
+    def _is_ours(self, descriptor: int) -> bool:
+        """Say whether nobody has closed the descriptor, and used its number again."""
+        try:
+            found = os.fstat(descriptor)
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == self._inode
@@ -178,7 +215,7 @@ class PidfileLock:
     def read(self) -> bytes:
         """Return the bytes of the pidfile; empty when there is none."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(self.path, lockfiles.READING)
         except OSError:
             return b""
         try:
@@ -192,33 +229,38 @@ class PidfileLock:
 
     def request(self) -> bool:
         """Ask any owner to yield, until `withdraw`. False: another process asks."""
-        if self._request is None:
-            make_run_root(self._root)
-            self._request = _lock(self.request_path)
-        return self._request is not None
+        with _changing:
+            if self._request is not None and lockfiles.names_it(
+                self.request_path, self._request
+            ):
+                return True
+            self.withdraw()
+            lockfiles.make_run_root(self._root)
+            self._request = lockfiles.lock(self.request_path)
+            return self._request is not None
 
     def withdraw(self) -> None:
         """Ask no longer."""
-        descriptor, self._request = self._request, None
-        if descriptor is not None:
-            os.close(descriptor)
+        with _changing:
+            descriptor, self._request = self._request, None
+            if descriptor is not None:
+                os.close(descriptor)
 
     def is_wanted(self) -> bool:
         """Say whether a process asks the owner to yield."""
-        try:
-            descriptor = os.open(
-                self.request_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            )
-        except OSError:
-            return False
-        try:
-            # A shared lock: probes never keep each other, or a candidate, out for
-            # longer than this moment.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as exc:
-            return exc.errno in BUSY
-        finally:
-            os.close(descriptor)
+        with _changing:
+            try:
+                descriptor = os.open(self.request_path, lockfiles.READING)
+            except OSError:
+                return False
+            try:
+                # A shared lock: probes never keep each other, or a candidate, out for
+                # longer than this moment.
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as exc:
+                return exc.errno in lockfiles.BUSY
+            finally:
+                os.close(descriptor)
         return False
 
     def forget(self) -> None:
@@ -234,86 +276,15 @@ _open_locks: weakref.WeakSet[PidfileLock] = weakref.WeakSet()
 
 
 def _forget_all() -> None:
+    global _changing
+    _changing = threading.RLock()
     for lock in list(_open_locks):
         lock.forget()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_forget_all)
-
-
-def _lock(path: str) -> int | None:
-    """Return a descriptor with the lock on the inode that `path` names; None: taken."""
-    while True:
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            os.close(descriptor)
-            if exc.errno in BUSY:
-                return None
-            raise
-        # Replaced between the open and the lock: a lock on it keeps nobody out.
-        if _names_it(path, descriptor):
-            return descriptor
-        os.close(descriptor)
-
-
-def _names_it(path: str, descriptor: int) -> bool:
-    try:
-        named = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    locked = os.fstat(descriptor)
-    return (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino)
-
-
-def _open(path: str) -> int:
-    # Not truncated, because nothing is ours before the lock is; not followed, so that
-    # nobody can point it elsewhere; not blocking, should it be a FIFO.
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        descriptor = os.open(path, flags, 0o600)
-    except OSError as exc:
-        reason = "is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
-        raise UnusableRunRoot(exc.errno, f"{path}: {reason}{_ADVICE}") from None
-    problem = _problem(os.fstat(descriptor))
-    if problem is None:
-        return descriptor
-    os.close(descriptor)
-    raise UnusableRunRoot(errno.EPERM, f"{path}: {problem}{_ADVICE}")
-
-
-_ADVICE = (
-    ". Expected a plain file of the user who runs the chain, on a file system that "
-    "can be written to: remove it, or set RUN_ROOT to another directory."
-)
-
-
-def _problem(found: os.stat_result) -> str | None:
-    if not stat.S_ISREG(found.st_mode):
-        return "is not a plain file"
-    if found.st_nlink > 1:
-        return "has more than one name (a hard link)"
-    if found.st_uid != os.geteuid():
-        return f"belongs to uid {found.st_uid}, this process is uid {os.geteuid()}"
-    return None
-
-
-def make_run_root(root: Path) -> None:
-    """
-    Make the directory of the pidfiles where it is missing.
-
-    Raises:
-        UnusableRunRoot: It cannot be made, or is no directory.
-    """
-    if root.is_dir():
-        return
-    try:
-        root.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as exc:
-        msg = (
-            f"RUN_ROOT {root} cannot be made: {exc.strerror}. Set RUN_ROOT to a "
-            "directory that the user who runs the chain can write to."
-        )
-        raise UnusableRunRoot(exc.errno, msg) from None
+    os.register_at_fork(
+        before=lambda: _changing.acquire(),
+        after_in_parent=lambda: _changing.release(),
+        after_in_child=_forget_all,
+    )

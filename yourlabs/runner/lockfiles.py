@@ -1,0 +1,112 @@
+"""Files in RUN_ROOT that are locked: opened with suspicion, refused with a reason."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from yourlabs.runner.core.exceptions import UnusableRunRoot
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows, refused at start
+    fcntl = None  # type: ignore[assignment]
+
+BUSY = (errno.EAGAIN, errno.EACCES)
+"""Errors that mean that another one has the lock."""
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
+"""Errors that are no fault of the file."""
+
+SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Not inherited; not followed, so that nobody can point elsewhere; no wait at FIFOs."""
+
+READING = os.O_RDONLY | SAFELY
+
+ADVICE = (
+    ". Expected a plain file of the user who runs the chain, on a file system that "
+    "can be written to: remove it, or set RUN_ROOT to another directory."
+)
+
+
+def lock(path: str) -> int | None:
+    """
+    Return a descriptor with the lock on the inode that `path` names. None: taken.
+
+    Raises:
+        UnusableRunRoot: The file cannot be opened, or is not to be trusted.
+    """
+    while True:
+        descriptor = open_safely(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(descriptor)
+            if exc.errno in BUSY:
+                return None
+            raise
+        # Replaced between the open and the lock: a lock on it keeps nobody out.
+        if names_it(path, descriptor):
+            return descriptor
+        os.close(descriptor)
+
+
+def names_it(path: str, descriptor: int) -> bool:
+    """Say whether `path` is a name of what is open."""
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    locked = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino)
+
+
+def open_safely(path: str) -> int:
+    """Open a file for a lock, and make it when it is missing."""
+    try:
+        # Not truncated, because nothing is ours before the lock is.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o600)
+    except OSError as exc:
+        raise unusable(path, exc) from None
+    problem = problem_of(os.fstat(descriptor))
+    if problem is None:
+        return descriptor
+    os.close(descriptor)
+    raise UnusableRunRoot(errno.EPERM, f"{path}: {problem}{ADVICE}")
+
+
+def unusable(path: str, exc: OSError) -> UnusableRunRoot:
+    """Return the error that says what is wrong with `path`, and what to do."""
+    reason = "is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
+    advice = "." if exc.errno in EXHAUSTED else ADVICE
+    return UnusableRunRoot(exc.errno, f"{path}: {reason}{advice}")
+
+
+def problem_of(found: os.stat_result) -> str | None:
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a plain file"
+    if found.st_nlink > 1:
+        return "has more than one name (a hard link)"
+    if found.st_uid != os.geteuid():
+        return f"belongs to uid {found.st_uid}, this process is uid {os.geteuid()}"
+    return None
+
+
+def make_run_root(root: Path) -> None:
+    """
+    Make the directory of the pidfiles where it is missing.
+
+    Raises:
+        UnusableRunRoot: It cannot be made, or is no directory.
+    """
+    try:
+        if not root.is_dir():
+            root.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = (
+            f"RUN_ROOT {root} cannot be made: {exc.strerror}. Set RUN_ROOT to a "
+            "directory that the user who runs the chain can write to."
+        )
+        raise UnusableRunRoot(exc.errno, msg) from None
