@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.servers.conftest import Launch
-from tests.servers.harness import has, overlaps
+from tests.servers.harness import has, overlaps, wait_for
 from tests.servers.test_gunicorn import gunicorn
 
 pytestmark = [
@@ -28,7 +28,8 @@ def stops(launch: Launch, number: int) -> None:
             gunicorn(*preload, workers=2), wait=False, place=f"{index}", COOLDOWN="0.01"
         )
         # From before the workers are there until the chain has run for a while.
-        time.sleep(random.uniform(0.3, 2))
+        wait_for(lambda: "Listening at" in server.text())
+        time.sleep(random.uniform(0, 2))
         took = server.stop(timeout=30)
 
         strange = [
@@ -43,7 +44,7 @@ def stops(launch: Launch, number: int) -> None:
 
 def test_stops(launch: Launch) -> None:
     """SIGTERM at a random moment is a clean exit, and nothing is printed."""
-    stops(launch, 8)
+    stops(launch, 6)
 
 
 @pytest.mark.torture
