@@ -129,6 +129,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{name}_FILE", raising=False)
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     monkeypatch.setattr(messages, "_said", set())
+    monkeypatch.setattr(messages, "_warned", set())
 
 
 @pytest.fixture

@@ -115,7 +115,10 @@ def test_masks(name: str, value: Any, expected: Any) -> None:
     assert mask(name, value) == expected
 
 
-@pytest.mark.parametrize("name", ["password", "PASS", "api_key", "client-secret"])
+@pytest.mark.parametrize(
+    "name",
+    ["password", "PASS", "api_key", "client-secret", "sslpassword", "accessToken"],
+)
 def test_secret_names(name: str) -> None:
     """A name with the word of a secret in it is one."""
     assert is_secret(name)

@@ -263,6 +263,23 @@ def test_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_full_disk_from_the_beginning(
+    make_setup: MakeSetup, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that is full for setup is not told again by the log files."""
+    (tmp_path / "var/log").mkdir(parents=True)
+    (tmp_path / "var/run").touch()
+    (tmp_path / "var/log/django.log").symlink_to("/dev/full")
+    setup = make_setup(DEBUG=True)
+    setup.full()
+
+    handler = RotatingFileHandler(tmp_path / "var/log/django.log", delay=True)
+    handler.handle(record("a line"))
+    handler.close()
+
+    assert capsys.readouterr().err.count("Warning") == 1
+
+
 def test_disk_that_has_space_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,8 @@ import copy
 import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
-
-from django.core.exceptions import ImproperlyConfigured
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from yourlabs.setup import messages
 from yourlabs.setup.constants import SERVE_COMMANDS
@@ -24,17 +21,21 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="Base")
 
 
-@dataclass(frozen=True)
-class Written:
+# Here and in the modules this one imports, named tuples: importing dataclasses would
+# double what a settings module pays for all of it.
+class Written(NamedTuple):
     """A value that a step wrote."""
 
     value: Any
-    """A copy: a project may change the value itself in place."""
+    """The very object, to know it from an equal one that the project set."""
+
+    copy: Any
+    """What it was: a project may change the value in place."""
 
     origin: str
     """``file``, ``environment`` or ``default``."""
 
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str]
     """Texts never to be printed, each with an expression that gives it."""
 
 
@@ -116,8 +117,8 @@ class Base:
         """Whether a step wrote the value that a name has now."""
         if name not in self._written or name not in self.settings:
             return False
-        ours, value = self._written[name].value, self.settings[name]
-        return type(ours) is type(value) and bool(ours == value)
+        ours, value = self._written[name], self.settings[name]
+        return ours.value is value and bool(ours.copy == value)
 
     def _is_free(self, name: str) -> bool:
         return name not in self.settings or self._is_ours(name)
@@ -132,7 +133,8 @@ class Base:
         """Write a setting, unless the project has set it."""
         if self._is_free(name):
             self.settings[name] = value
-            self._written[name] = Written(copy.deepcopy(value), origin, secrets or {})
+            before = copy.deepcopy(value)
+            self._written[name] = Written(value, before, origin, secrets or {})
 
     def _unset(self, *names: str) -> None:
         for name in names:
@@ -176,6 +178,8 @@ class Base:
         if self._problems:
             lines = [f"{name}: {problem}" for name, problem in self._problems.items()]
             self._problems.clear()
+            from django.core.exceptions import ImproperlyConfigured
+
             raise ImproperlyConfigured("\n".join(lines))
 
     def _again(self, *steps: str) -> None:
@@ -217,8 +221,9 @@ class Base:
         """Say once that the disk cannot be written, whatever was to be written."""
         if not self._is_warned:
             self._is_warned = True
-            messages.warning(
+            messages.disk_warning(
                 f"cannot write {path} ({error.strerror}): logs go to the console only, "
                 "and a SECRET_KEY that is not in the environment lasts as long as "
-                "this process"
+                "this process",
+                always=True,
             )

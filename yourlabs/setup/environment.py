@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 MAX_FILE_SIZE = 1024 * 1024
 """Bytes read from a file named by a variable: more is no setting."""
@@ -20,8 +20,7 @@ class Invalid(ValueError):
     """A value that cannot be used. The message never holds any of it."""
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """The text of a variable, and where it is from."""
 
     text: str

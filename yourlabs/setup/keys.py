@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +40,9 @@ def kept_key(path: Path) -> str:
 
 def passing_key() -> str:
     """Return a key that is kept nowhere."""
+    # Not at the top: needed once in the life of a project.
+    import secrets
+
     return secrets.token_urlsafe(48)
 
 
@@ -60,7 +62,7 @@ def _read(path: Path) -> str:
 
 def _make(path: Path) -> None:
     os.makedirs(path.parent, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         _write(draft)
         try:

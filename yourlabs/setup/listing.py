@@ -10,25 +10,17 @@ from yourlabs.setup import base
 
 MASK = "********"
 
-_SECRET_WORDS = frozenset(
-    {
-        "api",
-        "apikey",
-        "credential",
-        "credentials",
-        "dsn",
-        "key",
-        "pass",
-        "passphrase",
-        "passwd",
-        "password",
-        "pwd",
-        "secret",
-        "secrets",
-        "signature",
-        "token",
-    }
+_SECRET_PARTS = (
+    "apikey",
+    "credential",
+    "passphrase",
+    "passwd",
+    "password",
+    "secret",
+    "signature",
+    "token",
 )
+_SECRET_WORDS = frozenset({"api", "dsn", "key", "pass", "pwd"})
 _NOT_SECRET = frozenset(
     {
         "AUTH_PASSWORD_VALIDATORS",
@@ -86,11 +78,13 @@ def is_secret(name: str) -> bool:
     upper = name.upper()
     if upper in _NOT_SECRET or upper.endswith(_NOT_SECRET_END):
         return False
+    if any(part in name.lower() for part in _SECRET_PARTS):
+        return True
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z]+", name.lower()))
 
 
 def mask_url(text: str) -> str:
     """Mask the user and the password of a URL, and secrets among its options."""
     text = re.sub(r"(?<=://)\S*@", f"{MASK}@", text)
-    words = "|".join(_SECRET_WORDS)
+    words = "|".join([*(rf"\w*{part}" for part in _SECRET_PARTS), *_SECRET_WORDS])
     return re.sub(rf"(?i)([?&](?:\w*_)?(?:{words})=)[^&\s]+", rf"\1{MASK}", text)

@@ -6,13 +6,11 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """The folders of a project. Symbolic links are kept as they are written."""
 
     root: Path
@@ -96,8 +94,7 @@ def _given(value: object) -> Path | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Module:
+class _Module(NamedTuple):
     path: Path
     names: tuple[str, ...]
     is_imported: bool

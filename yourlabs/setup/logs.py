@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_BYTES = 16 * 1024 * 1024
 """Bytes of a log file before it is rotated."""
@@ -23,8 +22,7 @@ FORMATTERS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Logger:
+class Logger(NamedTuple):
     """A logger with a file of its own."""
 
     name: str
@@ -32,8 +30,7 @@ class Logger:
     formatter: str
 
 
-@dataclass(frozen=True)
-class Logs:
+class Logs(NamedTuple):
     """What ``LOGGING`` is made from."""
 
     level: str

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 _said: set[str] = set()
+_warned: set[str] = set()
 
 
 def in_reloader_child() -> bool:
@@ -28,9 +29,17 @@ def notice(line: str, *, once: bool = True) -> None:
         _say(line, once=once)
 
 
-def warning(line: str) -> None:
-    """Say what went wrong, once a process, whatever ``YOURLABS_QUIET`` says."""
-    _say(f"Warning: {line}", once=True)
+def disk_warning(line: str, *, always: bool) -> None:
+    """Say that a disk cannot be written, whatever ``YOURLABS_QUIET`` says.
+
+    Args:
+        line: What to say, once a process.
+        always: Whether to say it although a warning was given before: it is most
+            often the same disk.
+    """
+    if always or not _warned:
+        _warned.add(line)
+        _say(f"Warning: {line}", once=True)
 
 
 def _say(line: str, *, once: bool) -> None:

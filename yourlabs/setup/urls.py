@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from urllib.parse import unquote
+from typing import NamedTuple
 
 from yourlabs.setup.environment import FALSE, TRUE, Invalid
 
@@ -15,13 +14,12 @@ ENCODE = (
 """Said of every URL that an unencoded character may have broken."""
 
 
-@dataclass(frozen=True)
-class Url:
+class Url(NamedTuple):
     """The decoded parts of a URL."""
 
     scheme: str
     user: str | None
-    password: str | None = field(repr=False)
+    password: str | None
     host: str
     port: int | None
     path: str
@@ -29,6 +27,10 @@ class Url:
     raw_path: str
     """The path before it was decoded, where a slash is a slash."""
     options: dict[str, str]
+
+    def __repr__(self) -> str:
+        """Show no part: one of them is a password."""
+        return f"<Url of {self.scheme}>"
 
 
 def parse_url(text: str) -> Url:
@@ -101,6 +103,11 @@ def _options(query: str) -> dict[str, str]:
 
 
 def _decode(text: str) -> str:
+    if "%" not in text:
+        return text
+    # Not at the top: a settings module without such a text is read faster.
+    from urllib.parse import unquote
+
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
