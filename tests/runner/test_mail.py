@@ -16,13 +16,14 @@ import pytest
 from django.core import mail as django_mail
 
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
-from yourlabs.runner import delivery, mail, notifiers, signals
+from yourlabs.runner import delivery, mail, signals
 from yourlabs.runner.core.exceptions import RunnerError
 from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.core.task import Task, make_chain
 from yourlabs.runner.mail import EmailSubscriber
 from yourlabs.runner.notifiers import Notifier, Report, subscribe
 from yourlabs.runner.state import FileState, MemoryState
+from yourlabs.runner.subscriber import FLUSH
 
 ZERO = timedelta()
 SECOND = timedelta(seconds=1)
@@ -109,6 +110,8 @@ def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
     yield subscriber
     subscriber.disconnect()
     subscriber.delivery.close()
+    if subscriber.delivery._thread is not None:
+        subscriber.delivery._thread.join(10)
     mail.subscriber.connect()
 
 
@@ -406,7 +409,7 @@ def test_what_is_not_delivered_is_kept_for_the_next_owner(
     chain.fail()
     started_at = time.monotonic()
     chain.stop()
-    assert time.monotonic() - started_at < notifiers.FLUSH + 1
+    assert time.monotonic() - started_at < FLUSH + 1
     assert subscriber.delivery._due == {}
     with smtp_server() as (mailbox, port):
         use_smtp(settings, port)

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Protocol
 
+from yourlabs.runner.attempts import Attempt, Key
 from yourlabs.runner.core.reports import Report
-from yourlabs.runner.core.texts import one_line
-
-logger = logging.getLogger("runner")
+from yourlabs.runner.harmless import logger
 
 FIRST_RETRY = 1.0
 """Wait after the first send that failed, in seconds; it doubles with each."""
@@ -35,9 +34,6 @@ GIVE_UP = 60.0
 MAX_STUCK = 3
 """How many sends that were given up may hang at once."""
 
-Key = tuple[str, str]
-"""Name of the chain, and dotted path of the task."""
-
 
 class Source(Protocol):
     """Knows what is to be told. Called from the threads of a `Delivery`."""
@@ -50,29 +46,6 @@ class Source(Protocol):
 
     def sent(self, key: Key, report: Report) -> None:
         """Take note that `report` was delivered."""
-
-
-class _Attempt(threading.Thread):
-    """One send. It may hang for ever, and hangs alone."""
-
-    def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
-        super().__init__(name=f"{delivery.name}-send", daemon=True)
-        self.delivery = delivery
-        self.key = key
-        self.report = report
-        self.is_over = False
-        self.is_given_up = False
-        self.error = ""
-
-    def run(self) -> None:
-        try:
-            self.delivery.send(self.report)
-        except BaseException as exc:
-            # A backend can raise anything, even SystemExit, and str() of it can too.
-            self.error = _describe(exc)
-        finally:
-            _close_connections()
-            self.delivery.end(self)
 
 
 class Delivery:
@@ -112,7 +85,7 @@ class Delivery:
         self._busy: Key | None = None
         self._failures = 0
         self._retry_at = 0.0
-        self._stuck: set[_Attempt] = set()
+        self._stuck: set[Attempt] = set()
         self._is_closed = False
         self._has_complained = False
 
@@ -165,7 +138,7 @@ class Delivery:
             self._due.clear()
             self._changed.notify_all()
 
-    def end(self, attempt: _Attempt) -> None:
+    def end(self, attempt: Attempt) -> None:
         """Take note that `attempt` is over; called by its own thread."""
         with self._changed:
             attempt.is_over = True
@@ -261,13 +234,13 @@ class Delivery:
 
     def _attempt(self, key: Key, report: Report) -> str:
         """Send `report`. Return what went wrong, empty when nothing did."""
-        attempt = _Attempt(self, key, report)
+        attempt = Attempt(self, key, report)
         try:
             attempt.start()
         except RuntimeError as exc:
             return f"no thread can be started: {exc}"
         with self._changed:
-            self._changed.wait_for(lambda: attempt.is_over, GIVE_UP)
+            self._changed.wait_for(lambda: attempt.is_over or self._is_closed, GIVE_UP)
             if attempt.is_over:
                 return attempt.error
             attempt.is_given_up = True
@@ -319,23 +292,6 @@ def backoff(failures: int) -> float:
     """Return how many seconds to wait after so many failures, with jitter."""
     longest = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
     return longest * random.uniform(0.8, 1.0)
-
-
-def _describe(exc: BaseException) -> str:
-    try:
-        return one_line(f"{type(exc).__name__}: {exc}", 300)
-    except BaseException:
-        return type(exc).__name__
-
-
-def _close_connections() -> None:
-    """Close what a backend that keeps mails in a database has opened."""
-    from yourlabs.runner import db
-
-    try:
-        db.close_all()
-    except Exception:
-        logger.exception("A database connection could not be closed.")
 
 
 def _renew(delivery: Delivery | None) -> None:

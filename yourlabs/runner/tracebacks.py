@@ -12,7 +12,6 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from linecache import checkcache, getline
@@ -123,23 +122,26 @@ def forget(exc: BaseException) -> None:
 
 def _clear(tb: TracebackType | None) -> None:
     while tb is not None:
-        # Those that are still being executed refuse: the one that called the task.
-        with suppress(RuntimeError):
-            tb.tb_frame.clear()
-        tb = tb.tb_next
+        try:
+            while tb is not None:
+                tb.tb_frame.clear()
+                tb = tb.tb_next
+        except RuntimeError:
+            # It is being executed still: the one that called the task is.
+            tb = tb.tb_next if tb is not None else None
 
 
 def _recall(exc: BaseException) -> Described:
     try:
-        key, held = _key(exc)
+        key = _key(exc)
     except BaseException:
         # __str__ raises, or an attribute does: rare enough to be described anew.
-        key, held = None, ()
+        key = None
     if key is None:
         return _describe(exc)
     known = _described.get(key)
     if known is None:
-        known = (held, _describe(exc))
+        known = (_held(exc), _describe(exc))
         _remember(_described, key, known)
     return known[1]
 
@@ -150,17 +152,15 @@ def _remember(memory: dict[_Key, Any], key: _Key, value: object) -> None:
     memory[key] = value
 
 
-def _key(exc: BaseException) -> tuple[_Key | None, tuple[object, ...]]:
+def _key(exc: BaseException) -> _Key | None:
     """
-    Return what tells `exc` from others, and the objects whose ids are in it.
+    Return what tells `exc` from others; the ids in it are of what `_held` returns.
 
     None for what is rare or long: it is described anew each time.
     """
     parts: list[Any] = []
-    held: list[object] = []
     link: BaseException | None = exc
     while link is not None:
-        cls = type(link)
         message = str(link)
         if (
             len(message) > _MAX_LINE * 4
@@ -169,18 +169,28 @@ def _key(exc: BaseException) -> tuple[_Key | None, tuple[object, ...]]:
             or hasattr(link, "exceptions")
             or hasattr(link, "__notes__")
         ):
-            return None, ()
-        parts += (id(cls), message, link.__suppress_context__)
-        held.append(cls)
+            return None
+        parts += (id(type(link)), message, link.__cause__ is None)
         tb = link.__traceback__
         while tb is not None:
-            code = tb.tb_frame.f_code
-            held.append(code)
-            parts += (id(code), tb.tb_lasti)
+            parts += (id(tb.tb_frame.f_code), tb.tb_lasti)
             tb = tb.tb_next
-        parts.append(link.__cause__ is None)
         link = _origin(link)
-    return tuple(parts), tuple(held)
+    return tuple(parts)
+
+
+def _held(exc: BaseException) -> tuple[object, ...]:
+    """Return the objects whose ids are in the key: no other can have them then."""
+    held: list[object] = []
+    link: BaseException | None = exc
+    while link is not None:
+        held.append(type(link))
+        tb = link.__traceback__
+        while tb is not None:
+            held.append(tb.tb_frame.f_code)
+            tb = tb.tb_next
+        link = _origin(link)
+    return tuple(held)
 
 
 def _origin(exc: BaseException) -> BaseException | None:

@@ -1,10 +1,8 @@
 """
-What the admins were told of a task, and what they are to be told next.
+What of the events of a task is to be told.
 
-Each event makes a new `History`. What must be told waits in `History.pending` until
-`told` says that it was delivered: what was only decided is decided still after a
-restart. A mail goes out when the `Allowance` has one left, and until then everything
-that happens is counted into it.
+Each event makes a new `History`. What is to be told waits in `History.pending` until it
+was delivered (see `telling`): what was only decided is decided still after a restart.
 """
 
 from __future__ import annotations
@@ -13,18 +11,14 @@ from datetime import datetime, timedelta
 
 from yourlabs.runner.core.allowance import Allowance
 from yourlabs.runner.core.histories import (
-    MAX_KNOWN,
     MAX_NEW,
     MESSAGE,
     History,
     Rules,
 )
 from yourlabs.runner.core.records import Failure, Stall
-from yourlabs.runner.core.reports import FAILING, Evidence, Kind, Reason, Report
+from yourlabs.runner.core.reports import FAILING, Evidence, Kind, Reason
 from yourlabs.runner.core.texts import one_line
-
-_STATE = frozenset((Kind.AGAIN, Kind.HEALED))
-"""The reasons that tell of a change between up and down."""
 
 
 def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> History:
@@ -72,12 +66,12 @@ def record_failure(
         consecutive=failure.consecutive,
         latest=latest,
     )
-    reached = _reminders_until(failure.downtime, rules)
+    reached = reminders_until(failure.downtime, rules)
     if reached > history.reminders:
-        history = _remind(history, reached, failure.failed_at)
+        history = remind(history, reached, failure.failed_at)
     kind = _kind_of_failure(history, failure, rules)
     if kind is not None:
-        history = _add(
+        history = add(
             history, kind, failure.failed_at, failure.message, failure.fingerprint
         )
     return history
@@ -95,7 +89,7 @@ def record_recovery(
         changes=(*history.changes, recovered_at)[-rules.turns :],
         tally=history.tally._replace(recoveries=history.tally.recoveries + 1),
     )
-    return _settle(history, recovered_at)
+    return settle(history, recovered_at)
 
 
 def record_stall(history: History, stall: Stall) -> History:
@@ -110,109 +104,14 @@ def record_stall(history: History, stall: Stall) -> History:
         stack=stall.stack,
         tally=history.tally._replace(stalls=history.tally.stalls + 1),
     )
-    return _add(history, Kind.STALLED, at)
+    return add(history, Kind.STALLED, at)
 
 
 def record_stall_end(history: History, at: datetime) -> History:
     """Return `history` after the run that hung has ended, in whatever way."""
     if history.stalled_since is None:
         return history
-    return _add(history._replace(stalled_since=None), Kind.RESUMED, at)
-
-
-def wait(history: History, at: datetime, rules: Rules) -> timedelta | None:
-    """Return how long what is pending has to wait; None: nothing is pending."""
-    if not history.pending:
-        return None
-    borrow = any(reason.kind in _STATE for reason in history.pending)
-    return history.allowance.wait(
-        at, size=rules.size, period=rules.non_recoverable_downtime, borrow=borrow
-    )
-
-
-def make_report(
-    history: History,
-    at: datetime,
-    rules: Rules,
-    *,
-    chain: str = "",
-    task: str = "",
-    where: str = "",
-) -> tuple[History, Report | None]:
-    """
-    Return what is to be told at `at`, with everything counted until then.
-
-    Returns:
-        The history, with a reminder in it when one is due by now, and the report.
-        None: nothing is pending, or it has to wait.
-    """
-    length = wait(history, at, rules)
-    if length is None or length:
-        return history, None
-    downtime = history.downtime
-    if history.is_down and history.latest is not None:
-        # When it was held back, time has passed since the last failure.
-        downtime += max(timedelta(), at - history.latest.at)
-        reached = _reminders_until(downtime, rules)
-        if reached > history.reminders:
-            history = _remind(history, reached, at)
-    evidence = history.evidence
-    tally = history.tally
-    return history, Report(
-        chain=chain,
-        task=task,
-        at=at,
-        reasons=history.pending,
-        is_down=history.is_down,
-        down_since=history.down_since,
-        downtime=downtime,
-        consecutive=history.consecutive,
-        failures=tally.failures,
-        since=tally.since,
-        exceptions=tally.exceptions,
-        recoveries=tally.recoveries,
-        stalls=tally.stalls,
-        evidence=evidence,
-        stack=history.stack,
-        is_flapping=is_flapping(history, at, rules),
-        start=history.start,
-        next_at=_next_at(history, at, rules),
-        where=evidence.where if evidence is not None and evidence.where else where,
-        thread=history.thread,
-        position=history.position,
-    )
-
-
-def told(history: History, report: Report, at: datetime, rules: Rules) -> History:
-    """Return `history` after `report` was delivered, at `at`."""
-    number = max(reason.number for reason in report.reasons)
-    if number <= history.told_number:
-        # It was given up, sent again, and then arrived after all.
-        return history
-    kinds = {reason.kind for reason in report.reasons}
-    pending = tuple(one for one in history.pending if one.number > number)
-    new_at = history.new_at
-    if Kind.NEW in kinds:
-        new_at = (*new_at, at)[-MAX_NEW:]
-    history = history._replace(
-        pending=pending,
-        told_number=number,
-        tally=history.tally.without(report),
-        told_at=at,
-        known=_known(history, report, at, rules),
-        new_at=new_at,
-        allowance=history.allowance.spend(
-            at, size=rules.size, period=rules.non_recoverable_downtime
-        ),
-        position=history.position + (report.thread == history.thread),
-        evidence=history.evidence if pending else None,
-        stack=history.stack if history.stalled_since or pending else "",
-    )
-    if kinds & FAILING:
-        history = history._replace(is_first_told=True, start="")
-    if kinds & FAILING or Kind.HEALED in kinds:
-        history = history._replace(is_told_down=report.is_down)
-    return _settle(history, at)
+    return add(history._replace(stalled_since=None), Kind.RESUMED, at)
 
 
 def is_flapping(history: History, at: datetime, rules: Rules) -> bool:
@@ -245,20 +144,21 @@ def _new_thread(history: History, at: datetime) -> History:
     return history._replace(thread=f"{at.timestamp():.6f}", position=0)
 
 
-def _reminders_until(downtime: timedelta, rules: Rules) -> int:
+def reminders_until(downtime: timedelta, rules: Rules) -> int:
+    """Return how many reminders are due within `downtime`."""
     period = rules.non_recoverable_downtime
     # Two clocks and a thread's sleep are never exact to the last millisecond.
     tolerance = min(period / 100, timedelta(milliseconds=50))
     return (downtime + tolerance) // period
 
 
-def _remind(history: History, reached: int, at: datetime) -> History:
+def remind(history: History, reached: int, at: datetime) -> History:
     """Return `history` with a reminder; however many were missed, it is one."""
     kind = Kind.REACHED_AGAIN if history.reminders else Kind.REACHED
     history = history._replace(reminders=reached)
     if any(one.kind in (Kind.REACHED, Kind.REACHED_AGAIN) for one in history.pending):
         return history
-    return _add(history, kind, at)
+    return add(history, kind, at)
 
 
 def _kind_of_failure(history: History, failure: Failure, rules: Rules) -> Kind | None:
@@ -288,13 +188,14 @@ def _may_be_new(history: History, failure: Failure, rules: Rules) -> bool:
     return told_new + waiting < min(rules.max_new_exceptions, MAX_NEW)
 
 
-def _add(
+def add(
     history: History,
     kind: Kind,
     at: datetime,
     message: str = "",
     fingerprint: str = "",
 ) -> History:
+    """Return `history` with one more reason to tell something."""
     number = history.number + 1
     reason = Reason(kind, number, at, one_line(message, MESSAGE), fingerprint)
     pending = tuple(
@@ -310,46 +211,16 @@ def _add(
     )
 
 
-def _settle(history: History, at: datetime) -> History:
+def settle(history: History, at: datetime) -> History:
     """Compare what is with what the admins know, or will know; add what differs."""
     is_failure_pending = any(one.kind in FAILING for one in history.pending)
     if not history.is_down:
         is_healed_pending = any(one.kind is Kind.HEALED for one in history.pending)
         if (history.is_told_down or is_failure_pending) and not is_healed_pending:
-            return _add(history, Kind.HEALED, at)
+            return add(history, Kind.HEALED, at)
         return history
     if history.is_told_down or is_failure_pending or history.latest is None:
         return history
     latest = history.latest
     kind = Kind.AGAIN if history.is_first_told else Kind.FIRST
-    return _add(history, kind, at, latest.message, latest.fingerprint)
-
-
-def _known(
-    history: History, report: Report, at: datetime, rules: Rules
-) -> dict[str, datetime]:
-    known = {
-        fingerprint: told_at
-        for fingerprint, told_at in history.known.items()
-        if at - told_at <= rules.expiry
-    }
-    shown = [item.fingerprint for item in report.exceptions]
-    for fingerprint in shown + [reason.fingerprint for reason in report.reasons]:
-        if fingerprint:
-            # Again at the end: the oldest are forgotten first.
-            known.pop(fingerprint, None)
-            known[fingerprint] = at
-    for fingerprint in list(known)[:-MAX_KNOWN]:
-        del known[fingerprint]
-    return known
-
-
-def _next_at(history: History, at: datetime, rules: Rules) -> datetime | None:
-    """Return when the next reminder is due after a mail at `at`."""
-    if not history.is_down or history.down_since is None:
-        return None
-    period = rules.non_recoverable_downtime
-    due = history.down_since + (history.reminders + 1) * period
-    after = history.allowance.spend(at, size=rules.size, period=period)
-    left = after.wait(at, size=rules.size, period=period, borrow=False)
-    return max(due, at + left)
+    return add(history, kind, at, latest.message, latest.fingerprint)

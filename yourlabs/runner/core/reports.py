@@ -14,8 +14,8 @@ from yourlabs.runner.core.texts import cut, one_line, printable
 MAX_SUBJECT = 180
 """Longest subject, in characters."""
 
-MAX_BODY = 60_000
-"""Longest body, in bytes of UTF-8: any mail server takes it."""
+MAX_BODY = 30_000
+"""Longest body, in bytes of UTF-8: three times as much in a mail, at the worst."""
 
 MAX_MESSAGE = 120
 """How much of an exception's message a subject has, in characters."""

@@ -1,0 +1,57 @@
+"""One try to deliver one report."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from yourlabs.runner.core.reports import Report
+from yourlabs.runner.core.texts import one_line
+from yourlabs.runner.harmless import logger
+
+if TYPE_CHECKING:
+    from yourlabs.runner.delivery import Delivery
+
+Key = tuple[str, str]
+"""Name of the chain, and dotted path of the task."""
+
+
+class Attempt(threading.Thread):
+    """One send, in a daemon thread of its own: it may hang for ever, alone."""
+
+    def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
+        super().__init__(name=f"{delivery.name}-send", daemon=True)
+        self.delivery = delivery
+        self.key = key
+        self.report = report
+        self.is_over = False
+        self.is_given_up = False
+        self.error = ""
+
+    def run(self) -> None:
+        """Send, and say how it went. Called by `start`."""
+        try:
+            self.delivery.send(self.report)
+        except BaseException as exc:
+            # A backend can raise anything, even SystemExit, and str() of it can too.
+            self.error = _describe(exc)
+        finally:
+            _close_connections()
+            self.delivery.end(self)
+
+
+def _describe(exc: BaseException) -> str:
+    try:
+        return one_line(f"{type(exc).__name__}: {exc}", 300)
+    except BaseException:
+        return type(exc).__name__
+
+
+def _close_connections() -> None:
+    """Close what a backend that keeps mails in a database has opened."""
+    from yourlabs.runner import db
+
+    try:
+        db.close_all()
+    except Exception:
+        logger.exception("A database connection could not be closed.")

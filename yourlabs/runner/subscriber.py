@@ -1,0 +1,293 @@
+"""Listens to the signals of every chain, and has a notifier tell what matters."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from yourlabs.runner import releases, signals
+from yourlabs.runner.attempts import Key
+from yourlabs.runner.chain_log import ChainLog, history_of, new_start
+from yourlabs.runner.core import notifications, telling
+from yourlabs.runner.core.histories import NOTHING, History, Rules
+from yourlabs.runner.core.history_json import history_from_json
+from yourlabs.runner.core.records import Failure, Recovery, Stall
+from yourlabs.runner.core.reports import Report
+from yourlabs.runner.core.task import Task
+from yourlabs.runner.delivery import Delivery
+from yourlabs.runner.harmless import logger
+
+if TYPE_CHECKING:
+    from yourlabs.runner.notifiers import Notifier
+
+PATIENCE = 0.25
+"""A chain waits so long for its report to be delivered, in seconds, and never while
+delivery fails: the log then reads in the order in which things happened."""
+
+FLUSH = 2.0
+"""A chain that stops waits so long for its reports, in seconds."""
+
+
+class Subscriber:
+    """
+    Tells a notifier of what happens to every chain of this process.
+
+    Its receivers run in the threads of the chains; reports are sent by its own. A
+    forked child begins with nothing: the chains run in the parent.
+    """
+
+    def __init__(self, notifier: Notifier, *, section: str | None = None) -> None:
+        """
+        Make it; `connect` has it listen.
+
+        Args:
+            notifier: What sends.
+            section: Of the chains' state. None: made of the notifier's name.
+        """
+        self.notifier = notifier
+        self.section = section or f"notifications.{notifier.name}"
+        self.delivery = Delivery(
+            f"runner-{notifier.name}", self, notifier.send, label=notifier.label
+        )
+        self._receivers: tuple[tuple[Any, Callable[..., None]], ...] = (
+            (signals.chain_started, self.chain_started),
+            (signals.chain_stopped, self.chain_stopped),
+            (signals.task_failed, self.task_failed),
+            (signals.task_recovered, self.task_recovered),
+            (signals.task_stalled, self.task_stalled),
+        )
+        self._renew()
+        this = weakref.ref(self)
+        if hasattr(os, "register_at_fork"):  # pragma: no branch
+            os.register_at_fork(after_in_child=lambda: _renew(this()))
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+        self._logs: dict[str, ChainLog] = {}
+        self._hanging: set[Task] = set()
+
+    def connect(self) -> None:
+        """Listen to the signals. Harmless when it does already."""
+        for signal, receiver in self._receivers:
+            signal.connect(receiver, weak=False)
+
+    def disconnect(self) -> None:
+        """Listen no more; what is known stays known."""
+        for signal, receiver in self._receivers:
+            signal.disconnect(receiver)
+        signals.task_succeeded.disconnect(self.task_succeeded)
+
+    # Receivers of the signals.
+
+    def chain_started(self, thread: Any) -> None:
+        """Go on where the last owner of the chain ended."""
+        log = ChainLog(thread.name, thread.state, self.section)
+        log.is_enabled = self.notifier.is_enabled()
+        with self._lock:
+            self._logs[thread.name] = log
+        if not log.is_enabled:
+            return
+        value = log.read()
+        log.release = releases.release_of(thread.chain)
+        log.where += f", release {log.release}" if log.release else ""
+        start = new_start(value, log.release, is_fresh=thread.fresh)
+        now = _now()
+        with log.lock:
+            for task in thread.chain.tasks:
+                history = history_from_json(history_of(value, task), now)
+                history = notifications.begin(
+                    history, now, log.rules(task), start=start
+                )
+                log.histories[task.path] = history
+                log.names[task.path] = task.name
+            log.write()
+        for task in thread.chain.tasks:
+            if log.histories[task.path].stalled_since is not None:
+                self._listen_to_success(task)
+            self._post(log, task.path)
+
+    def chain_stopped(self, thread: Any) -> None:
+        """Send what is due, for a moment, and leave the rest to the next owner."""
+        for task in thread.chain.tasks:
+            self._end_listening(task)
+        log = self._logs.get(thread.name)
+        if log is None:
+            return
+        keys = [(thread.name, path) for path in log.histories]
+        self.delivery.flush(keys, FLUSH)
+        with self._lock:
+            self._logs.pop(thread.name, None)
+        self.delivery.withdraw(keys)
+        if not log.is_enabled:
+            return
+        with log.lock:
+            log.write()
+
+    def task_failed(self, task: Task, *, failure: Failure, **_: Any) -> None:
+        """Record a failure; wait a moment when it is told."""
+        log = self._log(failure.chain)
+
+        def change(history: History, rules: Rules) -> History:
+            if history.stalled_since is not None:
+                self._end_listening(task)
+                history = notifications.record_stall_end(history, failure.failed_at)
+            return notifications.record_failure(
+                history, failure, rules, where=log.where
+            )
+
+        if self._record(log, task, change):
+            self._wait(log, task, task.fail_cooldown)
+
+    def task_recovered(self, task: Task, *, recovery: Recovery, **_: Any) -> None:
+        """Record a recovery; wait a moment when it is told."""
+        log = self._log(recovery.chain)
+
+        def change(history: History, rules: Rules) -> History:
+            at = recovery.recovered_at
+            if history.stalled_since is not None:
+                self._end_listening(task)
+                history = notifications.record_stall_end(history, at)
+            return notifications.record_recovery(history, at, recovery.downtime, rules)
+
+        if self._record(log, task, change):
+            self._wait(log, task, task.success_cooldown)
+
+    def task_stalled(self, task: Task, *, stall: Stall, **_: Any) -> None:
+        """Record that a run hangs, and listen to its end."""
+
+        def change(history: History, rules: Rules) -> History:
+            return notifications.record_stall(history, stall)
+
+        self._listen_to_success(task)
+        self._record(self._log(stall.chain), task, change)
+
+    def task_succeeded(self, task: Task, *, run: Any, **_: Any) -> None:
+        """Record the end of a run that hung. Connected only while one does."""
+        self._end_listening(task)
+
+        def change(history: History, rules: Rules) -> History:
+            return notifications.record_stall_end(history, run.ended_at or _now())
+
+        self._record(self._log(run.chain), task, change)
+
+    def _listen_to_success(self, task: Task) -> None:
+        with self._lock:
+            self._hanging.add(task)
+            signals.task_succeeded.connect(self.task_succeeded, sender=task, weak=False)
+
+    def _end_listening(self, task: Task) -> None:
+        with self._lock:
+            if task not in self._hanging:
+                return
+            self._hanging.remove(task)
+            signals.task_succeeded.disconnect(self.task_succeeded, sender=task)
+            if not self._hanging:
+                # Only this takes the receiver away: else each success would cost.
+                signals.task_succeeded.disconnect(self.task_succeeded)
+
+    # What the delivery asks for.
+
+    def take(self, key: Key) -> Report | None:
+        """Return what is to be told now. None: nothing."""
+        log, path = self._logs.get(key[0]), key[1]
+        if log is None:
+            return None
+        with log.lock:
+            log.histories[path], report = telling.make_report(
+                log.histories.get(path, NOTHING),
+                _now(),
+                log.rules_of(path),
+                chain=log.name,
+                task=log.names.get(path, path),
+                where=log.where,
+            )
+        return report
+
+    def wait(self, key: Key) -> timedelta | None:
+        """Return how long what is left has to wait. None: nothing is left."""
+        log = self._logs.get(key[0])
+        if log is None:
+            return None
+        history = log.histories.get(key[1], NOTHING)
+        return telling.wait(history, _now(), log.rules_of(key[1]))
+
+    def sent(self, key: Key, report: Report) -> None:
+        """Record that `report` was delivered."""
+        log, path = self._logs.get(key[0]), key[1]
+        if log is not None:
+            with log.lock:
+                log.histories[path] = telling.told(
+                    log.histories.get(path, NOTHING), report, _now(), log.rules_of(path)
+                )
+                log.write(now=True)
+            self._post(log, path)
+        logger.info(
+            "[%s] Sent %s: %s",
+            report.task,
+            self.notifier.label,
+            report.reason,
+            extra={"action": "report_sent", "task": report.task},
+        )
+
+    # Inside.
+
+    def _log(self, chain: str) -> ChainLog:
+        """Return the log of `chain`: without a state when nobody said it started."""
+        log = self._logs.get(chain)
+        if log is not None:
+            return log
+        with self._lock:
+            log = self._logs.get(chain)
+            if log is None:
+                log = ChainLog(chain, None, self.section)
+                log.is_enabled = self.notifier.is_enabled()
+                self._logs[chain] = log
+        return log
+
+    def _record(
+        self, log: ChainLog, task: Task, change: Callable[[History, Rules], History]
+    ) -> bool:
+        """Change the history of `task`; return whether something is to be told now."""
+        if not log.is_enabled:
+            return False
+        with log.lock:
+            before = log.histories.get(task.path)
+            if before is None:
+                before = NOTHING
+                log.names[task.path] = task.name
+            after = change(before, log.rules(task))
+            log.histories[task.path] = after
+            is_decided = after.pending != before.pending
+            if is_decided:
+                # Before it is sent: a kill between the two must lose nothing.
+                log.write(now=True)
+            else:
+                log.write_now_and_then()
+        return is_decided and self._post(log, task.path)
+
+    def _post(self, log: ChainLog, path: str) -> bool:
+        """Have what is pending delivered; return whether it is due now."""
+        history = log.histories.get(path, NOTHING)
+        delay = telling.wait(history, _now(), log.rules_of(path))
+        if delay is None:
+            return False
+        self.delivery.post((log.name, path), delay)
+        return not delay
+
+    def _wait(self, log: ChainLog, task: Task, cooldown: timedelta) -> None:
+        if not self.delivery.is_failing:
+            seconds = min(cooldown.total_seconds(), PATIENCE)
+            self.delivery.wait((log.name, task.path), seconds)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _renew(subscriber: Subscriber | None) -> None:
+    if subscriber is not None:
+        subscriber._renew()
