@@ -31,11 +31,14 @@ class MemoryLock:
         self.is_free = True
         self.is_lost = False
         self.wanted = False
+        self.error: Exception | None = None
         self.marks: list[int | None] = []
         self._held = False
 
     def acquire(self) -> bool:
-        self._held = self._held or self.is_free
+        if self.error is not None:
+            raise self.error
+        self._held = self._held or (self.is_free and not self.wanted)
         return self._held
 
     def release(self) -> None:

@@ -15,6 +15,7 @@ from yourlabs.runner.core.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.core.incidents import incidents_from_json
 from yourlabs.runner.core.ownership import (
     COMMAND,
+    END_OF_TIME,
     HOSTED,
     check_functions,
     describe_owner,
@@ -127,7 +128,8 @@ class RunnerThread(threading.Thread):
             # The fork made it a thread that has ended, which it has not begun to be.
             super().__init__(name=self.chain.name, daemon=True)
             self._made_in = os.getpid()
-        self._phase = states.STARTING
+        if self.ident is None:
+            self._phase = states.STARTING
         super().start()
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -165,9 +167,10 @@ class RunnerThread(threading.Thread):
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
         tasks = tuple(runner.status() for runner in self.tasks)
-        current, next_run = self._current, self._next_run
+        current, phase = self._current, self._phase
+        # Read after the phase, which is written after it.
+        next_run = self._next_run if phase == states.COOLING_DOWN else None
         downs = [task.down_since for task in tasks if task.down_since]
-        phase = self._phase
         if current is not None:
             phase = states.STALLED if self.is_stalled() else states.RUNNING
         return ChainStatus(
@@ -300,7 +303,7 @@ class RunnerThread(threading.Thread):
     def _own(self) -> None:
         self._yield_asked = self._doubted = self._wake_asked = lost = False
         self.state.load()
-        self._phase = states.COOLING_DOWN
+        self._phase = states.STARTING
         self.reason = ""
         schedule, wait = self._take_up()
         if self.kind == HOSTED:
@@ -325,6 +328,8 @@ class RunnerThread(threading.Thread):
             self._phase = states.STANDBY
             self.fresh = False
             signals.send_robust(signals.chain_stopped, self)
+            if not lost:
+                self._write(None)
             self.state.close(write=not lost)
             self.lock.release()
 
@@ -384,6 +389,8 @@ class RunnerThread(threading.Thread):
                 raise LostOwnershipError
             runner = tasks[index]
             lock.begin(index)
+            # Before the task is seen to run, or its last run would seem to last still.
+            runner.started = time.monotonic()
             self._current = runner
             deadline = runner.run(rested=rested)
             rested = False
@@ -408,14 +415,13 @@ class RunnerThread(threading.Thread):
 
     def _cool_down(self, index: int, deadline: float, after: str) -> None:
         """Sleep until `deadline`, or until somebody wants something."""
-        self._phase = states.COOLING_DOWN
         left = deadline - time.monotonic()
         self._next_run = due = time.time() + left
+        self._phase = states.COOLING_DOWN
         if left >= WORTH_WRITING:
             self._write(Schedule(index, due, after))
         self.lock.end()
         self._sleep(deadline)
-        self._next_run = None
         self._phase = states.RUNNING
 
     def _sleep(self, deadline: float) -> None:
@@ -442,7 +448,7 @@ class RunnerThread(threading.Thread):
             logger.debug(
                 "[%s] Sleeping %s seconds",
                 runner.task.name,
-                format(runner.cooldown.total_seconds(), "g"),
+                format(runner.cooldown.total_seconds(), ".15g"),
                 extra={"action": "cooling_down", "task": runner.task.name},
             )
 
@@ -467,4 +473,5 @@ class RunnerThread(threading.Thread):
 
 
 def _instant(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, timezone.utc)
+    # A cooldown may be longer than the calendar.
+    return datetime.fromtimestamp(min(epoch, END_OF_TIME - 1), timezone.utc)

@@ -1,0 +1,1120 @@
+"""The loop of a chain: order, cooldowns, what ends them, and who owns it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from tests.runner.failing import FAILING
+from tests.runner.fakes import (
+    PATIENCE,
+    Counted,
+    MemoryLock,
+    NoKeeper,
+    happens,
+    log,
+    make,
+    quick,
+    received,
+    running,
+    started,
+    until,
+)
+from yourlabs.runner import signals
+from yourlabs.runner.core import status
+from yourlabs.runner.core.ownership import (
+    COMMAND,
+    HOSTED,
+    Identity,
+    OwnerRecord,
+    RunMark,
+)
+from yourlabs.runner.state import MemoryState
+from yourlabs.runner.threads import RunnerThread
+
+HOUR = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def no_mail(settings: Any) -> None:
+    """Nobody is told by mail."""
+    settings.RUNNER = {"EMAIL": False}
+
+
+def cooling(thread: RunnerThread) -> bool:
+    return thread.status().state == status.COOLING_DOWN
+
+
+def standing_by(thread: RunnerThread) -> bool:
+    return thread.status().state == status.STANDBY
+
+
+# The loop.
+
+
+def test_order() -> None:
+    """The tasks run in order, again and again."""
+    calls: list[str] = []
+    done = threading.Event()
+
+    def first() -> None:
+        calls.append("first")
+
+    def second() -> None:
+        calls.append("second")
+
+    def third() -> None:
+        calls.append("third")
+        if len(calls) >= 9:
+            done.set()
+
+    with running(quick(first), quick(second), quick(third)):
+        assert happens(done)
+
+    assert calls[:9] == ["first", "second", "third"] * 3
+
+
+def test_failure_does_not_end_the_pass() -> None:
+    """After a failed task comes the next one."""
+    healthy = Counted(enough=3)
+
+    with running(quick(FAILING["exception"]), quick(healthy)) as thread:
+        assert happens(healthy.reached)
+
+    assert thread.status().tasks[0].failures >= 3
+    assert thread.status().tasks[1].failures == 0
+
+
+def test_everything_that_can_be_raised() -> None:
+    """A chain of all exceptions and a healthy task completes three passes."""
+    healthy = Counted(enough=3)
+    failing = [quick(function, name=name) for name, function in FAILING.items()]
+
+    with running(*failing, quick(healthy)) as thread:
+        assert happens(healthy.reached)
+        snapshot = thread.status()
+
+    assert [task.name for task in snapshot.tasks if task.failures < 3] == ["quick"]
+    assert all(task.failures == task.runs for task in snapshot.tasks[:-1])
+
+
+def test_more() -> None:
+    """A task that returns True runs again at once, before the next."""
+    calls: list[str] = []
+    done = threading.Event()
+
+    def queue() -> bool:
+        calls.append("queue")
+        return len(calls) < 5
+
+    def after() -> None:
+        calls.append("after")
+        done.set()
+
+    with running(
+        quick(queue, success_cooldown=0), quick(after, success_cooldown=HOUR)
+    ) as thread:
+        assert happens(done)
+        until(lambda: cooling(thread))
+
+    assert calls == ["queue"] * 5 + ["after"]
+
+
+def test_more_skips_the_cooldown() -> None:
+    """A cooldown begins with the first run that returns anything but True."""
+    function = Counted(enough=10, result=True)
+
+    with running(quick(function, success_cooldown=HOUR)) as thread:
+        assert happens(function.reached)
+        function.result = None
+        until(lambda: cooling(thread))
+
+
+def test_once() -> None:
+    """With `once` every task runs once, without cooldowns, and the thread ends."""
+    first, second = Counted(result=True), Counted()
+
+    thread = make(
+        quick(first, success_cooldown=HOUR),
+        quick(FAILING["exception"], fail_cooldown=HOUR),
+        quick(second, success_cooldown=HOUR),
+        once=True,
+        kind=COMMAND,
+    )
+    thread.start()
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+    assert (first.calls, second.calls) == (1, 1)
+    assert thread.failed
+
+
+# Cooldowns.
+
+
+@pytest.mark.parametrize("function", [lambda: None, FAILING["exception"]])
+def test_cooldown(function: Callable[[], Any]) -> None:
+    """A cooldown of a day and a minute is one of 86,460 seconds."""
+    cooldown = timedelta(days=1, minutes=1)
+    task = quick(function, success_cooldown=cooldown, fail_cooldown=cooldown)
+
+    before = datetime.now(timezone.utc)
+    with log() as kept, running(task) as thread:
+        until(lambda: cooling(thread))
+        snapshot = thread.status()
+
+    after = datetime.now(timezone.utc)
+    assert snapshot.next_run is not None
+    assert before + cooldown <= snapshot.next_run
+    assert snapshot.next_run <= after + cooldown + timedelta(seconds=1)
+    assert "[quick] Sleeping 86460 seconds" in kept.texts()
+    assert snapshot.runs == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1"), (0.6, "0.6"), (2_592_000, "2592000"), (1_234_567.5, "1234567.5")],
+)
+def test_cooldown_log(seconds: float, text: str) -> None:
+    """The log says how long a chain sleeps, to the second."""
+    with log() as kept, running(quick(lambda: None, success_cooldown=seconds)) as found:
+        until(lambda: cooling(found))
+
+    assert f"[quick] Sleeping {text} seconds" in kept.texts()
+
+
+def test_cooldown_is_served() -> None:
+    """A cooldown is not shorter than it was asked for."""
+    moments: list[float] = []
+    done = threading.Event()
+
+    def function() -> None:
+        moments.append(time.monotonic())
+        if len(moments) == 3:
+            done.set()
+
+    with running(quick(function, success_cooldown=0.05)):
+        assert happens(done)
+
+    pauses = [later - moment for moment, later in itertools.pairwise(moments)]
+    assert min(pauses) >= 0.05
+
+
+def test_longest_cooldown() -> None:
+    """A cooldown as long as there can be is served, and can be looked at."""
+    with running(quick(lambda: None, success_cooldown=timedelta.max)) as thread:
+        until(lambda: cooling(thread))
+
+        next_run = thread.status().next_run
+
+    assert next_run is not None
+    assert next_run.year == 9999
+
+
+def test_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setting the clock does not end a cooldown."""
+    function = Counted()
+    read = time.time
+    with running(quick(function, success_cooldown=HOUR)) as thread:
+        until(lambda: cooling(thread))
+        monkeypatch.setattr(time, "time", lambda: read() + 10 * HOUR)
+        thread.ring()
+        until(lambda: thread._bell.locked())
+
+        assert cooling(thread)
+        assert function.calls == 1
+
+
+def test_wake() -> None:
+    """Woken up, a chain goes on at once with its next task."""
+    first, second = Counted(), Counted()
+
+    with running(
+        quick(first, success_cooldown=HOUR), quick(second, success_cooldown=HOUR)
+    ) as thread:
+        until(lambda: cooling(thread))
+        thread.wake()
+        assert happens(second.reached)
+        until(lambda: cooling(thread))
+
+    assert (first.calls, second.calls) == (1, 1)
+
+
+def test_wake_while_running() -> None:
+    """Woken up while a task runs, the cooldown after it is skipped."""
+    first, second = threading.Event(), Counted()
+    go = threading.Event()
+
+    def function() -> None:
+        first.set()
+        assert happens(go)
+
+    with running(quick(function, success_cooldown=HOUR), quick(second)) as thread:
+        assert happens(first)
+        thread.wake()
+        go.set()
+
+        assert happens(second.reached)
+
+
+def test_wake_from_many_threads() -> None:
+    """Each time a chain is woken it runs, whoever does it and however often."""
+    function = Counted(enough=50)
+
+    with running(quick(function, success_cooldown=HOUR)) as thread:
+
+        def keep_waking() -> None:
+            while not function.reached.is_set():
+                thread.wake()
+                time.sleep(0.0005)
+
+        threads = [threading.Thread(target=keep_waking) for _ in range(4)]
+        for waker in threads:
+            waker.start()
+        assert happens(function.reached)
+        for waker in threads:
+            waker.join(PATIENCE)
+
+
+def test_stop_in_a_cooldown() -> None:
+    """A stop ends a cooldown at once."""
+    with running(quick(lambda: None, success_cooldown=HOUR)) as thread:
+        until(lambda: cooling(thread))
+
+        assert thread.stop(PATIENCE) is True
+
+    assert not thread.is_alive()
+    assert thread.status().state == status.STOPPED
+    assert thread.status().runs == 1
+
+
+def test_stop_while_running() -> None:
+    """A stop waits for the task that runs, and no further one runs."""
+    begun, go, second = threading.Event(), threading.Event(), Counted()
+
+    def function() -> None:
+        begun.set()
+        assert happens(go)
+
+    with running(quick(function), quick(second)) as thread:
+        assert happens(begun)
+        assert thread.stop(0) is False
+        assert thread.stop(0.01) is False
+        go.set()
+        assert thread.stop() is True
+
+    assert second.calls == 0
+    assert thread.status().tasks[0].runs == 1
+
+
+def test_stop_from_inside() -> None:
+    """A task may stop its own chain: it ends after that task."""
+    answers = []
+
+    def function() -> None:
+        answers.append(thread.stop())
+
+    thread = make(quick(function, success_cooldown=HOUR), quick(lambda: None))
+    with started(thread):
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
+
+    assert answers == [False]
+    assert thread.status().tasks[1].runs == 0
+
+
+def test_stop_before_start() -> None:
+    """A thread that was stopped before it was started runs nothing."""
+    function = Counted()
+    thread = make(quick(function))
+
+    assert thread.stop() is True
+    thread.start()
+    thread.join(PATIENCE)
+
+    assert function.calls == 0
+    assert thread.stop() is True
+
+
+@pytest.mark.parametrize("action", ["wake", "ask_to_stop", "stop", "status"])
+def test_signal_handler(action: str) -> None:
+    """A chain may be woken, stopped and looked at from a signal handler."""
+    second = Counted()
+    with running(
+        quick(lambda: None, success_cooldown=HOUR), quick(second, success_cooldown=HOUR)
+    ) as thread:
+        until(lambda: cooling(thread))
+        previous = signal.signal(
+            signal.SIGUSR1, lambda number, frame: getattr(thread, action)()
+        )
+        try:
+            # Within calls of the very same methods, too.
+            for _ in range(5):
+                thread.status()
+                signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signal.signal(signal.SIGUSR1, previous)
+        if action == "wake":
+            assert happens(second.reached)
+        elif action != "status":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def test_start_twice() -> None:
+    """A thread starts once, and asking again does not disturb it."""
+    with running(quick(lambda: None, success_cooldown=HOUR)) as thread:
+        until(lambda: cooling(thread))
+
+        with pytest.raises(RuntimeError, match="started once"):
+            thread.start()
+
+        assert cooling(thread)
+
+
+def test_thread() -> None:
+    """The thread has the chain's name and keeps no process alive."""
+    thread = make(quick(lambda: None), name="mailing")
+
+    assert isinstance(thread, threading.Thread)
+    assert thread.name == "mailing"
+    assert thread.daemon
+    assert thread.kind == HOSTED
+    assert not thread.fresh
+    assert make(quick(lambda: None), kind=COMMAND).fresh
+
+
+# Status.
+
+
+def test_status_of_each_state() -> None:
+    """A snapshot says what a chain does, from before its start to after its end."""
+    begun, go, prepared = threading.Event(), threading.Event(), threading.Event()
+    lock = MemoryLock()
+    lock.is_free = False
+
+    def function() -> None:
+        begun.set()
+        assert happens(go)
+        raise ValueError("no")
+
+    thread = make(
+        quick(function, fail_cooldown=HOUR),
+        lock=lock,
+        ready=lambda: 0.0 if prepared.is_set() else 60.0,
+    )
+    found = [thread.status()]
+    with started(thread):
+        found.append(thread.status())
+        prepared.set()
+        thread.wake()
+        until(lambda: standing_by(thread))
+        found.append(thread.status())
+        lock.is_free = True
+        thread.look_after()
+        assert happens(begun)
+        found.append(thread.status())
+        running = thread.running()
+        assert running is not None
+        thread.set_stalled(running)
+        found.append(thread.status())
+        go.set()
+        until(lambda: cooling(thread))
+        found.append(thread.status())
+    found.append(thread.status())
+
+    assert [snapshot.state for snapshot in found] == [
+        "stopped",
+        "starting",
+        "standby",
+        "running",
+        "stalled",
+        "cooling down",
+        "stopped",
+    ]
+    tasks = ["quick", "quick"]
+    assert [s.current_task for s in found] == [None, None, None, *tasks, None, None]
+    assert [s.runs for s in found] == [0, 0, 0, 0, 0, 1, 1]
+    assert [s.failures for s in found] == [0, 0, 0, 0, 0, 1, 1]
+    assert [s.next_run is None for s in found] == [True] * 5 + [False, True]
+    assert [s.last_run is None for s in found] == [True] * 3 + [False] * 4
+    assert [s.down_since is None for s in found] == [True] * 5 + [False, False]
+    assert found[2].reason.startswith("It is run by an unknown process")
+    assert found[5].tasks[0].consecutive == 1
+    assert found[5].last_run is not None
+    assert found[5].last_run.tzinfo is timezone.utc
+    assert found[5].name == "chain"
+    assert found[0].reason == found[3].reason == found[6].reason == ""
+
+
+def test_status_of_a_recovery() -> None:
+    """A chain is down for as long as one of its tasks is."""
+    outcomes = [ValueError("no"), ValueError("no"), None]
+
+    def function() -> None:
+        outcome = outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+
+    options: dict[str, Any] = {"success_cooldown": HOUR, "fail_cooldown": HOUR}
+    found = []
+    with running(quick(function, **options)) as thread:
+        for number in range(1, 4):
+            until(lambda number=number: thread.status().runs == number)  # type: ignore[misc]
+            until(lambda: cooling(thread))
+            found.append(thread.status())
+            if number < 3:
+                thread.wake()
+
+    assert [s.tasks[0].consecutive for s in found] == [1, 2, 0]
+    assert found[0].down_since == found[1].down_since is not None
+    assert found[2].down_since is None
+    assert (found[2].runs, found[2].failures) == (3, 2)
+
+
+# Signals.
+
+
+def test_chain_signals() -> None:
+    """A chain tells when it begins and ends to run here, around its runs."""
+    states: list[Any] = []
+    function = Counted()
+    thread = make(quick(function, success_cooldown=HOUR))
+
+    def starting(sender: Any) -> None:
+        sender.state.put("mine", 5)
+        states.append(function.calls)
+
+    def stopping(sender: Any) -> None:
+        states.append(sender.state.get("mine"))
+
+    with (
+        signals.chain_started.connected_to(starting),
+        signals.chain_stopped.connected_to(stopping),
+        received(
+            "chain_started", "chain_stopped", "task_started", "task_succeeded"
+        ) as calls,
+        started(thread),
+    ):
+        until(lambda: cooling(thread))
+
+    names = [name for name, _, _ in calls]
+    assert names == ["chain_started", "task_started", "task_succeeded", "chain_stopped"]
+    assert calls[0][1] is calls[3][1] is thread
+    assert states == [0, 5]
+
+
+def test_signals_of_a_chain_that_raise() -> None:
+    """Receivers that raise stop nothing."""
+    function = Counted(enough=3)
+
+    def broken(sender: Any, **payload: Any) -> None:
+        raise SystemExit(1)
+
+    with (
+        log() as kept,
+        signals.chain_started.connected_to(broken),
+        signals.chain_stopped.connected_to(broken),
+        signals.task_started.connected_to(broken),
+        signals.task_succeeded.connected_to(broken),
+        running(quick(function)),
+    ):
+        assert happens(function.reached)
+
+    assert kept.actions().count("receiver_failed") >= 5
+    assert "chain_broken" not in kept.actions()
+
+
+def test_receiver_that_stops_the_chain() -> None:
+    """A receiver may stop the chain that it hears of."""
+
+    def stop(sender: Any, **payload: Any) -> None:
+        thread.stop()
+
+    thread = make(quick(lambda: None, success_cooldown=HOUR))
+    with signals.task_succeeded.connected_to(stop), started(thread):
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
+
+
+# Ownership.
+
+
+def test_standby() -> None:
+    """A chain that another process owns waits, and runs when it can be had."""
+    lock, function = MemoryLock(), Counted()
+    lock.is_free = False
+
+    with running(quick(function, success_cooldown=HOUR), lock=lock) as thread:
+        until(lambda: standing_by(thread))
+        thread.look_after()
+        assert function.calls == 0
+        lock.is_free = True
+        thread.look_after()
+
+        assert happens(function.reached)
+
+
+def test_stop_in_standby() -> None:
+    """A chain that stands by stops at once."""
+    lock = MemoryLock()
+    lock.is_free = False
+
+    with running(quick(lambda: None), lock=lock) as thread:
+        until(lambda: standing_by(thread))
+
+        assert thread.stop(PATIENCE)
+
+
+def test_yield() -> None:
+    """A hosted chain that is asked to yields after its run, and comes back."""
+    lock, function = MemoryLock(), Counted()
+    lock.is_free = True
+
+    with (
+        received("chain_started", "chain_stopped") as calls,
+        running(quick(function, success_cooldown=HOUR), lock=lock) as thread,
+    ):
+        until(lambda: cooling(thread))
+        thread.look_after()
+        assert cooling(thread)
+        lock.wanted = True
+        thread.look_after()
+        until(lambda: standing_by(thread))
+        lock.wanted = False
+        thread.look_after()
+        until(lambda: len(calls) == 3)
+
+    assert [name for name, _, _ in calls] == ["chain_started", "chain_stopped"] * 2
+
+
+def test_yield_of_a_command() -> None:
+    """A chain in a process of its own ends when it is asked to yield."""
+    lock = MemoryLock()
+
+    with running(
+        quick(lambda: None, success_cooldown=HOUR), lock=lock, kind=COMMAND
+    ) as thread:
+        until(lambda: cooling(thread))
+        lock.wanted = True
+        thread.look_after()
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
+
+
+def test_lost() -> None:
+    """A chain whose pidfile was replaced stops running it, says so, writes nothing."""
+    lock, function = MemoryLock(), Counted(enough=2)
+    closed: list[bool] = []
+
+    class State(MemoryState):
+        def close(self, *, write: bool = True) -> None:
+            closed.append(write)
+
+    task = quick(function, success_cooldown=HOUR)
+    with log() as kept, running(task, lock=lock, state=State()) as thread:
+        until(lambda: cooling(thread))
+        lock.is_lost = True
+        thread.look_after()
+        until(lambda: closed)
+        lock.is_lost = False
+        lock.is_free = True
+        thread.wake()
+
+    assert kept.actions().count("ownership_lost") == 1
+    assert closed[0] is False
+
+
+def test_doubt() -> None:
+    """A moment's doubt of the pidfile does not end a cooldown."""
+    lock, function = MemoryLock(), Counted()
+
+    with running(quick(function, success_cooldown=HOUR), lock=lock) as thread:
+        until(lambda: cooling(thread))
+        lock.is_lost = True
+        thread._doubted = True
+        lock.is_lost = False
+        thread.ring()
+        until(lambda: not thread._doubted)
+
+        assert cooling(thread)
+        assert function.calls == 1
+
+
+def test_run_marks() -> None:
+    """Each run is marked before it begins; the mark goes when the chain rests."""
+    lock = MemoryLock()
+    with running(
+        quick(lambda: None), quick(lambda: None, success_cooldown=HOUR), lock=lock
+    ) as thread:
+        until(lambda: cooling(thread) and lock.marks and lock.marks[-1] is None)
+
+    assert lock.marks == [0, 1, None]
+
+
+def test_broken_machinery() -> None:
+    """What keeps a chain from running is told once, and it recovers alone."""
+    lock, function = MemoryLock(), Counted()
+    lock.error = OSError(30, "Read-only file system")
+
+    with log() as kept, running(quick(function), lock=lock) as thread:
+        until(lambda: thread.status().reason)
+        for _ in range(3):
+            thread.wake()
+            until(lambda: not thread._wake_asked)
+        assert "Read-only file system" in thread.status().reason
+        assert thread.status().state == status.STANDBY
+        lock.error = None
+        thread.wake()
+        assert happens(function.reached)
+        assert thread.status().reason == ""
+
+    assert kept.actions().count("chain_broken") == 1
+
+
+def test_broken_machinery_in_standby() -> None:
+    """A chain that stands by tells what keeps it from trying, and goes on trying."""
+    lock, function = MemoryLock(), Counted()
+    lock.is_free = False
+
+    with log() as kept, running(quick(function), lock=lock) as thread:
+        until(lambda: standing_by(thread))
+        lock.error = OSError(30, "Read-only file system")
+        thread.look_after()
+        thread.look_after()
+        assert kept.actions().count("chain_broken") == 1
+        lock.error, lock.is_free = None, True
+        thread.look_after()
+        assert happens(function.reached)
+
+
+def test_stop_of_a_broken_chain() -> None:
+    """A chain that cannot run stops at once."""
+    lock = MemoryLock()
+    lock.error = RuntimeError("broken")
+
+    with log() as kept, running(quick(lambda: None), lock=lock) as thread:
+        until(lambda: thread.status().reason)
+        assert thread.stop(PATIENCE)
+
+    [record] = [r for r in kept.records if getattr(r, "action", "") == "chain_broken"]
+    assert record.exc_info
+
+
+def test_other_functions() -> None:
+    """A chain that stands by behind other functions of its name says so."""
+    lock = MemoryLock()
+    lock.is_free = False
+    record = owner("tests.other")
+    lock.owner = lambda: record  # type: ignore[method-assign]
+
+    with log() as kept, running(quick(lambda: None), lock=lock) as thread:
+        until(lambda: standing_by(thread))
+        thread.look_after()
+
+        assert "tests.other" in thread.status().reason
+        assert "name=" in thread.status().reason
+
+    assert "chain_broken" in kept.actions()
+
+
+# What the next owner honours.
+
+
+def owner(path: str, *, since: float | None = None) -> OwnerRecord:
+    """The record of an owner, of another process; it died in a run if `since`."""
+    return OwnerRecord(
+        Identity(4_711, 5, "boot", 1, "web1", HOSTED),
+        seq=1,
+        since=1_000.0,
+        functions=(path,),
+        run=None if since is None else RunMark(path, since),
+    )
+
+
+def first_task() -> None:
+    """Do nothing."""
+
+
+def second_task() -> None:
+    """Do nothing."""
+
+
+def two(**options: Any) -> list[Any]:
+    options = {"success_cooldown": timedelta(hours=12), **options}
+    return [
+        quick(first_task, **options, name="one"),
+        quick(second_task, **options, name="two"),
+    ]
+
+
+def rest(thread: RunnerThread) -> None:
+    """Let `thread` run until it rests."""
+    with started(thread):
+        until(lambda: cooling(thread))
+        until(lambda: thread._next_run)
+
+
+def left(thread: RunnerThread) -> float:
+    """How many seconds of its cooldown are left, once it rests."""
+    until(lambda: cooling(thread) and thread._next_run)
+    next_run = thread.status().next_run
+    assert next_run is not None
+    return (next_run - datetime.now(timezone.utc)).total_seconds()
+
+
+def test_cooldown_survives() -> None:
+    """A cooldown of 12 hours is served by the next owner, and not begun anew."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+    state.get("schedule")["due"] -= 2 * HOUR
+
+    with started(make(*two(), state=state)) as thread:
+        remaining = left(thread)
+        assert thread.status().runs == 0
+        thread.wake()
+        until(lambda: thread.status().runs == 1)
+        snapshot = thread.status()
+
+    assert 10 * HOUR - 60 <= remaining <= 10 * HOUR
+    assert [task.runs for task in snapshot.tasks] == [0, 1]
+
+
+def test_cooldown_that_is_over() -> None:
+    """A cooldown that ended while nobody owned the chain is not repeated."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+    state.get("schedule")["due"] -= 13 * HOUR
+
+    with started(make(*two(), state=state)) as thread:
+        until(lambda: thread.status().runs == 1)
+        snapshot = thread.status()
+
+    assert [task.runs for task in snapshot.tasks] == [0, 1]
+
+
+def test_cooldown_that_was_shortened() -> None:
+    """A cooldown that was made shorter in the meantime is not waited for."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+
+    with started(make(*two(success_cooldown=60), state=state)) as thread:
+        until(lambda: thread.status().runs == 1)
+
+
+def test_cooldown_is_passed_on() -> None:
+    """A cooldown survives any number of owners."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+    for _ in range(3):
+        thread = make(*two(), state=state)
+        rest(thread)
+        assert thread.status().runs == 0
+
+    with started(make(*two(), state=state)) as thread:
+        assert 12 * HOUR - 60 <= left(thread) <= 12 * HOUR
+
+
+def test_reordered_chain() -> None:
+    """A chain that was reordered goes on with the task that was next."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+    tasks = two()[::-1]
+
+    with started(make(*tasks, state=state)) as thread:
+        assert left(thread) > 11 * HOUR
+        thread.wake()
+        until(lambda: thread.status().runs == 1)
+
+        assert [task.runs for task in thread.status().tasks] == [1, 0]
+
+    with started(make(*tasks, state=state)) as thread:
+        assert left(thread) > 11 * HOUR
+
+
+def test_person_starts_it() -> None:
+    """A chain that a person starts begins at once, with its first task."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+
+    with started(make(*two(), state=state, kind=COMMAND)) as thread:
+        until(lambda: thread.status().runs == 1)
+
+        assert [task.runs for task in thread.status().tasks] == [1, 0]
+
+
+def test_downtime_survives() -> None:
+    """A downtime goes on with the next owner, and is recovered from once."""
+    state = MemoryState()
+    task = quick(FAILING["class"], fail_cooldown=HOUR)
+    rest(make(task, state=state))
+    thread = make(task, state=state, kind=COMMAND)
+    rest(thread)
+    down_since = thread.status().down_since
+    assert thread.status().tasks[0].consecutive == 2
+
+    # The same function, in order again.
+    healthy = quick(lambda: None, success_cooldown=HOUR)
+    healed = type(task)(healthy.func, task.path, task.name, {}, healthy.resolve)
+    with received("task_recovered") as calls:
+        rest(make(healed, state=state, kind=COMMAND))
+        rest(make(healed, state=state, kind=COMMAND))
+
+    [(_, _, payload)] = calls
+    assert payload["recovery"].failures == 2
+    assert payload["recovery"].down_since == down_since
+
+
+def test_stopped_after_a_failure() -> None:
+    """What failed last is known to the next owner, however short the cooldown is."""
+    state = MemoryState()
+    failed = threading.Event()
+
+    def function() -> None:
+        failed.set()
+        thread.ask_to_stop()
+        raise ValueError("the last")
+
+    thread = make(quick(function, name="one"), state=state)
+    with started(thread):
+        assert happens(failed)
+
+    [incident] = state.get("incidents").values()
+    assert incident["failures"] == 1
+
+
+def interrupted_lock(path: str) -> MemoryLock:
+    lock = MemoryLock()
+    lock.interrupted = owner(path, since=time.time() - 5)
+    return lock
+
+
+def test_interrupted() -> None:
+    """A run that its process did not survive is a failure, and is cooled down from."""
+    state = MemoryState()
+    tasks = two(fail_cooldown=60)
+    lock = interrupted_lock(tasks[0].path)
+
+    with (
+        received("task_failed") as calls,
+        started(make(*tasks, state=state, lock=lock)) as thread,
+    ):
+        remaining = left(thread)
+        snapshot = thread.status()
+        thread.wake()
+        until(lambda: thread.status().tasks[1].runs == 1)
+
+    [(_, sender, payload)] = calls
+    assert sender is tasks[0]
+    assert payload["failure"].consecutive == 1
+    assert 30 < remaining <= 60
+    assert snapshot.tasks[0].failures == 1
+    assert lock.interrupted is None
+
+
+def test_interrupted_again_and_again() -> None:
+    """The wait grows with each process that the task takes with it, up to an hour."""
+    state = MemoryState()
+    waits = []
+    for _ in range(8):
+        tasks = two(fail_cooldown=60)
+        thread = make(*tasks, state=state, lock=interrupted_lock(tasks[0].path))
+        with started(thread):
+            waits.append(left(thread))
+
+    expected = [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]
+    for wait, seconds in zip(waits, expected, strict=True):
+        assert seconds - 30 < wait <= seconds
+
+
+def test_interrupted_then_started_by_a_person() -> None:
+    """A person's start runs at once, unless the task crashed twice in a row."""
+    state = MemoryState()
+    found = []
+    for _ in range(3):
+        tasks = two(fail_cooldown=60)
+        lock = interrupted_lock(tasks[0].path)
+        thread = make(*tasks, state=state, lock=lock, kind=COMMAND)
+        with started(thread):
+            until(lambda thread=thread: cooling(thread) and thread._next_run)  # type: ignore[misc]
+            found.append([task.runs for task in thread.status().tasks])
+        state.put("schedule", None)
+        # As if it had crashed again, and not run.
+        incidents = state.get("incidents")
+        if incidents:
+            continue
+        state.put(
+            "incidents",
+            {
+                tasks[0].path: {
+                    "down_since": time.time(),
+                    "failures": 1,
+                    "interrupted": 1,
+                    "exceptions": [],
+                }
+            },
+        )
+
+    # The run that was interrupted counts; in the first case it was run again.
+    assert found == [[2, 0], [1, 0], [1, 0]]
+
+
+def test_interrupted_success() -> None:
+    """A run that ends well after a crash is a recovery."""
+    tasks = two(fail_cooldown=60)
+    lock = interrupted_lock(tasks[0].path)
+    with (
+        received("task_recovered") as calls,
+        started(make(*tasks, lock=lock, kind=COMMAND)) as thread,
+    ):
+        until(lambda: cooling(thread))
+
+    assert calls[0][2]["recovery"].failures == 1
+    assert calls[0][2]["recovery"].exceptions[0].exception_type == (
+        "yourlabs.runner.execution.Interrupted"
+    )
+
+
+# Fork.
+
+
+def test_forked_child() -> None:
+    """A forked child of an owner runs nothing: its copy of the chain has stopped."""
+    function = Counted()
+    with running(quick(function, success_cooldown=HOUR)) as thread:
+        until(lambda: cooling(thread))
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:  # pragma: no cover - leaves by _exit
+            alive = thread.is_alive()
+            stopped = thread.stop(1)
+            os.write(write, f"{alive} {stopped} {function.calls}".encode())
+            os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        answer = os.read(read, 100).decode()
+        os.close(read)
+
+        assert answer == "False True 1"
+        assert cooling(thread)
+
+
+def test_started_in_a_child() -> None:
+    """A thread that was made before a fork starts in the child."""
+    function = Counted()
+    thread = make(quick(function, success_cooldown=HOUR))
+    read, write = os.pipe()
+
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        try:
+            thread.start()
+            function.reached.wait(PATIENCE)
+            os.write(write, f"{function.calls} {thread.stop(PATIENCE)}".encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    answer = os.read(read, 100).decode()
+    os.close(read)
+
+    assert answer == "1 True"
+    assert thread.status().state == status.STOPPED
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("ending", ["return", "raise", "exit", "exit_text"])
+def test_task_that_forks(ending: str) -> None:
+    """A child that comes back from the task ends there, and is no failure of it."""
+    statuses: list[int] = []
+    done = threading.Event()
+
+    def function() -> None:
+        child = os.fork()
+        if child == 0:  # pragma: no cover - the child
+            if ending == "raise":
+                raise ValueError("in the child")
+            if ending == "exit":
+                raise SystemExit(7)
+            if ending == "exit_text":
+                raise SystemExit("bye")
+            return
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        done.set()
+
+    with running(quick(function, success_cooldown=HOUR)) as thread:
+        assert happens(done)
+        until(lambda: cooling(thread))
+
+    assert thread.status().failures == 0
+    assert statuses == [{"return": 0, "raise": 1, "exit": 7, "exit_text": 1}[ending]]
+
+
+class Watching(NoKeeper):
+    """Notes who is looked after."""
+
+    def __init__(self) -> None:
+        self.threads: set[RunnerThread] = set()
+
+    def watch(self, thread: RunnerThread) -> None:
+        self.threads.add(thread)
+
+    def unwatch(self, thread: RunnerThread) -> None:
+        self.threads.discard(thread)
+
+
+def test_keeper() -> None:
+    """A chain is looked after for as long as it runs, and not any longer."""
+    keeper = Watching()
+    with running(quick(lambda: None, success_cooldown=HOUR), keeper=keeper) as thread:
+        until(lambda: cooling(thread))
+        assert keeper.threads == {thread}
+
+    assert keeper.threads == set()
+
+
+def test_rest_of_a_busy_chain() -> None:
+    """A hosted chain without cooldowns leaves time to its host, and stops at once."""
+
+    def function() -> None:
+        until_cpu = time.thread_time() + 0.02
+        while time.thread_time() < until_cpu:
+            pass
+
+    thread = make(quick(function))
+    begun = time.monotonic()
+    with started(thread):
+        until(lambda: thread.status().runs >= 5)
+        took = time.monotonic() - begun
+
+    assert took >= 4 * 0.02 * 3
+
+
+def test_async_chain() -> None:
+    """Coroutine functions and plain ones share a chain."""
+    calls: list[str] = []
+    done = threading.Event()
+
+    async def first() -> None:
+        calls.append("async")
+
+    def second() -> None:
+        calls.append("plain")
+        if len(calls) >= 4:
+            done.set()
+
+    with running(quick(first), quick(second)):
+        assert happens(done)
+
+    assert calls[:4] == ["async", "plain"] * 2
