@@ -22,6 +22,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -105,6 +106,13 @@ def blocks(page: Path) -> Iterator[Block]:
         text = text.strip("\n") + "\n"
         name = str(page.relative_to(DOCS.parent))
         yield Block(name, number + 1, found[2], text, options)
+
+
+def free_port(_: object = None) -> str:
+    """Return a port that nobody listens on: those of the pages may be taken."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
 
 
 class Command:
@@ -250,7 +258,7 @@ class Session:
         subprocess.run(["bash", "-n", "-c", block.content], check=True)
         commands = re.sub(r" \\\n *", " ", block.content).splitlines()
         runnable = [
-            command.replace(".venv/bin/", "")
+            re.sub(r"\b80\d\d\b", free_port, command.replace(".venv/bin/", ""))
             for command in commands
             if command.strip() and not command.startswith((*UNRUN, "#"))
         ]
