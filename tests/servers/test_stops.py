@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.servers.conftest import Launch
-from tests.servers.harness import has, overlaps, wait_for
+from tests.servers.harness import Server, has, overlaps, wait_for
 from tests.servers.test_gunicorn import gunicorn
 
 pytestmark = [
@@ -21,25 +21,25 @@ OWN_LINE = re.compile(r"\[\d{4}-\d\d-\d\d [^\]]+\] \[\d+\] \[(INFO|WARNING|ERROR
 """How gunicorn's own lines begin."""
 
 
+def stop_once(server: Server) -> None:
+    # From before the workers are there until the chain has run for a while.
+    wait_for(lambda: "Listening at" in server.text())
+    time.sleep(random.uniform(0, 2))
+
+    took = server.stop(timeout=30)
+
+    strange = [line for line in server.text().splitlines() if not OWN_LINE.match(line)]
+    assert strange == []
+    assert server.process.returncode == 0
+    assert took < 7
+    assert overlaps(server.place.events("enter", "leave"), {}) == []
+    assert server.pids() == []
+
+
 def stops(launch: Launch, number: int) -> None:
     for index in range(number):
-        preload = ["--preload"] if index % 2 else []
-        server = launch(
-            gunicorn(*preload, workers=2), wait=False, place=f"{index}", COOLDOWN="0.01"
-        )
-        # From before the workers are there until the chain has run for a while.
-        wait_for(lambda: "Listening at" in server.text())
-        time.sleep(random.uniform(0, 2))
-        took = server.stop(timeout=30)
-
-        strange = [
-            line for line in server.text().splitlines() if not OWN_LINE.match(line)
-        ]
-        assert strange == []
-        assert server.process.returncode == 0
-        assert took < 7
-        assert overlaps(server.place.events("enter", "leave"), {}) == []
-        assert server.pids() == []
+        command = gunicorn(*(["--preload"] if index % 2 else []), workers=2)
+        stop_once(launch(command, wait=False, place=f"{index}", COOLDOWN="0.01"))
 
 
 def test_stops(launch: Launch) -> None:
