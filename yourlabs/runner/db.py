@@ -20,7 +20,7 @@ def before_run() -> None:
     """Close what has grown obsolete since the last run, as before a request."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+            _close_if_obsolete(connection)
 
 
 def after_run() -> None:
@@ -36,13 +36,18 @@ def after_run() -> None:
 
 def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
     # A transaction that is open now was opened by the task: no run begins inside one.
-    return bool(
+    if (
         connection.in_atomic_block
         or connection.needs_rollback
         or connection.savepoint_ids
         or connection.closed_in_transaction
-        or _is_in_transaction(connection)
-    )
+    ):
+        return True
+    try:
+        return _is_in_transaction(connection)
+    except Exception:
+        # A driver that cannot even say that: the connection is of no use.
+        return True
 
 
 def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:

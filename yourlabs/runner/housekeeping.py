@@ -57,13 +57,22 @@ class Housekeeper:
         with self._mutex:
             self._threads.setdefault(thread, 0.0)
             if self._thread is None:
-                self._poke_read, self._poke_write = os.pipe()
-                os.set_blocking(self._poke_write, False)
-                self._thread = threading.Thread(
-                    target=self._run, name="runner-housekeeping", daemon=True
-                )
-                self._thread.start()
+                self._start()
             self._poke()
+
+    def _start(self) -> None:
+        thread = threading.Thread(
+            target=self._run, name="runner-housekeeping", daemon=True
+        )
+        self._poke_read, self._poke_write = os.pipe()
+        os.set_blocking(self._poke_write, False)
+        try:
+            thread.start()
+        except BaseException:
+            # No thread is to be had: tried again with the next watch.
+            self._end()
+            raise
+        self._thread = thread
 
     def unwatch(self, thread: RunnerThread) -> None:
         """Look after it no longer; when this returns, nobody is at it."""
@@ -104,7 +113,12 @@ class Housekeeper:
 
     def _run(self) -> None:
         while True:
-            self._wait()
+            try:
+                self._wait()
+            except Exception:
+                # All chains that stand by would do so for ever without this thread.
+                logger.exception("Housekeeping failed.")
+                time.sleep(PERIOD)
             with self._mutex:
                 if not self._threads:
                     self._end()

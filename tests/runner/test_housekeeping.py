@@ -1,0 +1,405 @@
+"""One thread looks after all chains of a process, so that they can sleep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.runner.fakes import (
+    PATIENCE,
+    Counted,
+    MemoryLock,
+    happens,
+    log,
+    make,
+    quick,
+    received,
+    started,
+    until,
+)
+from yourlabs.runner import housekeeping, processes, signals
+from yourlabs.runner.core import status
+from yourlabs.runner.core.ownership import HOSTED, Identity, OwnerRecord
+from yourlabs.runner.housekeeping import Housekeeper
+from yourlabs.runner.threads import RunnerThread
+
+HOUR = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def often(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks come a hundred times as often as they do."""
+    settings.RUNNER = {"EMAIL": False}
+    monkeypatch.setattr(housekeeping, "PERIOD", 0.01)
+
+
+@pytest.fixture
+def keeper() -> Iterator[Housekeeper]:
+    """A housekeeper that has ended when the test has."""
+    made = Housekeeper()
+    yield made
+    until(lambda: made._thread is None, "for the housekeeping to end")
+
+
+def sleeping(keeper: Housekeeper, **options: Any) -> RunnerThread:
+    task = quick(Counted(), success_cooldown=HOUR)
+    return make(task, keeper=keeper, **options)
+
+
+def cooling(thread: RunnerThread) -> bool:
+    return thread.status().state == status.COOLING_DOWN
+
+
+def taken() -> MemoryLock:
+    lock = MemoryLock()
+    lock.is_free = False
+    return lock
+
+
+def test_one_thread(keeper: Housekeeper) -> None:
+    """There is one housekeeping thread for all chains, and none without any."""
+    assert keeper._thread is None
+    with started(sleeping(keeper)) as first, started(sleeping(keeper)) as second:
+        until(lambda: cooling(first) and cooling(second))
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("runner-housekeeping") == 1
+        assert keeper._thread is not None
+        assert keeper._thread.daemon
+
+    until(lambda: keeper._thread is None)
+
+
+def test_again(keeper: Housekeeper) -> None:
+    """It begins anew when there are chains again, and leaves no descriptor open."""
+    with started(sleeping(keeper)) as thread:
+        until(lambda: cooling(thread))
+    until(lambda: keeper._thread is None)
+    before = len(os.listdir("/proc/self/fd"))
+
+    for _ in range(5):
+        with started(sleeping(keeper)) as thread:
+            until(lambda thread=thread: cooling(thread))  # type: ignore[misc]
+        until(lambda: keeper._thread is None)
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_no_thread_to_be_had(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that could not start its thread tries again with the next chain."""
+    thread = sleeping(keeper)
+
+    def refuse(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            keeper.watch(thread)
+    keeper.unwatch(thread)
+
+    with started(thread):
+        until(lambda: cooling(thread))
+        until(lambda: keeper._thread and keeper._thread.is_alive())
+
+
+def test_standby(keeper: Housekeeper) -> None:
+    """A chain that stands by is tried for, and runs when it can be had."""
+    lock = taken()
+    with started(sleeping(keeper, lock=lock)) as thread:
+        until(lambda: thread.status().state == status.STANDBY)
+        lock.is_free = True
+
+        until(lambda: cooling(thread))
+
+
+def test_take_over(keeper: Housekeeper) -> None:
+    """An owner that is asked to yields, and comes back."""
+    lock = MemoryLock()
+    with (
+        received("chain_started", "chain_stopped") as calls,
+        started(sleeping(keeper, lock=lock)) as thread,
+    ):
+        until(lambda: cooling(thread))
+        lock.wanted = True
+        until(lambda: thread.status().state == status.STANDBY)
+        lock.wanted = False
+        until(lambda: len(calls) == 3)
+
+    names = [name for name, _, _ in calls]
+    assert names == ["chain_started", "chain_stopped"] * 2
+
+
+def test_lost(keeper: Housekeeper) -> None:
+    """An owner that sleeps learns that its pidfile was replaced."""
+    lock = MemoryLock()
+    with log() as kept, started(sleeping(keeper, lock=lock)) as thread:
+        until(lambda: cooling(thread))
+        lock.is_lost = True
+        until(lambda: "ownership_lost" in kept.actions())
+        lock.is_lost = False
+
+
+def child_identity(child: subprocess.Popen[bytes]) -> Identity:
+    here = processes.this_process(HOSTED)
+    start = processes.start_ticks(child.pid)
+    return Identity(child.pid, start, here.boot, here.pidns, here.host, HOSTED)
+
+
+@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+def test_death_of_the_owner(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The death of an owner is noticed at once, not with the next look."""
+    monkeypatch.setattr(housekeeping, "PERIOD", HOUR)
+    lock = taken()
+    with subprocess.Popen(["sleep", "600"]) as child:
+        record = OwnerRecord(child_identity(child), 1, time.time(), ())
+        record = OwnerRecord(record.owner, 1, record.since, ("x",), released=True)
+        lock.owner = lambda: record  # type: ignore[method-assign]
+        with started(sleeping(keeper, lock=lock)) as thread:
+            until(lambda: keeper._pidfds)
+            lock.is_free = True
+            child.kill()
+
+            until(lambda: cooling(thread))
+        until(lambda: not keeper._pidfds)
+
+
+def test_owner_that_is_dead(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that outlives its owner is reported, once, with who may have it."""
+    monkeypatch.setattr(housekeeping, "GHOST_PATIENCE", 0.02)
+    lock = taken()
+    with subprocess.Popen(["true"]) as child:
+        identity = child_identity(child)
+    dead = OwnerRecord(identity, 1, time.time(), ("x",), released=True)
+    lock.owner = lambda: dead  # type: ignore[method-assign]
+
+    with log() as kept, started(sleeping(keeper, lock=lock)):
+        until(lambda: "ghost_owner" in kept.actions())
+        looks = Counted(enough=5)
+        lock.acquire = looks  # type: ignore[assignment, method-assign]
+        assert happens(looks.reached)
+
+    assert kept.actions().count("ghost_owner") == 1
+    [text] = [text for text in kept.texts() if "is gone" in text]
+    assert f"Process {identity.pid} is gone" in text
+
+
+# Runs that take too long.
+
+
+def hanging(keeper: Housekeeper, limit: float = 0.01) -> tuple[Any, Any, RunnerThread]:
+    begun, go = threading.Event(), threading.Event()
+
+    def hang_about() -> None:
+        begun.set()
+        assert go.wait(PATIENCE)
+
+    task = quick(hang_about, success_cooldown=HOUR, max_duration=limit)
+    return begun, go, make(task, keeper=keeper)
+
+
+def test_stall(keeper: Housekeeper) -> None:
+    """A run that takes too long is told while it hangs, with its stack, once."""
+    _, go, thread = hanging(keeper)
+
+    with log() as kept, received("task_stalled") as calls, started(thread):
+        until(lambda: calls)
+        looks = Counted(enough=5)
+        thread.lock.is_wanted = lambda: looks() and False  # type: ignore[method-assign]
+        assert happens(looks.reached)
+        snapshot = thread.status()
+        go.set()
+        until(lambda: cooling(thread))
+
+    [(_, sender, payload)] = calls
+    stall = payload["stall"]
+    assert sender is stall.task is thread.chain.tasks[0]
+    assert stall.chain == "chain"
+    assert timedelta(seconds=0.01) <= stall.running_for < timedelta(seconds=PATIENCE)
+    assert stall.started_at == snapshot.last_run
+    assert "in hang_about" in stall.stack
+    assert snapshot.state == status.STALLED
+    assert kept.actions().count("task_stalled") == 1
+    [text] = [text for text in kept.texts() if "Still running" in text]
+    assert "at most 0.01 are expected" in text
+    assert "in hang_about" in text
+
+
+def test_stall_of_each_run(keeper: Housekeeper) -> None:
+    """Each run that takes too long is told."""
+    begun, go, thread = hanging(keeper)
+
+    with received("task_stalled") as calls, started(thread):
+        for number in (1, 2):
+            until(lambda number=number: len(calls) == number)  # type: ignore[misc]
+            begun.clear()
+            go.set()
+            until(lambda: cooling(thread))
+            go.clear()
+            thread.wake()
+            assert happens(begun)
+        until(lambda: len(calls) == 3)
+        go.set()
+
+
+def test_no_stall(keeper: Housekeeper) -> None:
+    """A run within its limit, or without one, is told of nothing."""
+    begun, go, thread = hanging(keeper, limit=HOUR)
+    looks = Counted(enough=5)
+    thread.lock.is_wanted = lambda: looks() and False  # type: ignore[method-assign]
+
+    with received("task_stalled") as calls, started(thread):
+        assert happens(begun)
+        assert happens(looks.reached)
+        assert thread.status().state == status.RUNNING
+        go.set()
+        until(lambda: cooling(thread))
+
+    assert calls == []
+
+
+def test_last_run_long_ago(keeper: Housekeeper) -> None:
+    """A run is not taken for the one before it, however slowly it begins."""
+    function = Counted()
+    thread = make(
+        quick(function, success_cooldown=HOUR, max_duration=600), keeper=keeper
+    )
+    looks = Counted()
+    beginning = threading.Event()
+
+    def receiver(sender: Any, **_: Any) -> None:
+        # The second run: its task is current, and was not called yet.
+        if function.calls:
+            beginning.set()
+            looks.__init__(enough=5)  # type: ignore[misc]
+            assert happens(looks.reached)
+
+    thread.lock.is_wanted = lambda: looks() and False  # type: ignore[method-assign]
+    with received("task_stalled") as calls, started(thread):
+        until(lambda: cooling(thread))
+        thread.tasks[0].started -= HOUR
+        with signals.task_started.connected_to(receiver):
+            thread.wake()
+            assert happens(beginning)
+            until(lambda: thread.status().runs == 2)
+
+    assert calls == []
+
+
+def test_receiver_of_a_stall(keeper: Housekeeper) -> None:
+    """A receiver that raises, or stops the chain, does not stop the housekeeping."""
+    _, go, thread = hanging(keeper)
+
+    def broken(sender: Any, **_: Any) -> None:
+        raise SystemExit(1)
+
+    def stopping(sender: Any, **_: Any) -> None:
+        thread.ask_to_stop()
+
+    with (
+        log() as kept,
+        signals.task_stalled.connected_to(broken),
+        signals.task_stalled.connected_to(stopping),
+        started(thread),
+    ):
+        until(lambda: "receiver_failed" in kept.actions())
+        go.set()
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
+
+
+def test_heartbeat(keeper: Housekeeper) -> None:
+    """The heart beats for as long as no chain is stalled."""
+    _, go, thread = hanging(keeper)
+    beats = Counted()
+    keeper.beat(0.001, beats)
+
+    with received("task_stalled") as calls, started(thread):
+        until(lambda: calls)
+        looks = Counted(enough=3)
+        thread.lock.is_wanted = lambda: looks() and False  # type: ignore[method-assign]
+        assert happens(looks.reached)
+        stalled_at = beats.calls
+        looks.__init__(enough=5)  # type: ignore[misc]
+        assert happens(looks.reached)
+        assert beats.calls == stalled_at
+        go.set()
+        until(lambda: beats.calls > stalled_at + 3)
+
+
+# Failures of its own.
+
+
+def test_one_chain_that_fails(keeper: Housekeeper) -> None:
+    """A chain that cannot be looked after does not keep others from it."""
+    lock = taken()
+
+    def broken() -> bool:
+        raise SystemExit("no look")
+
+    with (
+        log() as kept,
+        started(sleeping(keeper)) as first,
+        started(sleeping(keeper, lock=lock)) as second,
+    ):
+        until(lambda: cooling(first))
+        first.lock.is_wanted = broken  # type: ignore[method-assign]
+        until(lambda: "[chain] Housekeeping failed." in kept.texts())
+        lock.is_free = True
+
+        until(lambda: cooling(second))
+
+
+def test_wait_that_fails(keeper: Housekeeper) -> None:
+    """A record that cannot be read does not end the housekeeping."""
+    lock = taken()
+    thread = sleeping(keeper, lock=lock)
+    reads = Counted(enough=3)
+
+    def broken() -> None:
+        reads()
+        raise OverflowError("no record")
+
+    lock.owner = broken  # type: ignore[method-assign]
+    with log() as kept, started(thread):
+        assert happens(reads.reached)
+        lock.owner = lambda: None  # type: ignore[method-assign]
+        lock.is_free = True
+
+        until(lambda: cooling(thread))
+
+    assert 1 <= len([text for text in kept.texts() if "Housekeeping failed" in text])
+
+
+def test_forked_child(keeper: Housekeeper) -> None:
+    """A forked child begins without the parent's descriptors and chains."""
+    with started(sleeping(keeper)) as thread:
+        until(lambda: cooling(thread))
+        inherited = (keeper._poke_read, keeper._poke_write)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:  # pragma: no cover - leaves by _exit
+            keeper.forget()
+            closed = [not os.path.exists(f"/proc/self/fd/{fd}") for fd in inherited]
+            os.write(write, f"{all(closed)} {len(keeper._threads)}".encode())
+            os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        answer = os.read(read, 100).decode()
+        os.close(read)
+
+        assert answer == "True 0"
+        assert cooling(thread)
