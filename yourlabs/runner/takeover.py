@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeGuard
 
 from yourlabs.runner import processes
 from yourlabs.runner.core.exceptions import (
@@ -63,7 +62,8 @@ def refuse_or_take(lock: PidfileLock) -> None:
         # The owner before may just have let go, and the next not have signed yet.
         time.sleep(RETRY)
     record = lock.owner()
-    _check_functions(lock, record)
+    if record is not None and not record.released:
+        check_functions(lock.chain, record, time.time())
     owner = describe_owner(record, time.time())
     msg = f"The chain {lock.chain.name} is run by {owner}; it was not to be taken over."
     raise AlreadyOwned(msg)
@@ -94,84 +94,96 @@ def take_over(
         ChainNameTaken: Another process runs other functions under this name.
         TakeOverTimeout: The owner did not let go in time.
     """
-    deadline = time.monotonic() + timeout.total_seconds()
+    candidate = _Candidate(lock, timeout)
     try:
-        while not lock.request():
-            # Another candidate is ahead: first come, first served.
-            _check_deadline(lock, deadline, timeout)
+        while not candidate.try_once():
             if pause(RETRY):
                 return False
-        return _wait_for_owner(lock, deadline, timeout, pause)
+        return True
     finally:
         lock.withdraw()
 
 
-def _wait_for_owner(
-    lock: PidfileLock,
-    deadline: float,
-    timeout: timedelta,
-    pause: Callable[[float], bool],
-) -> bool:
-    asked: OwnerRecord | None = None
-    remind_at = 0.0
-    while not lock.acquire():
-        record = lock.owner()
-        if _is_new(record, asked):
-            _check_functions(lock, record)
-            if _ask(lock, record):
-                asked = record
-        if time.monotonic() >= remind_at:
-            remind_at = time.monotonic() + REMIND
-            if asked is not None:
-                logger.info(
-                    "Waiting for %s to finish %s",
-                    describe_owner(record, time.time()),
-                    lock.chain.name,
-                    extra={"action": "taking_over", "chain": lock.chain.name},
-                )
-        _check_deadline(lock, deadline, timeout)
-        if pause(RETRY):
-            return False
-    return True
+class _Candidate:
+    """What a process knows of the owner that it waits for."""
 
+    def __init__(self, lock: PidfileLock, timeout: timedelta) -> None:
+        self.lock = lock
+        self.timeout = timeout
+        self._deadline = time.monotonic() + timeout.total_seconds()
+        self._asked: OwnerRecord | None = None
+        self._doubtful: OwnerRecord | None = None
+        self._remind_at = 0.0
 
-def _is_new(
-    record: OwnerRecord | None, asked: OwnerRecord | None
-) -> TypeGuard[OwnerRecord]:
-    """Say whether `record` is of an owner that was not asked yet."""
-    if record is None or record.released:
+    def try_once(self) -> bool:
+        """Return True as the owner; else the owner was asked, if it may be asked."""
+        if self.lock.acquire():
+            return True
+        record = self.lock.owner()
+        # Nothing is asked of a chain of other functions. When another candidate is
+        # ahead: first come, first served.
+        if not self._is_foreign(record) and self.lock.request():
+            if self.lock.acquire():
+                return True
+            self._ask(record)
+            self._remind(record)
+        self._check_deadline()
         return False
-    return asked is None or asked.seq != record.seq
 
+    def _is_foreign(self, record: OwnerRecord | None) -> bool:
+        if record is None or record.released:
+            return False
+        if record != self._doubtful and record.functions != self.lock.chain.paths:
+            # It may be of an owner that is dead, and the next not have signed yet.
+            self._doubtful = record
+            return True
+        check_functions(self.lock.chain, record, time.time())
+        return False
 
-def _ask(lock: PidfileLock, record: OwnerRecord) -> bool:
-    """Signal an owner that may be signalled. True: there is no more to be done."""
-    if record.owner.kind != COMMAND:
-        return True
-    refusal = processes.terminate(record.owner, lock.path)
-    if refusal is None:
+    def _ask(self, record: OwnerRecord | None) -> None:
+        """Signal an owner that may be signalled, once."""
+        if record is None or record.released:
+            return
+        asked = self._asked
+        if asked and (asked.seq, asked.owner) == (record.seq, record.owner):
+            return
+        refusal = None
+        if record.owner.kind == COMMAND:
+            refusal = processes.terminate(record.owner, self.lock.path)
+            self._log_signal(record, refusal)
+        # A dead one's record: the new owner has not signed yet. Look again.
+        if refusal is None or processes.exists(record.owner.pid):
+            self._asked = record
+
+    def _log_signal(self, record: OwnerRecord, refusal: str | None) -> None:
+        owner = describe_owner(record, time.time())
+        if refusal is not None:
+            logger.debug("Not signalled %s: %s", owner, refusal)
+            return
         logger.info(
             "Sent SIGTERM to %s",
-            describe_owner(record, time.time()),
-            extra={"action": "owner_signalled", "chain": lock.chain.name},
+            owner,
+            extra={"action": "owner_signalled", "chain": self.lock.chain.name},
         )
-        return True
-    logger.debug("Not signalled %s: %s", describe_owner(record, time.time()), refusal)
-    # It may be a new owner whose record was not read whole: look again.
-    return processes.exists(record.owner.pid)
 
+    def _remind(self, record: OwnerRecord | None) -> None:
+        now = time.monotonic()
+        if now < self._remind_at or self._asked is None:
+            return
+        self._remind_at = now + REMIND
+        logger.info(
+            "Waiting for %s to finish %s",
+            describe_owner(record, time.time()),
+            self.lock.chain.name,
+            extra={"action": "taking_over", "chain": self.lock.chain.name},
+        )
 
-def _check_functions(lock: PidfileLock, record: OwnerRecord | None) -> None:
-    if record is not None and not record.released:
-        check_functions(lock.chain, record, time.time())
-
-
-def _check_deadline(lock: PidfileLock, deadline: float, timeout: timedelta) -> None:
-    if time.monotonic() < deadline:
-        return
-    owner = describe_owner(lock.owner(), time.time())
-    msg = (
-        f"The chain {lock.chain.name} is still run by {owner} after "
-        f"{timeout.total_seconds():g} seconds. Nothing was killed."
-    )
-    raise TakeOverTimeout(msg)
+    def _check_deadline(self) -> None:
+        if time.monotonic() < self._deadline:
+            return
+        owner = describe_owner(self.lock.owner(), time.time())
+        msg = (
+            f"The chain {self.lock.chain.name} is still run by {owner} after "
+            f"{self.timeout.total_seconds():g} seconds. Nothing was killed."
+        )
+        raise TakeOverTimeout(msg)

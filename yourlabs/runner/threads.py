@@ -48,7 +48,7 @@ REST = 3.0
 MAX_REST = 1.0
 """Longest such rest, in seconds."""
 
-MAX_BACKOFF = 60.0
+MAX_BACKOFF = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
 
 
@@ -113,6 +113,7 @@ class RunnerThread(threading.Thread):
         self._bell.acquire()
         self._stop_asked = self._wake_asked = self._yield_asked = False
         self._doubted = False
+        self._trouble = ""
         self._phase = states.STOPPED
         self._current: TaskRunner | None = None
         self._stalled: TaskRunner | None = None
@@ -221,6 +222,7 @@ class RunnerThread(threading.Thread):
             record = self.lock.owner()
             if record is not None and not record.released:
                 check_functions(self.chain, record, time.time())
+            self.reason = self._trouble = ""
         except (OSError, ChainNameTaken) as exc:
             self._complain(exc)
 
@@ -247,7 +249,7 @@ class RunnerThread(threading.Thread):
         backoff = 1.0
         try:
             while not self._stop_asked and (wait := self._ready()):
-                self._sleep(time.monotonic() + wait)
+                self._pause(wait)
             while not self._stop_asked:
                 try:
                     if self._become_owner():
@@ -268,15 +270,17 @@ class RunnerThread(threading.Thread):
     def _after_breakdown(self, exc: Exception, backoff: float) -> None:
         """Report what the machinery itself raised, and wait a little."""
         self._complain(exc)
-        self._phase = states.STANDBY if self.kind == HOSTED else states.STARTING
         self._keeper.unwatch(self)
-        self._sleep(time.monotonic() + backoff)
+        # Somebody else may be able to run it meanwhile.
+        self.lock.release()
+        self._phase = states.STANDBY if self.kind == HOSTED else states.STARTING
+        self._pause(backoff)
 
     def _complain(self, exc: Exception) -> None:
-        reason = str(exc)
-        if reason == self.reason:
+        self.reason = reason = str(exc)
+        if reason == self._trouble:
             return
-        self.reason = reason
+        self._trouble = reason
         logger.error(
             "[%s] The chain cannot run, and tries again: %s",
             self.chain.name,
@@ -295,6 +299,7 @@ class RunnerThread(threading.Thread):
         while not self._stop_asked:
             if self.lock.is_held():
                 return True
+            # Without a timeout: there is nothing to do until somebody rings.
             self._bell.acquire()
         # The housekeeping thread may be about to acquire it for us.
         self._keeper.unwatch(self)
@@ -397,6 +402,8 @@ class RunnerThread(threading.Thread):
             self._current = None
             if self._stalled is not None:
                 self._stalled = None
+            if self._trouble:
+                self._trouble = ""
             if self.once:
                 self.failed = self.failed or runner.incident is not None
                 if index == last:
@@ -435,11 +442,19 @@ class RunnerThread(threading.Thread):
             self._bell.acquire(timeout=min(left, threading.TIMEOUT_MAX))
         self._wake_asked = False
 
+    def _pause(self, seconds: float) -> None:
+        """Sleep while there is no chain to look after: only a stop ends it early."""
+        ends = time.monotonic() + seconds
+        while not self._stop_asked and (left := ends - time.monotonic()) > 0:
+            self._bell.acquire(timeout=left)
+
     def _breathe(self) -> None:
         """Leave most of the interpreter to the host, whatever the author wrote."""
         # Time on the processor: a task that waits for a message takes none.
         busy = time.thread_time() - self._rested
         if busy >= BURST:
+            # A kill in this moment interrupts no run.
+            self.lock.end()
             self._bell.acquire(timeout=min(busy * REST, MAX_REST))
             self._rested = time.thread_time()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from yourlabs.runner.core.exceptions import ChainNameTaken
@@ -211,8 +211,10 @@ def check_functions(chain: Chain, record: OwnerRecord, now: float) -> None:
     """
     if record.functions == chain.paths:
         return
+    # Without its run: the message stays the same from one look to the next.
+    owner = describe_owner(replace(record, run=None), now)
     msg = (
-        f"The name {chain.name} is taken: {describe_owner(record, now)} runs "
+        f"The name {chain.name} is taken: {owner} runs "
         f"{', '.join(record.functions)} under it, this is a chain of "
         f"{', '.join(chain.paths)}. Give one of them another name, with name= or "
         "--name."

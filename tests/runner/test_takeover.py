@@ -1,0 +1,437 @@
+"""Taking a chain over from another process, and taking over from the dead."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs import work
+from tests.places import Child, Place, overlaps, wait_for
+from yourlabs.runner import processes
+from yourlabs.runner.core.ownership import COMMAND
+from yourlabs.runner.core.task import make_chain
+from yourlabs.runner.locks import PidfileLock
+from yourlabs.runner.takeover import read_pidfile, take_over
+
+WORK = "tests.jobs.work"
+OTHER = "tests.jobs.other"
+GAVE_UP = 75
+
+
+def assert_no_overlap(place: Place) -> None:
+    """Hold the log of the tasks to it that no two runs overlapped."""
+    assert overlaps(place.events(), {}) == []
+
+
+def runs_of(place: Place, child: Child) -> list[dict[str, Any]]:
+    """Return the runs that were begun in a process."""
+    return [event for event in place.events("enter") if event["pid"] == child.pid]
+
+
+def own(place: Place, child: Child, count: int = 1) -> Child:
+    """Wait until a process has begun so many runs."""
+    wait_for(lambda: len(runs_of(place, child)) >= count or child.has_ended())
+    assert len(runs_of(place, child)) >= count, child.text()[-3000:]
+    return child
+
+
+# From another run_functions.
+
+
+def test_upgrade(place: Place) -> None:
+    """The old process finishes its running function and exits 0, the new one runs."""
+    old = own(place, place.command(WORK, JOB_SECONDS="1"))
+    new = own(place, place.command(WORK))
+
+    assert old.wait() == 0
+    assert len(runs_of(place, old)) == 1
+    assert place.events("leave")[0]["pid"] == old.pid
+    assert place.owner("work")["pid"] == new.pid
+    assert f"Found pidfile work containing: {old.pid}" in new.text()
+    assert f"Sent SIGTERM to process {old.pid}" in new.text()
+    assert_no_overlap(place)
+
+
+def test_upgrade_in_a_cooldown(place: Place) -> None:
+    """A sleeping process lets go at once."""
+    old = own(place, place.command(WORK, JOB_COOLDOWN="3600"))
+    old.wait_for("Sleeping 3600")
+    new = place.command(WORK)
+    new.wait_for("Sent SIGTERM")
+    sent = time.monotonic()
+
+    assert old.wait() == 0
+    own(place, new)
+    assert runs_of(place, new)[0]["at"] - sent < 1
+
+
+def test_candidates_do_not_cut_a_run(place: Place) -> None:
+    """However many candidates ask and give up, the running function is finished."""
+    old = own(place, place.command(WORK, JOB_SECONDS="60"))
+    for _ in range(3):
+        candidate = place.command("--takeover-timeout", "0.1", WORK)
+        assert candidate.wait() == GAVE_UP
+        assert f"Sent SIGTERM to process {old.pid}" in candidate.text()
+
+    assert not old.has_ended()
+    assert place.owner("work")["pid"] == old.pid
+    assert place.events("leave") == []
+
+
+def test_refused(place: Place) -> None:
+    """With ``--no-killconcurrent`` the owner is named, and left alone."""
+    owner = own(place, place.command(WORK))
+    refused = place.command("--no-killconcurrent", WORK)
+
+    assert refused.wait() == 1
+    assert f"is run by process {owner.pid} on " in refused.text()
+    assert "Traceback" not in refused.text()
+    own(place, owner, len(runs_of(place, owner)) + 2)
+
+
+def test_not_refused(place: Place) -> None:
+    """With ``--no-killconcurrent`` a chain that nobody runs is run."""
+    own(place, place.command(WORK)).kill()
+
+    own(place, place.command("--no-killconcurrent", WORK))
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["busy", "frozen"])
+def test_timeout(place: Place, frozen: bool) -> None:
+    """An owner that does not let go in time is named, with its function, and lives."""
+    owner = own(place, place.command(WORK, JOB_SECONDS="60"))
+    if frozen:
+        owner.send(signal.SIGSTOP)
+    candidate = place.command("--takeover-timeout", "0.3", WORK)
+
+    assert candidate.wait() == GAVE_UP
+    assert f"still run by process {owner.pid} on " in candidate.text()
+    assert f"in {WORK} for " in candidate.text()
+    assert "Nothing was killed" in candidate.text()
+    assert not owner.has_ended()
+    assert runs_of(place, candidate) == []
+
+
+def test_killed_candidate(place: Place) -> None:
+    """A candidate that dies while it waits asks for nothing any more."""
+    owner = own(place, place.host(WORK, JOB_SECONDS="1"))
+    candidate = place.command(WORK)
+    candidate.wait_for("Waiting for process")
+    candidate.kill()
+
+    own(place, owner, 2)
+    assert not owner.has_ended()
+
+
+def test_other_functions(place: Place) -> None:
+    """A chain of other functions under the same name is an error that names both."""
+    owner = own(place, place.command("--name", "sync", WORK))
+    other = place.command("--name", "sync", OTHER)
+
+    assert other.wait() == 1
+    for word in (str(owner.pid), WORK, OTHER, "name=", "sync"):
+        assert word in other.text()
+    assert "Traceback" not in other.text()
+    own(place, owner, len(runs_of(place, owner)) + 2)
+    assert not (place.root / "sync.takeover").exists()
+
+
+def test_twenty_at_once(place: Place) -> None:
+    """Of many that start at once one is left, and no two runs overlapped."""
+    started = [place.command(WORK) for _ in range(20)]
+    wait_for(lambda: sum(not child.has_ended() for child in started) == 1, 90)
+    [last] = [child for child in started if not child.has_ended()]
+    own(place, last, 3)
+
+    assert place.owner("work")["pid"] == last.pid
+    assert {child.wait() for child in started if child is not last} == {0}
+    assert_no_overlap(place)
+    assert place.owner("work")["seq"] == 20
+
+
+# From a process with other work.
+
+
+def test_hosted_owner(place: Place) -> None:
+    """A host is never signalled: it yields after its function, and takes back."""
+    host = own(place, place.host(WORK, JOB_SECONDS="0.3"))
+    command = own(place, place.command(WORK))
+
+    assert "Sent SIGTERM" not in command.text()
+    assert not host.has_ended()
+    before = len(runs_of(place, host))
+    own(place, command, 4)
+    assert len(runs_of(place, host)) == before
+    command.send(signal.SIGTERM)
+    assert command.wait() == 0
+    ended = time.monotonic()
+    own(place, host, before + 1)
+    assert runs_of(place, host)[before]["at"] - ended < 1
+    assert_no_overlap(place)
+
+
+def test_hosts_of_other_functions(place: Place) -> None:
+    """A host of other functions under a taken name says so, and stands by."""
+    owner = own(place, place.host(WORK, HOST_CHAIN="sync"))
+    other = place.host(OTHER, HOST_CHAIN="sync")
+    other.wait_for("The name sync is taken")
+
+    own(place, owner, len(runs_of(place, owner)) + 20)
+    assert other.text().count("The name sync is taken") == 1
+    assert runs_of(place, other) == []
+
+
+# From the dead.
+
+
+def test_survivors_of_a_task(place: Place) -> None:
+    """What a task has started does not keep the chain from the next owner."""
+    owner = place.host("tests.jobs.leave_children", JOB_COOLDOWN="3600")
+    place.wait_for_events(1, "leave")
+    heir = place.host("tests.jobs.leave_children", JOB_COOLDOWN="0")
+    heir.wait_for("Chains run in this process")
+    # Its children have its process group, and live on.
+    before = time.monotonic()
+    os.kill(owner.pid, signal.SIGKILL)
+
+    heir.wait_for("The chain runs in this process")
+    assert time.monotonic() - before < 1
+    [forked] = place.events("forked")[:1]
+    assert processes.start_ticks(forked["child"]) is not None
+
+
+def test_kill_in_cooldowns(place: Place) -> None:
+    """Whenever the owner is killed, one of those that stand by runs in a second."""
+    hosts = [place.host(WORK, JOB_COOLDOWN="0.2") for _ in range(5)]
+    latencies = []
+    for _ in range(3):
+        owner = wait_for(lambda: owner_among(place, hosts))
+        own(place, owner)
+        wait_for(lambda: place.owner("work")["run"] is None)
+        killed = time.monotonic()
+        owner.kill()
+        hosts.remove(owner)
+        hosts.append(place.host(WORK, JOB_COOLDOWN="0.2"))
+        wait_for(lambda: place.events("enter")[-1]["at"] > killed)  # noqa: B023
+        latencies.append(place.events("enter")[-1]["at"] - killed)
+
+    assert max(latencies) < 1, latencies
+    assert_no_overlap(place)
+
+
+def owner_among(place: Place, children: list[Child]) -> Child | None:
+    """Return the process that the pidfile names."""
+    pid = place.owner("work").get("pid")
+    return next((child for child in children if child.pid == pid), None)
+
+
+# Pidfiles that lie.
+
+
+@pytest.fixture(scope="module")
+def innocent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """Return a process that has nothing to do with all this."""
+    place = Place(tmp_path_factory.mktemp("innocent"))
+    yield place.script("import time; time.sleep(600)")
+    place.close()
+
+
+def record_of(place: Place, innocent: Child, **values: Any) -> bytes:
+    """Return the record that the innocent would have written as the owner."""
+    record = {
+        "version": 1,
+        "pid": innocent.pid,
+        "start": processes.start_ticks(innocent.pid),
+        "boot": processes.boot_id(),
+        "pidns": processes.pid_namespace(),
+        "host": "here",
+        "kind": "command",
+        "seq": 7,
+        "since": time.time(),
+        "functions": [WORK],
+        "released": False,
+        "run": None,
+        **values,
+    }
+    return f"{record['pid']}\n{json.dumps(record)}\n".encode()
+
+
+LIES: dict[str, Callable[[Place, Child], bytes]] = {
+    "its pid": lambda place, child: f"{child.pid}\n".encode(),
+    "minus one": lambda place, child: b"-1\n",
+    "zero": lambda place, child: b"0\n",
+    "one": lambda place, child: b"1\n",
+    "empty": lambda place, child: b"",
+    "garbage": lambda place, child: b"garbage\n",
+    "self": lambda place, child: b"self\n",
+    "a huge number": lambda place, child: b"9" * 400,
+    "binary": lambda place, child: bytes(range(256)),
+    "a megabyte": lambda place, child: f"{child.pid}\n".encode() + b"\0" * 2**20,
+    "forged": record_of,
+    "forged as hosted": lambda place, child: record_of(place, child, kind="hosted"),
+    "of another boot": lambda place, child: record_of(place, child, boot="other"),
+    "of another namespace": lambda place, child: record_of(place, child, pidns=1),
+    "of others": lambda place, child: record_of(place, child, functions=[OTHER]),
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+def test_lying_pidfile(
+    place: Place, innocent: Child, lie: Callable[[Place, Child], bytes]
+) -> None:
+    """A pidfile that lies kills nobody and stops nothing."""
+    place.root.mkdir(parents=True)
+    place.pidfile("work").write_bytes(lie(place, innocent))
+    lock = PidfileLock(place.root, make_chain([work.runner_task]), COMMAND)
+
+    read_pidfile(lock)
+    assert take_over(lock, timeout=timedelta(0), pause=lambda _: True)
+    assert place.owner("work")["pid"] == os.getpid()
+    lock.release()
+    assert not innocent.has_ended()
+
+
+def test_forged_pidfile(place: Place, innocent: Child) -> None:
+    """The same holds for the command itself."""
+    place.root.mkdir(parents=True)
+    place.pidfile("work").write_bytes(record_of(place, innocent))
+    child = place.command("--once", WORK)
+
+    assert child.wait() == 0
+    assert not innocent.has_ended()
+    assert child.lines()[:3] == [
+        f"Found pidfile work containing: {innocent.pid}",
+        f"Process {innocent.pid} is not the owner of pidfile work, wiping it",
+        "Wrote pidfile work",
+    ]
+
+
+def test_lying_pidfile_of_an_owner(place: Place, innocent: Child) -> None:
+    """Whoever the pidfile names while another process owns it is not signalled."""
+    owner = own(place, place.command(WORK, JOB_COOLDOWN="3600"))
+    owner.wait_for("Sleeping")
+    place.pidfile("work").write_bytes(record_of(place, innocent))
+    new = own(place, place.command(WORK))
+
+    assert owner.wait() == 0
+    assert not innocent.has_ended()
+    assert "does not hold the lock" in new.text()
+    assert place.owner("work")["pid"] == new.pid
+
+
+def fifo(path: Path) -> None:
+    """Be something that a reader waits at."""
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    """Point elsewhere."""
+    path.symlink_to(path.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("suffix", [".pid", ".takeover"])
+@pytest.mark.parametrize("make", [fifo, link, Path.mkdir])
+def test_no_plain_file(place: Place, make: Callable[[Path], None], suffix: str) -> None:
+    """What is no plain file is refused with an error; a host lives on, and recovers."""
+    host = None
+    if suffix == ".takeover":
+        host = own(place, place.host(WORK))
+    place.root.mkdir(parents=True, exist_ok=True)
+    path = place.pidfile("work").with_suffix(suffix)
+    make(path)
+    command = place.command(WORK)
+
+    assert command.wait() == 1
+    assert "CommandError: " in command.text()
+    assert str(path) in command.text()
+    assert "Traceback" not in command.text()
+    if host is not None:
+        own(place, host, len(runs_of(place, host)) + 1)
+        return
+    host = place.host(WORK)
+    host.wait_for("tries again")
+    assert str(path) in host.text()
+    path.rmdir() if path.is_dir() else path.unlink()
+    own(place, host)
+    assert host.text().count("tries again") == 1
+
+
+# Faults of RUN_ROOT.
+
+
+@pytest.mark.parametrize("kind", ["command", "host"])
+def test_removed_pidfile(place: Place, kind: str) -> None:
+    """An owner whose pidfile is deleted says so, and goes on under a new one."""
+    child = own(place, getattr(place, kind)(WORK))
+    place.pidfile("work").unlink()
+    removed = time.monotonic()
+    child.wait_for("The pidfile was removed or replaced")
+
+    assert time.monotonic() - removed < 1.5
+    wait_for(place.pidfile("work").exists)
+    own(place, child, len(runs_of(place, child)) + 2)
+    wait_for(lambda: place.owner("work").get("pid") == child.pid)
+    assert child.text().count("The pidfile was removed or replaced") == 1
+
+
+def test_removed_directory(place: Place) -> None:
+    """While RUN_ROOT cannot be made the chain waits, in peace, and then goes on."""
+    child = own(place, place.host(WORK))
+    aside = place.folder / "aside"
+    (place.folder / "var").rename(aside)
+    (place.folder / "var").write_text("no directory")
+    child.wait_for("tries again")
+    begun, used = len(place.events("enter")), cpu_seconds(child.pid)
+    time.sleep(1.2)
+
+    assert len(place.events("enter")) == begun
+    assert cpu_seconds(child.pid) - used < 0.3
+    (place.folder / "var").unlink()
+    own(place, child, begun + 1)
+    assert child.text().count("tries again") == 1
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("fault", ["read-only", "full"])
+def test_unwritable(place: Place, fault: str) -> None:
+    """A RUN_ROOT that cannot be written to is told once, and the chain recovers."""
+    place.root.mkdir(parents=True)
+    options = "size=16k" if fault == "full" else "ro"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place.root)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount")
+    try:
+        if fault == "full":
+            with pytest.raises(OSError, match="No space"):
+                (place.root / "filler").write_bytes(b"x" * 2**20)
+        command = place.command(WORK)
+        assert command.wait() == 1
+        assert "CommandError: " in command.text()
+        assert str(place.pidfile("work")) in command.text()
+        host = place.host(WORK)
+        host.wait_for("tries again")
+        if fault == "full":
+            (place.root / "filler").unlink()
+        else:
+            again = ["mount", "-o", "remount,rw", str(place.root)]
+            subprocess.run(again, check=True)
+        own(place, host)
+        assert host.text().count("tries again") == 1
+    finally:
+        place.close()
+        subprocess.run(["umount", "-l", str(place.root)], check=True)
