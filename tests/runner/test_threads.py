@@ -805,12 +805,24 @@ def test_cooldown_that_is_over() -> None:
 
 
 def test_cooldown_that_was_shortened() -> None:
-    """A cooldown that was made shorter in the meantime is not waited for."""
+    """A cooldown that was made shorter in the meantime is served as it is now."""
     state = MemoryState()
     rest(make(*two(), state=state))
+    tasks = two(success_cooldown=60, fail_cooldown=30)
 
-    with started(make(*two(success_cooldown=60), state=state)) as thread:
-        until(lambda: thread.status().runs == 1)
+    with started(make(*tasks, state=state)) as thread:
+        assert 30 < left(thread) <= 60
+
+
+def test_clock_that_was_set_back() -> None:
+    """A clock that was set back makes no cooldown longer, nor a run early."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+    state.get("schedule")["due"] += 1_000 * HOUR
+
+    with started(make(*two(), state=state)) as thread:
+        assert 12 * HOUR - 60 <= left(thread) <= 12 * HOUR
+        assert thread.status().runs == 0
 
 
 def test_cooldown_is_passed_on() -> None:

@@ -56,7 +56,7 @@ def wait_for(schedule: Schedule, *, now: float, longest: float) -> float:
         schedule: What the last owner wrote.
         now: Seconds since the epoch.
         longest: The longest cooldown that the task can have now, in seconds. More than
-            that is left only when a clock was set, or the cooldown shortened: no wait.
+            that is left only when a clock was set back or the cooldown shortened; it is
+            the most that is waited for then.
     """
-    left = schedule.due - now
-    return left if 0 < left <= longest else 0.0
+    return max(0.0, min(schedule.due - now, longest))
