@@ -152,7 +152,7 @@ def test_a_stall_shows_the_stack() -> None:
     """The mail of a run that hangs shows where."""
     report = replace(REPORT, stack="  File x, line 3", reasons=reasons(Kind.STALLED))
 
-    assert "Where the stalled run is" in report.body
+    assert "Where the run hung" in report.body
     assert report.body.endswith("  File x, line 3\n")
 
 

@@ -17,7 +17,13 @@ from yourlabs.runner.core.histories import (
     Rules,
 )
 from yourlabs.runner.core.records import Failure, Stall
-from yourlabs.runner.core.reports import FAILING, Evidence, Kind, Reason
+from yourlabs.runner.core.reports import (
+    FAILING,
+    Evidence,
+    Kind,
+    Reason,
+    duration,
+)
 from yourlabs.runner.core.texts import one_line
 
 
@@ -111,7 +117,8 @@ def record_stall_end(history: History, at: datetime) -> History:
     """Return `history` after the run that hung has ended, in whatever way."""
     if history.stalled_since is None:
         return history
-    return add(history._replace(stalled_since=None), Kind.RESUMED, at)
+    took = f"after {duration(at - history.stalled_since)}"
+    return add(history._replace(stalled_since=None), Kind.RESUMED, at, took)
 
 
 def is_flapping(history: History, at: datetime, rules: Rules) -> bool:

@@ -183,7 +183,7 @@ def _body(report: Report) -> Iterator[str]:
         yield report.evidence.traceback.rstrip("\n")
     if report.stack:
         yield ""
-        yield "Where the stalled run is, the last call at the end:"
+        yield "Where the run hung, the last call at the end:"
         yield ""
         yield cut(printable(report.stack), 20_000).rstrip("\n")
 
@@ -218,7 +218,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Failures since the last mail", _rate(report)
     yield "Recoveries since then", str(report.recoveries or "")
     yield "Stalled runs since then", str(report.stalls or "")
-    yield "New start", report.start
+    if any(reason.kind is Kind.FIRST for reason in report.reasons):
+        yield "New start", report.start
     yield "Next mail", _next(report)
     yield "Chain", report.chain
     yield "Where", report.where
