@@ -233,7 +233,7 @@ class Server:
     def wait_for_workers(self, count: int) -> None:
         """Wait until `count` processes in all have said that they run chains."""
         wait_for(
-            lambda: sum("Chains run in" in line for line in self.place.log()) >= count,
+            lambda: len(self.place.events("serves")) >= count,
             message=f"No {count} processes.",
         )
 
@@ -281,18 +281,18 @@ def overlaps(events: list[Event], killed: dict[int, float]) -> list[str]:
 
 
 def unserved(events: list[Event], start: float, end: float) -> float:
-    """Return for how many seconds of this span no process of the project was there."""
+    """Return for how many seconds of this span no process was there to run chains."""
     alive: set[int] = set()
     total, since = 0.0, None
     for event in sorted(events, key=lambda event: event["at"]):
         if event["event"] == "exit":
             alive.discard(event["pid"])
-        else:
+        elif event["event"] == "serves":
             alive.add(event["pid"])
         if alive and since is not None:
             total += max(0.0, min(end, event["at"]) - max(start, since))
             since = None
-        elif not alive:
+        elif not alive and since is None:
             since = event["at"]
     return total
 

@@ -83,7 +83,7 @@ def test_kill_of_the_owner(launch: Launch, way: str) -> None:
     assert server.process.pid not in {event["pid"] for event in events}
     assert max(delays) < 1
     assert overlaps(events, killed) == []
-    assert server.stop() < 3
+    assert server.stop() < GRACEFUL_TIMEOUT + 3
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 
@@ -17,3 +18,11 @@ def write(event: str, **facts: object) -> None:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
     finally:
         os.close(descriptor)
+
+
+class Handler(logging.Handler):
+    """Notes which processes are there to run chains."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "role", "") in ("START", "AFTER_READY"):
+            write("serves")

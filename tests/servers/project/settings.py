@@ -53,7 +53,14 @@ LOGGING = {
             "class": "logging.FileHandler",
             "filename": PLACE / "runner.log",
             "formatter": "line",
+        },
+        "journal": {"class": "journal.Handler"},
+    },
+    "loggers": {
+        "runner": {
+            "handlers": ["file", "journal"],
+            "level": "DEBUG",
+            "propagate": False,
         }
     },
-    "loggers": {"runner": {"handlers": ["file"], "level": "DEBUG", "propagate": False}},
 }
