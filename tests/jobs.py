@@ -47,6 +47,14 @@ def noted(task: str) -> Iterator[None]:
 
 
 @cooldowns
+def wait_at_gate() -> None:
+    """Take until there is a file of that name."""
+    with noted("wait_at_gate"):
+        while not os.path.exists(os.environ["JOB_GATE"]):
+            time.sleep(0.005)
+
+
+@cooldowns
 def work() -> None:
     """Take the time that the environment says."""
     with noted("work"):

@@ -110,6 +110,8 @@ class Place:
         self.folder = folder
         self.root = folder / "var" / "run"
         self.log = folder / "log"
+        self.gate = folder / "gate"
+        """What `tests.jobs.wait_at_gate` waits for."""
         self.children: list[Child] = []
 
     def command(self, *arguments: str, **environ: str) -> Child:
@@ -129,6 +131,7 @@ class Place:
             **os.environ,
             "PYTHONPATH": str(REPOSITORY),
             "JOB_LOG": str(self.log),
+            "JOB_GATE": str(self.gate),
             **environ,
         }
         values.pop("DJANGO_SETTINGS_MODULE", None)

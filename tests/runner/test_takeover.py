@@ -24,6 +24,7 @@ from yourlabs.runner.takeover import read_pidfile, take_over
 
 WORK = "tests.jobs.work"
 OTHER = "tests.jobs.other"
+GATE = "tests.jobs.wait_at_gate"
 GAVE_UP = 75
 
 
@@ -49,15 +50,18 @@ def own(place: Place, child: Child, count: int = 1) -> Child:
 
 def test_upgrade(place: Place) -> None:
     """The old process finishes its running function and exits 0, the new one runs."""
-    old = own(place, place.command(WORK, JOB_SECONDS="1"))
-    new = own(place, place.command(WORK))
+    old = own(place, place.command(GATE))
+    new = place.command(GATE)
+    new.wait_for(f"Sent SIGTERM to process {old.pid}")
+    assert place.events("leave") == []
+    place.gate.touch()
 
     assert old.wait() == 0
+    own(place, new, 2)
     assert len(runs_of(place, old)) == 1
     assert place.events("leave")[0]["pid"] == old.pid
-    assert place.owner("work")["pid"] == new.pid
-    assert f"Found pidfile work containing: {old.pid}" in new.text()
-    assert f"Sent SIGTERM to process {old.pid}" in new.text()
+    assert place.owner("wait_at_gate")["pid"] == new.pid
+    assert f"Found pidfile wait_at_gate containing: {old.pid}" in new.text()
     assert_no_overlap(place)
 
 
@@ -123,12 +127,15 @@ def test_timeout(place: Place, frozen: bool) -> None:
 
 def test_killed_candidate(place: Place) -> None:
     """A candidate that dies while it waits asks for nothing any more."""
-    owner = own(place, place.host(WORK, JOB_SECONDS="1"))
-    candidate = place.command(WORK)
+    owner = own(place, place.host(GATE))
+    candidate = place.command(GATE)
     candidate.wait_for("Waiting for process")
     candidate.kill()
+    place.gate.touch()
 
+    # A chain that yields would have to take itself back, and say so.
     own(place, owner, 2)
+    assert owner.text().count("The chain runs in this process") <= 2
     assert not owner.has_ended()
 
 

@@ -443,10 +443,14 @@ class RunnerThread(threading.Thread):
         self._wake_asked = False
 
     def _pause(self, seconds: float) -> None:
-        """Sleep while there is no chain to look after: only a stop ends it early."""
+        """Sleep while no chain is owned: what its owner is asked does not count."""
         ends = time.monotonic() + seconds
-        while not self._stop_asked and (left := ends - time.monotonic()) > 0:
+        while not (self._stop_asked or self._wake_asked):
+            left = ends - time.monotonic()
+            if left <= 0:
+                break
             self._bell.acquire(timeout=left)
+        self._wake_asked = False
 
     def _breathe(self) -> None:
         """Leave most of the interpreter to the host, whatever the author wrote."""
