@@ -90,6 +90,33 @@ def test_dotenv_that_is_a_folder(tmp_path: Path) -> None:
     assert environment(tmp_path / ".env").problem is None
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"\xff", "not UTF-8"), (b"A\nB=1\nC", r"on line 1, 3$")],
+    ids=["binary", "lines"],
+)
+def test_bad_dotenv(
+    make_setup: MakeSetup, tmp_path: Path, content: bytes, expected: str
+) -> None:
+    """What is wrong with .env is told by the step that needs it."""
+    (tmp_path / ".env").write_bytes(content)
+
+    with pytest.raises(ImproperlyConfigured, match=expected):
+        make_setup().database()
+
+
+def test_unreadable_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A .env of another user is a problem, told with the reason."""
+
+    def refuse(*args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / ".env").touch()
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+    assert environment(tmp_path / ".env").problem == "cannot be read: Permission denied"
+
+
 def test_file_variable(tmp_path: Path) -> None:
     """NAME_FILE names a file whose text is the value, without the last newline."""
     (tmp_path / "secret").write_text("p4ss word\n")

@@ -69,6 +69,17 @@ def test_empty_key(
         make_setup(DEBUG=True).security()
 
 
+def test_key_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that another process is about to write is waited for."""
+    path = tmp_path / "secret_key"
+    path.touch()
+    monkeypatch.setattr("time.sleep", lambda seconds: path.write_text("theirs"))
+
+    assert keys.kept_key(path) == "theirs"
+
+
 def test_unreadable_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key of another user is an error, not another key."""
     path = tmp_path / "secret_key"

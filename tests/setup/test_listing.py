@@ -224,6 +224,20 @@ def test_command(
     assert capsys.readouterr().out == expected
 
 
+@pytest.mark.parametrize("change", ["in place", "again"])
+def test_changes_are_of_the_file(make_setup: MakeSetup, change: str) -> None:
+    """A value that the file set again or changed in place is its own."""
+    setup = make_setup(DEBUG=True)
+    setup.full()
+
+    if change == "in place":
+        setup.settings["MIDDLEWARE"].append("mine")
+    else:
+        setup.settings["MIDDLEWARE"] = setup.settings["MIDDLEWARE"].copy()
+
+    assert parse(listing(setup.settings))["MIDDLEWARE"][1] == "file"
+
+
 def test_settings_without_setup(
     imported_project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -512,3 +512,40 @@ def test_admins(
     if django.VERSION >= (6, 0):
         expected = ["a@x.org", "Bee <b@x.org>"]
     assert setup.settings["ADMINS"] == expected
+
+
+def test_relative_folders(make_setup: MakeSetup, tmp_path: Path) -> None:
+    """Folders that are given relative to something are below the project."""
+    setup = make_setup(VAR_ROOT="data", RUN_ROOT="pids")
+
+    setup.create_paths()
+    setup.media()
+
+    assert setup.settings["MEDIA_ROOT"] == tmp_path / "data/media"
+    assert (tmp_path / "data/log").is_dir()
+    assert (tmp_path / "pids").is_dir()
+    assert setup.settings["VAR_ROOT"] == "data"
+
+
+@pytest.mark.parametrize("order", [("security", "static"), ("static", "security")])
+def test_no_static_root(
+    make_setup: MakeSetup, tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """Where there can be no collected files, nothing warns that there are none."""
+    (tmp_path / "var").touch()
+    setup = make_setup(DEBUG=False, ALLOWED_HOSTS=["example.com"], SECRET_KEY="x")
+
+    setup.create_paths()
+    for name in order:
+        getattr(setup, name)()
+
+    assert not [name for name in setup.settings["MIDDLEWARE"] if "whitenoise" in name]
+
+
+def test_hosts_of_the_file(make_setup: MakeSetup) -> None:
+    """A file that says there are no hosts is believed."""
+    setup = make_setup(DEBUG=False, ALLOWED_HOSTS=[])
+
+    setup.security()
+
+    assert setup.settings["ALLOWED_HOSTS"] == []

@@ -412,6 +412,11 @@ def test_no_password_is_cut(password: str) -> None:
     assert quote(entry["PASSWORD"], safe="") == password or "%" in password
 
 
+def test_url_shows_none_of_its_parts() -> None:
+    """The parts of a URL are not in its representation."""
+    assert "hunter2" not in repr(parse_url("postgres://hunter2:hunter2@hunter2"))
+
+
 def test_default_services(make_setup: MakeSetup, tmp_path: Path) -> None:
     """Without URLs: SQLite in var, a cache in memory."""
     setup = make_setup()

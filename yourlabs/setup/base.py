@@ -89,6 +89,7 @@ class Base:
         self._done: dict[str, None] = {}
         self._depth = 0
         self._is_warned = False
+        self._has_static_root = True
         if self.location is None:
             messages.notice(
                 "Could not find your project root, not setting up", once=False
@@ -196,14 +197,16 @@ class Base:
         """Return the folder that a setting names, ``default`` when it names none."""
         value = self.settings.get(name)
         if isinstance(value, (str, os.PathLike)) and str(value):
-            return Path(os.path.abspath(value))
+            return Path(os.path.abspath(os.path.join(self.root, value)))
         return default
 
     def _add_path(self, name: str) -> None:
         """Have ``create_paths()`` make the folder of a setting, or make it now."""
         value = self.settings.get(name)
         if isinstance(value, (str, os.PathLike)) and str(value):
-            path = os.path.abspath(value)
+            # Django takes its own from the current folder, where they are relative.
+            is_djangos = name in ("MEDIA_ROOT", "STATIC_ROOT")
+            path = os.path.abspath(value if is_djangos else self._path(name, self.root))
             if path not in self.paths:
                 self.paths.append(path)
             if "create_paths" in self._done:
@@ -216,6 +219,9 @@ class Base:
             os.makedirs(path, mode=mode, exist_ok=True)
         except OSError as error:
             self._warn(path, error)
+            if path == str(self._path("STATIC_ROOT", self.root)):
+                self._has_static_root = False
+                self._again("security")
 
     def _warn(self, path: object, error: OSError) -> None:
         """Say once that the disk cannot be written, whatever was to be written."""

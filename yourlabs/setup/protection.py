@@ -55,8 +55,9 @@ class SecuritySteps(Base):
         self._set_proxy()
         self._set_csp()
         self._set("AUTH_PASSWORD_VALIDATORS", constants.password_validators())
-        middleware = constants.middleware(has_whitenoise(), bool(self._csp))
-        self._set("MIDDLEWARE", middleware)
+        # Without the folder, whitenoise could only warn that it is not there.
+        has_static = has_whitenoise() and self._has_static_root
+        self._set("MIDDLEWARE", constants.middleware(has_static, bool(self._csp)))
 
     def _set_proxy(self) -> None:
         names = ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
