@@ -176,7 +176,7 @@ def duplicates(mailbox: Mailbox) -> int:
 
 def test_kills_lose_nothing(tmp_path: Path) -> None:
     """A process that is killed at any moment loses nothing that was decided."""
-    kill_at_random(tmp_path, 4)
+    kill_at_random(tmp_path, 3)
 
 
 @pytest.mark.torture

@@ -8,30 +8,21 @@ on code objects and positions in them, and bounded. Safe to use in any thread.
 
 from __future__ import annotations
 
-import sys
-import sysconfig
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from linecache import checkcache, getline
-from types import CodeType, FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
-from yourlabs.runner.core.fingerprints import Frame, Raised, fingerprint
+from yourlabs.runner.core.fingerprints import Raised, fingerprint
 from yourlabs.runner.core.texts import cut, printable
+from yourlabs.runner.stacks import MAX_LINE, Key, place_of, remember
 
 MAX_TRACEBACK = 20_000
 """Longest text of a traceback, in bytes of UTF-8."""
 
 MAX_MESSAGE = 10_000
 """Longest message, in bytes of UTF-8."""
-
-FIRST_FRAMES, LAST_FRAMES = 30, 50
-"""How many frames are shown of a traceback that has more."""
-
-MAX_FRAMES = 200
-"""How many distinct frames of a traceback take part in the fingerprint."""
 
 FIRST_CAUSES, LAST_CAUSES = 8, 4
 """How many exceptions are shown of a chain that has more."""
@@ -43,8 +34,6 @@ MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
 
 _MAX_KEY = 400
-_MAX_REMEMBERED = 64
-_MAX_LINE = 500
 _CAUSE = (
     "\nThe above exception was the direct cause of the following exception:\n\n",
     "\nDuring handling of the above exception, another exception occurred:\n\n",
@@ -65,20 +54,7 @@ class Described:
     """Key that equal failures share."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The way to an exception; it keeps the code alive that its key is made of."""
-
-    codes: tuple[CodeType, ...]
-    text: str
-    frames: tuple[Frame, ...]
-
-
-_Key = tuple[Any, ...]
-
-# Emptied when they are full: that needs no lock, so a fork cannot find one held.
-_places: dict[_Key, _Place] = {}
-_described: dict[_Key, tuple[tuple[object, ...], Described]] = {}
+_described: dict[Key, tuple[tuple[object, ...], Described]] = {}
 
 
 def describe(exc: BaseException) -> Described:
@@ -142,17 +118,11 @@ def _recall(exc: BaseException) -> Described:
     known = _described.get(key)
     if known is None:
         known = (_held(exc), _describe(exc))
-        _remember(_described, key, known)
+        remember(_described, key, known)
     return known[1]
 
 
-def _remember(memory: dict[_Key, Any], key: _Key, value: object) -> None:
-    if len(memory) >= _MAX_REMEMBERED:
-        memory.clear()
-    memory[key] = value
-
-
-def _key(exc: BaseException) -> _Key | None:
+def _key(exc: BaseException) -> Key | None:
     """
     Return what tells `exc` from others; the ids in it are of what `_held` returns.
 
@@ -163,7 +133,7 @@ def _key(exc: BaseException) -> _Key | None:
     while link is not None:
         message = str(link)
         if (
-            len(message) > _MAX_LINE * 4
+            len(message) > MAX_LINE * 4
             or len(parts) > _MAX_KEY
             or isinstance(link, SyntaxError)
             or hasattr(link, "exceptions")
@@ -253,7 +223,7 @@ def _chain(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str
 
 
 def _one(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
-    place = _place(exc.__traceback__)
+    place = place_of(exc.__traceback__)
     if place.text:
         yield "Traceback (most recent call last):\n"
         yield cut(place.text, MAX_TRACEBACK // 2)
@@ -300,7 +270,7 @@ def _syntax(exc: SyntaxError) -> str:
     where = f'  File "{_bounded(exc.filename)}", line {_bounded(exc.lineno)}\n'
     if not isinstance(exc.text, str):
         return where
-    line = printable(exc.text[:_MAX_LINE].partition("\n")[0])
+    line = printable(exc.text[:MAX_LINE].partition("\n")[0])
     code = line.lstrip()
     where += f"    {code.rstrip()}\n"
     if isinstance(exc.offset, int) and 0 < exc.offset <= len(line) + 1:
@@ -309,7 +279,7 @@ def _syntax(exc: SyntaxError) -> str:
 
 
 def _bounded(value: object) -> str:
-    return printable(str(value)[:_MAX_LINE])
+    return printable(str(value)[:MAX_LINE])
 
 
 def _message(exc: BaseException) -> str:
@@ -328,109 +298,5 @@ def _message(exc: BaseException) -> str:
 def _type_name(cls: type) -> str:
     module, name = cls.__module__, cls.__qualname__
     if not isinstance(module, str):
-        return printable(name[:_MAX_LINE])
-    return printable(f"{module[:_MAX_LINE]}.{name[:_MAX_LINE]}")
-
-
-def _place(tb: TracebackType | None) -> _Place:
-    steps: list[TracebackType] = []
-    while tb is not None:
-        steps.append(tb)
-        tb = tb.tb_next
-    key: _Key | None = None
-    if len(steps) <= _MAX_KEY // 2:
-        key = tuple((id(step.tb_frame.f_code), step.tb_lasti) for step in steps)
-        if (known := _places.get(key)) is not None:
-            return known
-    place = _make_place(steps)
-    if key is not None:
-        _remember(_places, key, place)
-    return place
-
-
-def _make_place(steps: list[TracebackType]) -> _Place:
-    codes = tuple(step.tb_frame.f_code for step in steps)
-    for number, step in enumerate(steps):
-        if not _is_machinery(step.tb_frame):
-            steps = steps[number:]
-            break
-    left_out = len(steps) - FIRST_FRAMES - LAST_FRAMES
-    parts = [steps]
-    if left_out > 0:
-        parts = [steps[:FIRST_FRAMES], steps[-LAST_FRAMES:]]
-    for filename in {
-        step.tb_frame.f_code.co_filename for part in parts for step in part
-    }:
-        checkcache(filename)
-    texts = [_stack(part) for part in parts]
-    distinct = {(id(step.tb_frame.f_code), step.tb_lineno): step for step in steps}
-    frames = tuple(_frame(step) for step in islice(distinct.values(), MAX_FRAMES))
-    return _Place(codes, f"  [… {left_out} frames left out …]\n".join(texts), frames)
-
-
-def _stack(steps: list[TracebackType]) -> str:
-    summary = traceback.StackSummary.from_list([_summary(step) for step in steps])
-    return printable("".join(summary.format()))
-
-
-def _summary(step: TracebackType) -> traceback.FrameSummary:
-    code = step.tb_frame.f_code
-    line = _source(step)
-    position: dict[str, int] = {}
-    if sys.version_info >= (3, 11) and len(line) < _MAX_LINE and step.tb_lasti >= 0:
-        positions = islice(code.co_positions(), step.tb_lasti // 2, None)
-        first, last, start, end = next(positions, (None, None, None, None))
-        # A statement of several lines is shown by its first line, without markers.
-        if last is not None and start is not None and end is not None and first == last:
-            position = {"end_lineno": last, "colno": start, "end_colno": end}
-    return traceback.FrameSummary(
-        code.co_filename[:_MAX_LINE],
-        step.tb_lineno or 0,
-        code.co_name[:_MAX_LINE],
-        lookup_line=False,
-        line=line,
-        **position,  # type: ignore[arg-type]
-    )
-
-
-def _frame(step: TracebackType) -> Frame:
-    code = step.tb_frame.f_code
-    return Frame(
-        module=_module(step.tb_frame)[:_MAX_LINE],
-        function=getattr(code, "co_qualname", code.co_name)[:_MAX_LINE],
-        source=_source(step),
-        is_application=_is_application(step.tb_frame),
-    )
-
-
-def _source(step: TracebackType) -> str:
-    frame = step.tb_frame
-    line = getline(frame.f_code.co_filename, step.tb_lineno or 0, frame.f_globals)
-    return line[:_MAX_LINE]
-
-
-def _module(frame: FrameType) -> str:
-    name = frame.f_globals.get("__name__")
-    return name if isinstance(name, str) else ""
-
-
-def _is_machinery(frame: FrameType) -> bool:
-    """Say whether this frame is of the runner itself, its example tasks apart."""
-    module = _module(frame)
-    return module.startswith("yourlabs.runner.") and module != "yourlabs.runner.tasks"
-
-
-_LIBRARIES = tuple(
-    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
-)
-
-
-def _is_application(frame: FrameType) -> bool:
-    filename = frame.f_code.co_filename
-    return not (
-        filename.startswith(_LIBRARIES)
-        or filename.startswith("<frozen ")
-        or "/site-packages/" in filename
-        or "/dist-packages/" in filename
-        or _is_machinery(frame)
-    )
+        return printable(name[:MAX_LINE])
+    return printable(f"{module[:MAX_LINE]}.{name[:MAX_LINE]}")
