@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import FieldError, ObjectDoesNotExist
 from django.shortcuts import resolve_url
-from django.urls import reverse
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.urls import NoReverseMatch, reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
 from yourlabs.smoke import extras, shapes, values
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
 _LOGIN_WORDS = {"login", "signin", "sign-in", "sign_in", "log-in", "log_in"}
 _LOGIN_WORDS |= {"auth_login", "account_login", "account-login"}
 _LOGOUT_WORDS = ("logout", "signout", "sign-out", "sign_out", "log-out", "log_out")
+_CODE_ERRORS = (
+    ArithmeticError,
+    FieldError,
+    ImportError,
+    NameError,
+    NoReverseMatch,
+    NotImplementedError,
+    RecursionError,
+    TemplateDoesNotExist,
+    TemplateSyntaxError,
+)
+"""What no value of a parameter can be blamed for."""
+
 _VALUE_ERRORS = (ObjectDoesNotExist, ValueError, KeyError, TypeError, IndexError)
 
 
@@ -57,6 +71,8 @@ class Judge:
         expected = self._expected(state.leaf, answer.url)
         if expected is not None and answer.status == expected:
             return Verdict.OK
+        if shows_error_page(state.leaf, answer):
+            return Verdict.OK
         verdict = judge(self._facts(state.leaf, answer))
         if isinstance(answer.exception, MultiValueDictKeyError):
             state.needs_query = True
@@ -76,7 +92,11 @@ class Judge:
     ) -> Verdict:
         reason = failure_reason(answer)
         is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
-        if not candidate.is_trusted:
+        is_code_error = candidate.provenance in ("guess", "earlier") and (
+            isinstance(answer.exception, _CODE_ERRORS)
+        )
+        is_code_error = is_code_error or has_wrong_signature(answer.exception)
+        if not candidate.is_trusted and not is_code_error:
             if is_value_error and candidate.provenance in ("guess", "made up"):
                 state.doubt = state.doubt or (answer, candidate, reason)
                 return Verdict.MISSING
@@ -258,6 +278,24 @@ def failure_reason(answer: Answer) -> str:
         text = ""
     lines = text.strip().splitlines()
     return f"{name}: {lines[0][:300]}" if lines else name
+
+
+def has_wrong_signature(error: BaseException | None) -> bool:
+    """Whether a view could not even be called with its pattern's parameters."""
+    if not isinstance(error, TypeError) or error.__traceback__ is None:
+        return False
+    frame = error.__traceback__
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    module = frame.tb_frame.f_globals.get("__name__", "")
+    return module == "django.core.handlers.base" and "argument" in str(error)
+
+
+def shows_error_page(leaf: Leaf, answer: Answer) -> bool:
+    """Whether a pattern is there to show the page of the status it answered."""
+    if answer.status < 400 or leaf.callback not in answer.views:
+        return False
+    return str(answer.status) in leaf.pattern.strip("^$").split("/")
 
 
 def describe(result: Result, answer: Answer) -> None:

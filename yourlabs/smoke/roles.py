@@ -121,6 +121,8 @@ def _backend_for(user: Any) -> str:
     for path in settings.AUTHENTICATION_BACKENDS:
         try:
             backend = auth.load_backend(path)
+            if not hasattr(backend, "get_user"):
+                continue
             if user is None or backend.get_user(user.pk) is not None:
                 return str(path)
             usable.append(str(path))

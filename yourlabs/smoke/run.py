@@ -34,6 +34,11 @@ MAX_LINKS = 8
 MAX_TRIES = 12
 """How many URLs of one pattern are requested before it is given up."""
 
+_URL_SETTINGS = ("SITE_URL", "BASE_URL", "PUBLIC_URL", "SERVER_URL", "ROOT_URL")
+
+SLOW = 3000.0
+"""Milliseconds after which a healthy pattern is not asked any further."""
+
 ROUNDS = 5
 """How often new links are looked for."""
 
@@ -57,7 +62,7 @@ class Options:
     """Milliseconds; None means no limit."""
 
     max_queries: int | None = None
-    timeout: float | None = 30.0
+    timeout: float | None = 60.0
     """Seconds for one request; None means no limit."""
 
     has_all_roles: bool = False
@@ -484,7 +489,7 @@ class SmokeRun:
     ) -> None:
         state.success, state.candidate = answer, candidate
         position = self.roles.index(role)
-        stronger = self.roles[position + 1 :]
+        stronger = self.roles[position + 1 :] if answer.ms < SLOW else []
         if not self.options.has_all_roles:
             stronger = stronger[-1:]
         for other in stronger:
@@ -496,7 +501,7 @@ class SmokeRun:
 
     def _look_closer(self, state: State) -> None:
         """Request more URLs of a healthy pattern: other rows, filters, links."""
-        if state.success is None or state.failure:
+        if state.success is None or state.failure or state.success.ms > SLOW:
             return
         role = next(r for r in self.roles if r.name == state.success.role)
         best = self.roles[-1]
@@ -524,10 +529,15 @@ class SmokeRun:
 
 
 def choose_host() -> str:
-    """The host to ask for: a site's domain, else one of ``ALLOWED_HOSTS``."""
-    hosts = [str(host).lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    """The host to ask for: a site's domain, a setting's, an allowed one."""
     if rows.needs_site_domain():
         domain = rows.first_site_domain()
         if domain:
             return domain
-    return next((host for host in hosts if host and ":" not in host), "testserver")
+    for name in _URL_SETTINGS:
+        value = getattr(settings, name, None)
+        host = urlsplit(value).netloc if isinstance(value, str) else ""
+        if host:
+            return host
+    hosts = [str(host).lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    return next((host for host in hosts if host and ":" not in host), "localhost")

@@ -174,10 +174,13 @@ def _urls(
     row: models.Model | None,
 ) -> Iterator[Candidate]:
     combinations = itertools.product(*texts.values())
-    for combination in itertools.islice(combinations, MAX_COMBINATIONS):
+    several = itertools.islice(combinations, MAX_COMBINATIONS)
+    for position, combination in enumerate(several):
         url = shapes.fill(shape, dict(zip(texts, combination, strict=True)))
         if knowledge.leads_home(leaf, url):
-            yield Candidate(url, provenance, row, _owner(row))
+            is_second_choice = position > 0 and provenance == "row"
+            source = "guess" if is_second_choice else provenance
+            yield Candidate(url, source, row, _owner(row))
 
 
 def _owner(row: models.Model | None) -> Any:
@@ -234,6 +237,10 @@ def guesses(
     if words and slot.name not in GENERIC:
         found += rows.models_named(words, module, is_loose=False)
         found += rows.models_named(words, module)
+    converter = leaf.converters.get(slot.name)
+    if converter is not None and not _is_builtin(converter):
+        kind = type(converter).__name__.removesuffix("Converter")
+        found += rows.models_named(rows.split_words(kind), module)
     before = shape[: shape.index(slot)]
     literal = before[-1] if before and isinstance(before[-1], str) else ""
     segments = [text for text in literal.split("/") if text]
@@ -244,6 +251,10 @@ def guesses(
     if slot.name not in GENERIC and slot.is_named:
         found += _with_field(slot.name, module)
     return list(dict.fromkeys(found))[:MAX_ANCHORS]
+
+
+def _is_builtin(converter: Any) -> bool:
+    return type(converter).__module__ == "django.urls.converters"
 
 
 def _with_field(name: str, module: str) -> list[type[models.Model]]:
@@ -293,8 +304,23 @@ def _slot_values(
                 return found, is_own
     if slot.name == anchor_slot:
         digits = slot.takes_digits_only
-        return texts(rows.values_of(row, slot.name, converter, digits)), True
+        values = rows.values_of(row, slot.name, converter, digits)
+        if converter is not None and not _is_builtin(converter):
+            values.append(row)
+        found = texts(values)
+        return found, rows.is_named_field(type(row), slot.name, digits)
     return _related_values(knowledge, leaf, slot, row, texts)
+
+
+def _written(values: list[str], converter: Any) -> list[str]:
+    """Values as their converter writes them, where it takes texts at all."""
+    found = []
+    for value in values:
+        try:
+            found.append(rows.url_text(value, converter))
+        except Exception:  # to_url of the project's converters
+            found.append(value)
+    return found
 
 
 def _related_values(
@@ -304,7 +330,7 @@ def _related_values(
     digits = slot.takes_digits_only
     special = _special(knowledge, leaf, slot, row)
     if special:
-        return special, True
+        return _written(special, converter), True
     own = rows.follow(row, slot.name)
     if isinstance(own, models.Model):
         return texts(rows.values_of(own, slot.name, converter, digits)), True
@@ -489,7 +515,8 @@ def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
         texts: dict[str, list[str]] = {}
         is_closed = True
         for slot in places:
-            special = _special(knowledge, leaf, slot)
+            converter = leaf.converters.get(slot.name)
+            special = _written(_special(knowledge, leaf, slot), converter)
             is_closed = is_closed and bool(special)
             texts[slot.name] = special or [_invented(leaf, slot, knowledge)]
         provenance = "choice" if is_closed else "made up"

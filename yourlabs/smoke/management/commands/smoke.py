@@ -41,7 +41,7 @@ class Command(BaseCommand):
         add("--access", metavar="FILE", help="Compare who may see what with FILE.")
         add("--max-ms", type=float, help="A slower answer is a failure.")
         add("--max-queries", type=int, help="More queries are a failure.")
-        add("--timeout", type=float, default=30.0, help="Seconds for one request.")
+        add("--timeout", type=float, default=60.0, help="Seconds for one request.")
         add("--only", action="append", default=[], metavar="NAME_OR_ROUTE")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,0 +1,1 @@
+"""One defect of each kind, each beside a healthy neighbour."""

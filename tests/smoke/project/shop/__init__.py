@@ -1,0 +1,1 @@
+"""A project written to try the smoke tests on."""

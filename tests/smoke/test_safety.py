@@ -1,0 +1,70 @@
+"""Tests that a run leaves the database as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.smoke import helpers
+
+UNSAFE = "tests.smoke.project.unsafe.urls"
+
+
+def test_unsafe_views_change_nothing(database: Path) -> None:
+    """Writes, logins, commits and broken connections leave every row as it was."""
+    before = helpers.digests(database)
+
+    done = helpers.smoke(database, "--format", "json", "unsafe", SMOKE_URLS=UNSAFE)
+
+    assert before == helpers.digests(database)
+    assert done.by_name()["after"]["outcome"] == "ok"
+    failed = {n for n, row in done.by_name().items() if row["outcome"] == "failed"}
+    assert failed == {"enter", "signal"}
+
+
+def test_whole_run_changes_nothing(database: Path) -> None:
+    """A run over healthy views leaves sessions and ``last_login`` as they were."""
+    before = helpers.digests(database)
+
+    helpers.smoke(database, "shop", "people")
+
+    assert before == helpers.digests(database)
+
+
+def test_production_is_refused(database: Path) -> None:
+    """With DEBUG off on a database that is no test database nothing is requested."""
+    done = helpers.smoke(database, SMOKE_DEBUG="0")
+
+    assert done.code == 2
+    assert "--production" in done.stderr
+    assert done.stdout == ""
+
+
+def test_production_is_allowed_when_asked(database: Path) -> None:
+    """``--production`` runs with DEBUG off."""
+    done = helpers.smoke(database, "--production", "--only", "home", SMOKE_DEBUG="0")
+
+    assert done.code == 0, done.stdout + done.stderr
+
+
+def test_database_without_tables_cannot_run(tmp_path: Path) -> None:
+    """A database that is not migrated ends the run with 2 and says what to do."""
+    done = helpers.smoke(tmp_path / "empty.sqlite3")
+
+    assert done.code == 2
+    assert "migrate" in done.stderr
+
+
+def test_broken_urlconf_cannot_run(database: Path) -> None:
+    """URL patterns that cannot be imported end the run with 2."""
+    done = helpers.smoke(database, SMOKE_URLS="not.there")
+
+    assert done.code == 2
+    assert "not.there" in done.stderr
+
+
+def test_unknown_app_cannot_run(database: Path) -> None:
+    """The name of an app that is not installed ends the run with 2."""
+    done = helpers.smoke(database, "not_there")
+
+    assert done.code == 2
+    assert "not_there" in done.stderr
