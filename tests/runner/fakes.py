@@ -38,7 +38,9 @@ class MemoryLock:
     def acquire(self) -> bool:
         if self.error is not None:
             raise self.error
-        self._held = self._held or (self.is_free and not self.wanted)
+        if not self._held and self.is_free and not self.wanted:
+            # A new file, should the one before be lost.
+            self._held, self.is_lost = True, False
         return self._held
 
     def release(self) -> None:

@@ -45,7 +45,7 @@ def keeper() -> Iterator[Housekeeper]:
     """A housekeeper that has ended when the test has."""
     made = Housekeeper()
     yield made
-    until(lambda: made._thread is None, "for the housekeeping to end")
+    until(lambda: has_ended(made), "for the housekeeping to end")
 
 
 def sleeping(keeper: Housekeeper, **options: Any) -> RunnerThread:
@@ -55,6 +55,11 @@ def sleeping(keeper: Housekeeper, **options: Any) -> RunnerThread:
 
 def cooling(thread: RunnerThread) -> bool:
     return thread.status().state == status.COOLING_DOWN
+
+
+def has_ended(keeper: Housekeeper) -> bool:
+    with keeper._mutex:
+        return keeper._thread is None
 
 
 def taken() -> MemoryLock:
@@ -73,20 +78,20 @@ def test_one_thread(keeper: Housekeeper) -> None:
         assert keeper._thread is not None
         assert keeper._thread.daemon
 
-    until(lambda: keeper._thread is None)
+    until(lambda: has_ended(keeper))
 
 
 def test_again(keeper: Housekeeper) -> None:
     """It begins anew when there are chains again, and leaves no descriptor open."""
     with started(sleeping(keeper)) as thread:
         until(lambda: cooling(thread))
-    until(lambda: keeper._thread is None)
+    until(lambda: has_ended(keeper))
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(5):
         with started(sleeping(keeper)) as thread:
             until(lambda thread=thread: cooling(thread))  # type: ignore[misc]
-        until(lambda: keeper._thread is None)
+        until(lambda: has_ended(keeper))
 
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -145,7 +150,7 @@ def test_lost(keeper: Housekeeper) -> None:
         until(lambda: cooling(thread))
         lock.is_lost = True
         until(lambda: "ownership_lost" in kept.actions())
-        lock.is_lost = False
+        until(lambda: cooling(thread))
 
 
 def child_identity(child: subprocess.Popen[bytes]) -> Identity:

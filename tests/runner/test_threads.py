@@ -628,9 +628,8 @@ def test_lost() -> None:
         lock.is_lost = True
         thread.look_after()
         until(lambda: closed)
-        lock.is_lost = False
-        lock.is_free = True
         thread.wake()
+        assert happens(function.reached)
 
     assert kept.actions().count("ownership_lost") == 1
     assert closed[0] is False

@@ -47,7 +47,7 @@ class Registry:
         """
         with self._mutex:
             known = self._threads.get(chain.name)
-            if known is None or has_ended(known):
+            if known is None or known.has_ended():
                 known = self._threads[chain.name] = make()
                 return known
         if functions_of(known.chain) == functions_of(chain):
@@ -64,7 +64,7 @@ class Registry:
         with self._mutex:
             threads = dict(self._threads)
         return {
-            name: thread for name, thread in threads.items() if not has_ended(thread)
+            name: thread for name, thread in threads.items() if not thread.has_ended()
         }
 
     def renew(self) -> None:
@@ -81,11 +81,6 @@ registry = Registry()
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
     os.register_at_fork(after_in_child=registry.renew)
-
-
-def has_ended(thread: RunnerThread) -> bool:
-    """Say whether the thread was started and is over."""
-    return thread.ident is not None and not thread.is_alive()
 
 
 def functions_of(chain: Chain) -> list[Callable[[], Any]]:

@@ -13,6 +13,7 @@ import json
 import os
 import stat
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ class MemoryState:
 
 
 class FileState:
-    """A `State` in a JSON file. Between `load` and `close` it takes values."""
+    """
+    A `State` in a JSON file. Between `load` and `close` it takes values.
+
+    In a forked child it is closed: the file is the parent's.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,6 +67,7 @@ class FileState:
         self._changed = False
         self._complained = False
         self._refused: set[str] = set()
+        _states.add(self)
 
     def get(self, section: str) -> Any:
         """Return what was put, by this owner or the last one. None: nothing."""
@@ -89,6 +95,11 @@ class FileState:
             self._sections = self._read()
             self._open = True
             self._changed = False
+
+    def forget(self) -> None:
+        """Close it in a forked child, where another thread may have had the lock."""
+        self._lock = threading.Lock()
+        self._open = False
 
     def save(self) -> None:
         """Write what has changed."""
@@ -227,3 +238,15 @@ def _check(found: os.stat_result) -> None:
     if found.st_size > MAX_SIZE:
         msg = f"it has {found.st_size} bytes, at most {MAX_SIZE} are expected"
         raise ValueError(msg)
+
+
+_states: weakref.WeakSet[FileState] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for state in list(_states):
+        state.forget()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_forget_all)

@@ -165,6 +165,10 @@ class RunnerThread(threading.Thread):
         self._wake_asked = True
         self.ring()
 
+    def has_ended(self) -> bool:
+        """Say whether it ran and is over, or was stopped before it began."""
+        return self._stop_asked if self.ident is None else not self.is_alive()
+
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
         tasks = tuple(runner.status() for runner in self.tasks)

@@ -1,0 +1,168 @@
+"""The command's arguments, messages and exit codes, within one process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.runner.fakes import log, until
+from yourlabs.runner import Runner, task
+from yourlabs.runner.management.commands.run_functions import Command
+
+calls: list[str] = []
+
+
+@task
+def succeed() -> None:
+    """Do nothing."""
+    calls.append("succeed")
+
+
+@task(name="failing")
+def fail() -> None:
+    """Fail."""
+    calls.append("fail")
+    raise ValueError("no")
+
+
+SUCCEED = f"{__name__}.succeed"
+FAIL = f"{__name__}.fail"
+
+
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> Path:
+    """RUN_ROOT of this test."""
+    settings.RUN_ROOT = tmp_path
+    settings.RUNNER = {"EMAIL": False}
+    calls.clear()
+    return tmp_path
+
+
+def test_once(root: Path) -> None:
+    """Each function runs once, in order, and the pidfile is named after them."""
+    call_command("run_functions", SUCCEED, SUCCEED, once=True)
+
+    assert calls == ["succeed", "succeed"]
+    assert (root / "succeed_succeed.pid").exists()
+
+
+def test_once_failed() -> None:
+    """When a function fails, the others run and the exit code is 1."""
+    with pytest.raises(SystemExit) as caught:
+        call_command("run_functions", FAIL, SUCCEED, "--once")
+
+    assert caught.value.code == 1
+    assert calls == ["fail", "succeed"]
+
+
+def test_name(root: Path) -> None:
+    """A chain may be given a name."""
+    call_command("run_functions", SUCCEED, "--once", "--name", "mailing")
+
+    assert (root / "mailing.pid").exists()
+
+
+def test_log() -> None:
+    """The log of a first run is the documented one."""
+    with log() as kept, pytest.raises(SystemExit):
+        call_command("run_functions", FAIL, SUCCEED, "--once")
+
+    assert kept.texts() == [
+        "Did not find pidfile failing_succeed, continuing normally",
+        "Wrote pidfile failing_succeed",
+        "[failing] Execution failed",
+        "[succeed] Execution successful",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.sync"], "There is no module 'nowhere'"),
+        ([f"{__name__}.suceed"], "did you mean 'succeed'"),
+        ([SUCCEED, "--name", "a/b"], "'a/b' cannot be the name of a chain"),
+        ([], "the following arguments are required: module.function"),
+        ([SUCCEED, "--takeover-timeout", "soon"], "'soon' is no number of seconds"),
+        ([SUCCEED, "--takeover-timeout", "-1"], "'-1' is no number of seconds"),
+        ([SUCCEED, "--takeover-timeout", "nan"], "'nan' is no number of seconds"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], message: str) -> None:
+    """What is wrong is said in a line, without a traceback."""
+    with pytest.raises(CommandError, match=message):
+        call_command("run_functions", *arguments)
+    assert calls == []
+
+
+def test_bad_settings(settings: Any) -> None:
+    """A bad setting is said in a line."""
+    settings.RUNNER = {"FAIL_COOLDOWN": "soon"}
+
+    with pytest.raises(CommandError, match="FAIL_COOLDOWN"):
+        call_command("run_functions", SUCCEED)
+
+
+def test_unusable_run_root(settings: Any) -> None:
+    """A RUN_ROOT that cannot be used is said in a line."""
+    settings.RUN_ROOT = "/dev/null/run"
+
+    with pytest.raises(CommandError, match="RUN_ROOT /dev/null/run cannot be made"):
+        call_command("run_functions", SUCCEED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--no-killconcurrent"], 1), (["--takeover-timeout", "0.05"], 75)],
+)
+def test_owned(arguments: list[str], code: int) -> None:
+    """A chain that another owns is left to it; the code and the message say so."""
+    owner = Runner([SUCCEED])
+    owner.concurrency_security()
+
+    with pytest.raises(CommandError, match=f"process {os.getpid()} on ") as caught:
+        call_command("run_functions", SUCCEED, *arguments)
+
+    assert caught.value.returncode == code
+    assert owner._lock.is_held()
+    owner._lock.release()
+    assert calls == []
+
+
+def test_no_killconcurrent() -> None:
+    """A chain that nobody owns is run."""
+    call_command("run_functions", SUCCEED, "--once", "--no-killconcurrent")
+
+    assert calls == ["succeed"]
+
+
+def test_until_it_is_stopped() -> None:
+    """Without `--once` it runs until it is asked to end."""
+
+    def stop() -> None:
+        until(lambda: calls)
+        for thread in threading.enumerate():
+            if thread.name == "succeed":
+                thread.ask_to_stop()  # type: ignore[attr-defined]
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    call_command("run_functions", SUCCEED)
+    stopper.join(20)
+
+    assert calls == ["succeed"]
+
+
+def test_help() -> None:
+    """Every option is explained."""
+    parser = Command().create_parser("manage.py", "run_functions")
+
+    text = parser.format_help()
+
+    for option in ("--name", "--no-killconcurrent", "--takeover-timeout", "--once"):
+        assert option in text
+    assert "Default: 300" in text

@@ -1,0 +1,554 @@
+"""Chains of this process, by name; and a process that is one chain."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from tests.runner.failing import FAILING
+from tests.runner.fakes import PATIENCE, Counted, happens, log, quick, until
+from yourlabs import runner
+from yourlabs.runner import runners
+from yourlabs.runner.core.exceptions import (
+    AlreadyOwned,
+    ChainNameTaken,
+    InvalidTask,
+    TakeOverTimeout,
+    TaskNotFound,
+)
+from yourlabs.runner.declare import task
+
+HOUR = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> Iterator[Path]:
+    """RUN_ROOT of this test; its chains are stopped with it."""
+    settings.RUN_ROOT = tmp_path / "run"
+    settings.RUNNER = {"EMAIL": False}
+    yield tmp_path / "run"
+    assert runner.stop_all(PATIENCE)
+
+
+def resting(name: str = "rest") -> Any:
+    """A function that counts its calls, an hour apart."""
+    return task(name=name, success_cooldown=HOUR, fail_cooldown=HOUR)(Counted())
+
+
+def cooling(thread: runner.RunnerThread) -> bool:
+    return thread.status().state == "cooling down"
+
+
+# start_chain.
+
+
+def test_start_chain(root: Path) -> None:
+    """A chain runs in a thread of this process, with its files in RUN_ROOT."""
+    first, second = resting("first"), resting("second")
+
+    thread = runner.start_chain([first, second])
+
+    until(lambda: cooling(thread))
+    assert isinstance(thread, runner.RunnerThread)
+    assert thread.name == "first_second"
+    assert runner.chains() == {"first_second": thread}
+    assert (first.calls, second.calls) == (1, 0)
+    assert root.stat().st_mode & 0o777 == 0o750
+    pidfile = root / "first_second.pid"
+    assert pidfile.read_text().split("\n")[0] == str(os.getpid())
+    assert pidfile.stat().st_mode & 0o777 == 0o600
+    assert thread.stop(PATIENCE)
+    assert runner.chains() == {}
+    assert json.loads((root / "first_second.json").read_text())["schedule"]["due"]
+
+
+def test_start_chain_by_path(settings: Any) -> None:
+    """Functions are given by their dotted paths as well."""
+    path = "yourlabs.runner.tasks.divide_by_zero"
+    settings.RUNNER = {"EMAIL": False, "TASKS": {path: {"fail_cooldown": HOUR}}}
+
+    thread = runner.start_chain([path])
+
+    until(lambda: cooling(thread))
+    assert thread.name == "divide_by_zero"
+    assert thread.status().failures == 1
+
+
+def test_start_chain_twice() -> None:
+    """Asked again for the same chain, the thread is the same one."""
+    function = resting()
+
+    thread = runner.start_chain([function])
+
+    assert runner.start_chain([function]) is thread
+    assert runner.start_chain([function], name="rest") is thread
+    until(lambda: cooling(thread))
+    assert runner.start_chain([function]) is thread
+    assert function.calls == 1
+
+
+def test_start_chain_of_methods_twice() -> None:
+    """Bound methods are new objects each time, and the same chain."""
+
+    class Office:
+        def clean(self) -> None:
+            """Do nothing."""
+
+    office = Office()
+    thread = runner.start_chain([office.clean])
+
+    assert runner.start_chain([office.clean]) is thread
+    with pytest.raises(ChainNameTaken):
+        runner.start_chain([Office().clean])
+
+
+def test_start_chain_from_many_threads() -> None:
+    """However many threads ask for a chain at once, there is one."""
+    function = resting()
+    found: list[Any] = []
+    together = threading.Barrier(20)
+
+    def ask() -> None:
+        together.wait(PATIENCE)
+        found.append(runner.start_chain([function]))
+
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+
+    assert len(found) == 20
+    assert len({id(thread) for thread in found}) == 1
+    until(lambda: cooling(found[0]))
+    assert function.calls == 1
+
+
+def test_name_taken() -> None:
+    """Another chain under a name that is taken is an error that names both."""
+    runner.start_chain([resting("first")], name="mailing")
+
+    with pytest.raises(ValueError, match=r"mailing is taken in this process.*name="):
+        runner.start_chain([resting("second")], name="mailing")
+    with pytest.raises(ChainNameTaken):
+        runner.start_chain([resting("first"), resting("second")], name="mailing")
+
+
+def test_start_chain_again() -> None:
+    """A chain that was stopped can be started again, also with other functions."""
+    first = runner.start_chain([resting()])
+    assert first.stop(PATIENCE)
+
+    second = runner.start_chain([resting()])
+
+    assert second is not first
+    until(lambda: second.status().state == "cooling down")
+
+
+@pytest.mark.parametrize(
+    ("functions", "error", "message"),
+    [
+        ([], InvalidTask, "at least one function"),
+        ("tests.x", InvalidTask, "is one string"),
+        (["nowhere.sync"], TaskNotFound, "no module 'nowhere'"),
+        ([5], InvalidTask, "is no function"),
+        (["yourlabs.runner.tasks.divide_by"], TaskNotFound, "did you mean"),
+    ],
+)
+def test_bad_functions(
+    functions: Any, error: type[Exception], message: str, root: Path
+) -> None:
+    """What cannot run is an error at once, and no file is made for it."""
+    with pytest.raises(error, match=message):
+        runner.start_chain(functions)
+    assert runner.chains() == {}
+    assert not root.exists()
+
+
+def test_unusual_functions() -> None:
+    """Methods, partials, lambdas, objects and classes run in one chain."""
+
+    class Listing(list):  # type: ignore[type-arg]
+        """Callable, and without a hash."""
+
+        def __call__(self) -> None:
+            calls.append("object")
+
+        def method(self) -> None:
+            calls.append("method")
+
+    class Making:
+        def __init__(self) -> None:
+            calls.append("class")
+
+    calls: list[str] = []
+    thing = Listing()
+
+    thread = runner.start_chain(
+        [
+            quick(thing, name="thing").func,
+            thing.method,
+            quick(lambda: calls.append("lambda"), name="lambda").func,
+            quick(Making, name="making", success_cooldown=HOUR).func,
+        ],
+        name="unusual",
+    )
+
+    until(lambda: calls)
+    thread.wake()
+    until(lambda: thread.wake() or "class" in calls)
+    assert calls[:4] == ["object", "method", "lambda", "class"]
+
+
+@pytest.mark.parametrize("word", ["0", "off"])
+def test_autostart_off(monkeypatch: pytest.MonkeyPatch, word: str, root: Path) -> None:
+    """Where chains are not to start, the thread is unstarted and says why."""
+    monkeypatch.setenv("RUNNER_AUTOSTART", word)
+    function = resting()
+
+    thread = runner.start_chain([function])
+
+    status = thread.status()
+    assert status.state == "stopped"
+    assert "autostart is off" in status.reason
+    assert not thread.is_alive()
+    assert runner.chains() == {"rest": thread}
+    assert runner.start_chain([function]) is thread
+    assert thread.stop(PATIENCE)
+    assert runner.chains() == {}
+    assert function.calls == 0
+    assert not root.exists()
+
+
+# Stopping.
+
+
+def test_stop_chain() -> None:
+    """A chain is stopped by its name; one that is not there has stopped."""
+    thread = runner.start_chain([resting()])
+    until(lambda: cooling(thread))
+
+    assert runner.stop_chain("rest", timeout=PATIENCE) is True
+    assert runner.stop_chain("rest") is True
+    assert runner.stop_chain("never heard of") is True
+    assert not thread.is_alive()
+
+
+def test_stop_chain_that_runs() -> None:
+    """A chain that is inside a function stops after it."""
+    begun, go = threading.Event(), threading.Event()
+
+    @task(name="hang")
+    def hang() -> None:
+        begun.set()
+        assert happens(go)
+
+    runner.start_chain([hang])
+    assert happens(begun)
+
+    assert runner.stop_chain("hang", timeout=0) is False
+    assert "hang" in runner.chains()
+    assert runner.stop_all(timeout=0.01) is False
+    go.set()
+    assert runner.stop_chain("hang", timeout=PATIENCE) is True
+    assert runner.chains() == {}
+
+
+def test_stop_from_inside() -> None:
+    """A task may stop all chains, and its own among them."""
+    answers: list[bool] = []
+    other = runner.start_chain([resting("other")])
+
+    @task(name="last", success_cooldown=HOUR)
+    def last() -> None:
+        answers.append(runner.stop_all(PATIENCE))
+
+    thread = runner.start_chain([last])
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+    assert answers == [False]
+    other.join(PATIENCE)
+    assert not other.is_alive()
+
+
+def test_many_chains() -> None:
+    """Many chains run beside each other and stop together."""
+    functions = [resting(f"number_{number}") for number in range(50)]
+    threads = [runner.start_chain([function]) for function in functions]
+    until(lambda: all(cooling(thread) for thread in threads))
+
+    assert runner.stop_all(timeout=PATIENCE)
+
+    assert [function.calls for function in functions] == [1] * 50
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_end_of_the_host(settings: Any, hangs: bool) -> None:
+    """A host that ends stops its chains, and says which it had to cut."""
+    settings.RUNNER = {"EMAIL": False, "STOP_TIMEOUT": 0.05}
+    begun, go = threading.Event(), threading.Event()
+
+    @task(name="work", success_cooldown=HOUR)
+    def work() -> None:
+        begun.set()
+        if hangs:
+            assert happens(go)
+
+    thread = runner.start_chain([work])
+    assert happens(begun)
+    if not hangs:
+        until(lambda: cooling(thread))
+    with log() as kept:
+        runners._stop_with_host()
+        go.set()
+
+    texts = [text for text in kept.texts() if "was still running" in text]
+    assert texts == (
+        ["[work] work was still running when the process ended; it was cut."]
+        if hangs
+        else []
+    )
+
+
+# Forks.
+
+
+def test_forked_child(root: Path) -> None:
+    """A forked child of an owner has no chains, runs nothing and locks nothing."""
+    function = resting()
+    thread = runner.start_chain([function])
+    until(lambda: cooling(thread))
+    read, write = os.pipe()
+
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        try:
+            state = thread.lock.is_held(), thread.is_alive(), runner.chains()
+            thread.state.put("forged", 1, now=True)
+            again = runner.start_chain([function])
+            until(lambda: again.status().state == "standby")
+            answer = [*state, again is thread, again.stop(PATIENCE), function.calls]
+            os.write(write, repr(answer).encode())
+        except BaseException as exc:
+            os.write(write, repr(exc).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    answer = os.read(read, 1_000).decode()
+    os.close(read)
+
+    assert answer == "[False, False, {}, False, True, 1]"
+    assert thread.lock.is_held()
+    assert cooling(thread)
+    assert "forged" not in (root / "rest.json").read_text()
+
+
+def test_declared_before_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was declared and not started is known in the child."""
+    monkeypatch.setenv("RUNNER_AUTOSTART", "0")
+    thread = runner.start_chain([resting()])
+    read, write = os.pipe()
+
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        os.write(write, repr(runner.chains() == {"rest": thread}).encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+
+    assert os.read(read, 100) == b"True"
+    os.close(read)
+
+
+# Runner.
+
+
+def test_concurrency_security(root: Path) -> None:
+    """It takes the pidfile, and from then on no other process has the chain."""
+    one = runner.Runner([resting()])
+    with log() as kept:
+        assert one.concurrency_security() is True
+    other = runner.Runner([resting()], killconcurrent=False)
+
+    with pytest.raises(AlreadyOwned, match=f"run by process {os.getpid()} on "):
+        other.concurrency_security()
+
+    assert (root / "rest.pid").read_text().startswith(f"{os.getpid()}\n")
+    assert kept.texts() == [
+        "Did not find pidfile rest, continuing normally",
+        "Wrote pidfile rest",
+    ]
+    one._lock.release()
+    assert other.concurrency_security() is True
+    other._lock.release()
+
+
+def test_found_pidfile(root: Path) -> None:
+    """What is found in a pidfile is said, and what becomes of it."""
+    root.mkdir()
+    (root / "rest.pid").write_text("4194304")
+
+    with log() as kept:
+        one = runner.Runner([resting()])
+        one.concurrency_security()
+        one._lock.release()
+
+    assert kept.texts() == [
+        "Found pidfile rest containing: 4194304",
+        "Could not find /proc/4194304, wiping pidfile rest",
+        "Wrote pidfile rest",
+    ]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05, timedelta(seconds=0.05)])
+def test_takeover_timeout(timeout: Any) -> None:
+    """An owner that does not let go is waited for, and then named."""
+    one = runner.Runner([resting()])
+    one.concurrency_security()
+    other = runner.Runner([resting()], takeover_timeout=timeout)
+
+    with pytest.raises(TakeOverTimeout, match=r"still run by process .* Nothing was k"):
+        other.concurrency_security()
+
+    one._lock.release()
+
+
+def test_other_functions() -> None:
+    """A chain of other functions under the name is left alone, and named."""
+    one = runner.Runner(["yourlabs.runner.tasks.divide_by_zero"], name="mailing")
+    one.concurrency_security()
+    other = runner.Runner([resting()], name="mailing")
+
+    with pytest.raises(ChainNameTaken, match=r"divide_by_zero.*--name"):
+        other.concurrency_security()
+
+    one._lock.release()
+
+
+def test_take_over_within_a_process() -> None:
+    """A chain that is hosted here yields to a `Runner`, and comes back."""
+    function = resting()
+    hosted = runner.start_chain([function])
+    until(lambda: cooling(hosted))
+    one = runner.Runner([function])
+
+    assert one.concurrency_security() is True
+    assert hosted.status().state == "standby"
+    assert f"process {os.getpid()}" in hosted.status().reason
+
+    one._lock.release()
+    until(lambda: cooling(hosted))
+
+
+@pytest.mark.parametrize(
+    ("function", "code"), [(lambda: None, 0), (FAILING["exit"], 1)]
+)
+def test_run_once(function: Any, code: int) -> None:
+    """With `once`, the exit code says whether a function failed."""
+    tasks = [quick(function, name="one").func, resting("two")]
+
+    assert runner.Runner(tasks, once=True).run() == code
+    assert tasks[1].calls == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_run_until_a_signal(number: signal.Signals) -> None:
+    """A signal ends a run in good order, and the handlers are as before."""
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    finished = []
+
+    def function() -> None:
+        os.kill(os.getpid(), number)
+        until(lambda: one.thread._stop_asked)
+        finished.append(True)
+
+    one = runner.Runner([quick(function, success_cooldown=HOUR).func])
+
+    assert one.run() == 0
+
+    assert finished == [True]
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+    assert not one._lock.is_held()
+
+
+def test_signal_while_waiting() -> None:
+    """A signal that comes while the owner is waited for ends it all."""
+    owner = runner.Runner([resting()])
+    owner.concurrency_security()
+    one = runner.Runner([resting()])
+    until_waiting = threading.Thread(
+        target=lambda: (
+            until(lambda: one._lock._request is not None),
+            os.kill(os.getpid(), signal.SIGTERM),
+        )
+    )
+    until_waiting.start()
+
+    assert one.run() == 0
+
+    until_waiting.join(PATIENCE)
+    assert one.thread.ident is None
+    owner._lock.release()
+
+
+def test_run_in_a_thread() -> None:
+    """Outside of the main thread no signal is handled, and it runs all the same."""
+    codes: list[int] = []
+    one = runner.Runner([resting()])
+    thread = threading.Thread(target=lambda: codes.append(one.run()))
+    thread.start()
+    until(lambda: cooling(one.thread))
+
+    one.thread.ask_to_stop()
+    thread.join(PATIENCE)
+
+    assert codes == [0]
+
+
+def test_bad_settings_of_a_runner(settings: Any) -> None:
+    """A bad setting is an error before anything is touched."""
+    settings.RUNNER = {"FAIL_COOLDOWN": "soon"}
+
+    with pytest.raises(ImproperlyConfigured, match="FAIL_COOLDOWN"):
+        runner.Runner([Counted])
+
+
+def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service manager is told when the chain runs and when it ends."""
+    told: list[str] = []
+    monkeypatch.setattr("yourlabs.runner.systemd.notify", told.append)
+    monkeypatch.setattr(
+        "yourlabs.runner.systemd.watchdog_interval", lambda: timedelta(seconds=0.01)
+    )
+
+    def function() -> None:
+        until(lambda: "WATCHDOG=1" in told)
+        os.kill(os.getpid(), signal.SIGTERM)
+        until(lambda: "STOPPING=1" in told)
+
+    runner.Runner([quick(function, success_cooldown=HOUR).func]).run()
+    runners.housekeeper._heartbeat = None
+
+    assert told[0] == "READY=1"
+    assert "STOPPING=1" in told
+
+
+def test_hosted_chain_is_announced() -> None:
+    """A host's log says which chains run in it."""
+    with log(logging.INFO) as kept:
+        thread = runner.start_chain([resting()])
+        until(lambda: cooling(thread))
+
+    assert "[rest] The chain runs in this process" in kept.texts()
