@@ -258,7 +258,7 @@ class Session:
         subprocess.run(["bash", "-n", "-c", block.content], check=True)
         commands = re.sub(r" \\\n *", " ", block.content).splitlines()
         runnable = [
-            re.sub(r"\b80\d\d\b", free_port, command.replace(".venv/bin/", ""))
+            re.sub(r"\b80\d\d\b", free_port, re.sub(r"(?<!\S)\.venv/bin/", "", command))
             for command in commands
             if command.strip() and not command.startswith((*UNRUN, "#"))
         ]
