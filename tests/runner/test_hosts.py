@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -64,7 +65,7 @@ def run(source: str) -> list[str]:
         timeout=60,
         check=False,
         cwd=Path(__file__).parents[2],
-        env={"PATH": "/usr/bin:/bin"},
+        env={k: v for k, v in os.environ.items() if k != "RUNNER_AUTOSTART"},
     )
     assert done.stderr == ""
     assert done.returncode == 0
@@ -203,7 +204,7 @@ def test_one_line(
         hosts.arrange(Thread())
 
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("INFO", "Chains run in this process (gunicorn worker): it serves requests.")
+        ("INFO", "Chains may run in this process (gunicorn worker): it serves requests.")
     ]
 
 
@@ -304,6 +305,23 @@ def test_green(
     monkeypatch.setitem(sys.modules, module, Patcher)
 
     assert collect().green == library
+
+
+def test_command_of_a_process() -> None:
+    """A call below manage.py shows the command and what follows it."""
+    lines = run(
+        """
+        from django.core import management
+        class Command:
+            def run_from_argv(self, argv):
+                facts = hosts.collect()
+                say(facts.command, *facts.arguments)
+        management.ManagementUtility.fetch_command = lambda self, name: Command()
+        management.execute_from_command_line(["manage.py", "serve", "--noreload", "80"])
+        """
+    )
+
+    assert lines == ["serve --noreload 80"]
 
 
 def test_user_of_a_worker() -> None:

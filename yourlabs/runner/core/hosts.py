@@ -126,7 +126,7 @@ def _start(facts: Facts, place: Place, *, direct: bool) -> Decision:
     return Decision(
         role=Role.START if facts.apps_ready else Role.AFTER_READY,
         host=place.host,
-        reason=f"Chains run in this process ({place.host}): {why}.",
+        reason=f"Chains may run in this process ({place.host}): {why}.",
         delay=PRIVILEGE_DELAY if facts.changes_user else 0.0,
     )
 
