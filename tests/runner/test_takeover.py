@@ -80,15 +80,29 @@ def test_upgrade_in_a_cooldown(place: Place) -> None:
 
 def test_candidates_do_not_cut_a_run(place: Place) -> None:
     """However many candidates ask and give up, the running function is finished."""
-    old = own(place, place.command(WORK, JOB_SECONDS="60"))
+    old = own(place, place.command(GATE))
     for _ in range(3):
-        candidate = place.command("--takeover-timeout", "0.1", WORK)
+        candidate = place.command("--takeover-timeout", "0.1", GATE)
         assert candidate.wait() == GAVE_UP
         assert f"Sent SIGTERM to process {old.pid}" in candidate.text()
-
     assert not old.has_ended()
-    assert place.owner("work")["pid"] == old.pid
-    assert place.events("leave") == []
+    assert place.owner("wait_at_gate")["pid"] == old.pid
+    place.gate.touch()
+
+    assert old.wait() == 0
+    assert len(place.events("enter")) == len(place.events("leave")) == 1
+
+
+def test_owner_goes_on(place: Place) -> None:
+    """An owner whose only candidate has given up goes on after its function."""
+    old = own(place, place.command(GATE))
+    candidate = place.command("--takeover-timeout", "0.1", GATE)
+    assert candidate.wait() == GAVE_UP
+    place.gate.touch()
+
+    own(place, old, 3)
+    old.send(signal.SIGTERM)
+    assert old.wait() == 0
 
 
 def test_refused(place: Place) -> None:
@@ -133,9 +147,9 @@ def test_killed_candidate(place: Place) -> None:
     candidate.kill()
     place.gate.touch()
 
-    # A chain that yields would have to take itself back, and say so.
     own(place, owner, 2)
-    assert owner.text().count("The chain runs in this process") <= 2
+    # It never let go: it would have said again that it owns.
+    assert owner.text().count("The chain runs in this process") == 1
     assert not owner.has_ended()
 
 

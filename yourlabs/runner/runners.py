@@ -238,7 +238,11 @@ class Runner:
         )
         self.thread = make_thread(self.chain, COMMAND, once=once)
         self._lock: PidfileLock = self.thread.lock  # type: ignore[assignment]
-        self._signals = StopSignals(self._stop, is_wanted=self._lock.is_wanted)
+        self._signals = StopSignals(
+            self._stop,
+            give_way=self.thread.ask_to_yield,
+            is_wanted=self._is_wanted,
+        )
 
     def concurrency_security(self) -> bool:
         """
@@ -302,6 +306,10 @@ class Runner:
             housekeeper.beat(
                 interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
             )
+
+    def _is_wanted(self) -> bool:
+        # Before the thread has started it is this process that wants the chain.
+        return self.thread.ident is not None and self._lock.is_wanted()
 
     def _stop(self) -> None:
         self.thread.ask_to_stop()

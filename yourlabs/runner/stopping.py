@@ -16,23 +16,31 @@ class StopSignals:
     Calls `stop` at the first signal, and leaves the process at the second.
 
     SIGTERM while another process waits to take the chain over is most likely from
-    that process. It is not counted: however many candidates come and go, a function
-    that is running is finished. Forked children handle signals as if this had never
-    been.
+    that process. The first one asks to yield only: should that process give up, the
+    chain goes on. Another one stops, and none of them leaves: however many candidates
+    come and go, a function that is running is finished. Forked children handle signals
+    as if this had never been.
     """
 
     def __init__(
-        self, stop: Callable[[], None], *, is_wanted: Callable[[], bool]
+        self,
+        stop: Callable[[], None],
+        *,
+        give_way: Callable[[], None],
+        is_wanted: Callable[[], bool],
     ) -> None:
         """
         Handle nothing yet.
 
         Args:
-            stop: Called in a signal handler.
+            stop: Called in a signal handler, like the others.
+            give_way: Stops if another process still wants it then.
             is_wanted: Says whether another process waits for this one to stop.
         """
         self._stop = stop
+        self._give_way = give_way
         self._is_wanted = is_wanted
+        self._asked_to_yield = False
         self._previous: dict[int, Any] = {}
         self._stopped = False
         self._count = 0
@@ -70,7 +78,12 @@ class StopSignals:
         return self._stopped
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGTERM or not self._is_wanted():
+        if number == signal.SIGTERM and self._is_wanted():
+            if not self._asked_to_yield:
+                self._asked_to_yield = True
+                self._give_way()
+                return
+        else:
             self._count += 1
             if self._count > 1:
                 os._exit(128 + number)

@@ -156,6 +156,11 @@ class RunnerThread(threading.Thread):
         self._stop_asked = True
         self.ring()
 
+    def ask_to_yield(self) -> None:
+        """Ask it to let go after the function that is running, if anybody wants it."""
+        self._yield_asked = True
+        self.ring()
+
     def wake(self) -> None:
         """
         End the current cooldown now.
@@ -215,8 +220,7 @@ class RunnerThread(threading.Thread):
                 self._doubted = True
                 self.ring()
             elif self.lock.is_wanted():
-                self._yield_asked = True
-                self.ring()
+                self.ask_to_yield()
 
     def _try_for_it(self) -> None:
         try:
@@ -327,6 +331,7 @@ class RunnerThread(threading.Thread):
             self._loop(index, deadline)
         except LostOwnershipError:
             lost = True
+            self._yield_asked = False
             logger.critical(
                 "[%s] The pidfile was removed or replaced: another process may run "
                 "this chain too. It is no longer run here.",
@@ -393,7 +398,7 @@ class RunnerThread(threading.Thread):
             self._cool_down(index, deadline, self.chain.paths[index - 1])
         self._phase = states.RUNNING
         rested = True
-        while not (self._stop_asked or self._yield_asked):
+        while not (self._stop_asked or self._yields()):
             if not lock.is_held():
                 raise LostOwnershipError
             runner = tasks[index]
@@ -436,7 +441,7 @@ class RunnerThread(threading.Thread):
         self._phase = states.RUNNING
 
     def _sleep(self, deadline: float) -> None:
-        while not (self._stop_asked or self._yield_asked or self._wake_asked):
+        while not (self._stop_asked or self._yields() or self._wake_asked):
             if self._doubted and not self.lock.is_held():
                 break
             self._doubted = False
@@ -445,6 +450,12 @@ class RunnerThread(threading.Thread):
                 break
             self._bell.acquire(timeout=min(left, threading.TIMEOUT_MAX))
         self._wake_asked = False
+
+    def _yields(self) -> bool:
+        """Say whether to let go: a candidate may have given up in the meantime."""
+        if self._yield_asked:
+            self._yield_asked = self.lock.is_wanted()
+        return self._yield_asked
 
     def _pause(self, seconds: float) -> None:
         """Sleep while no chain is owned: what its owner is asked does not count."""
