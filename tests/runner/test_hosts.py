@@ -204,7 +204,10 @@ def test_one_line(
         hosts.arrange(Thread())
 
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("INFO", "Chains may run in this process (gunicorn worker): it serves requests.")
+        (
+            "INFO",
+            "Chains may run in this process (gunicorn worker): it serves requests.",
+        )
     ]
 
 
