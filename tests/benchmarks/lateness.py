@@ -1,0 +1,104 @@
+"""How late a run begins after a cooldown of 100 ms, beside bare threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+
+import django
+
+from tests.benchmarks.measure import in_child, percentile, reply, rounds, scaled
+from yourlabs import runner
+
+COOLDOWN = 0.1
+WARM = 2.0
+SECONDS = 5.0
+
+
+class Clock:
+    """What one chain calls: notes how late it is."""
+
+    def __init__(self) -> None:
+        self.ended = 0.0
+        self.late: list[float] = []
+
+    def __call__(self) -> None:
+        now = time.perf_counter()
+        if self.ended:
+            self.late.append(now - self.ended - COOLDOWN)
+        self.ended = time.perf_counter()
+
+
+def report(clocks: list[Clock]) -> None:
+    """Let it go on for a while, and say how late the calls were, in µs."""
+    time.sleep(WARM)
+    for one in clocks:
+        one.late = []
+    time.sleep(scaled(int(SECONDS)))
+    late = [value * 1e6 for one in clocks for value in list(one.late)]
+    reply([percentile(late, 50), percentile(late, 99), len(late)])
+
+
+def bare(count: int) -> None:
+    """Call it in threads with an `Event.wait` each."""
+    clocks = [Clock() for _ in range(count)]
+
+    def loop(one: Clock) -> None:
+        stopped = threading.Event()
+        while not stopped.wait(COOLDOWN):
+            one()
+
+    for one in clocks:
+        threading.Thread(target=loop, args=(one,), daemon=True).start()
+    report(clocks)
+
+
+def task_of(one: Clock) -> Callable[[], None]:
+    """Return the task that calls it."""
+
+    @runner.task(success_cooldown=COOLDOWN)
+    def clock() -> None:
+        one()
+
+    return clock
+
+
+def chains(count: int) -> None:
+    """Call it in chains."""
+    django.setup()
+    clocks = [Clock() for _ in range(count)]
+    for number, one in enumerate(clocks):
+        runner.start_chain([task_of(one)], name=f"chain-{number}")
+    report(clocks)
+
+
+def main() -> None:
+    """Print both, for one chain and for many."""
+    print(f"{'':22}{'p50':>10}{'p99':>10}   runs/s   µs late")
+    for count in (1, 100, 1000):
+        values = rounds(
+            {
+                f"{count} bare": partial(in_child, "lateness", "bare", count),
+                f"{count} chains": partial(in_child, "lateness", "chains", count),
+            }
+        )
+        shown = {}
+        for name, found in values.items():
+            shown[name] = [median(column) for column in zip(*found, strict=True)]
+            p50, p99, calls = shown[name]
+            print(f"{name:22}{p50:10.0f}{p99:10.0f}{calls / SECONDS:9.0f}", flush=True)
+        ratios = [
+            median(c[place] / b[place] for b, c in zip(*values.values(), strict=True))
+            for place in (0, 1)
+        ]
+        print(f"{'ratio':22}{ratios[0]:10.2f}{ratios[1]:10.2f}   target ≤ 1.20")
+
+
+if __name__ == "__main__":
+    {"bare": bare, "chains": chains}[sys.argv[1]](int(sys.argv[2]))
+    os._exit(0)
