@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -92,6 +93,21 @@ def leave_children() -> None:
             time.sleep(60)
             os._exit(0)
         note("forked", child=child)
+
+
+@task(success_cooldown=0.005, fail_cooldown=0.005)
+def tortured() -> None:
+    """Work for some milliseconds, and now and then leave a child behind."""
+    folder = os.path.dirname(os.environ["JOB_LOG"])
+    with open(f"{folder}/var/run/tortured.pid") as file:
+        record = json.loads(file.read().split("\n")[1])
+    assert record["pid"] == os.getpid()
+    note("enter", task="tortured", seq=record["seq"])
+    time.sleep(random.uniform(0.005, 0.03))
+    note("leave", task="tortured")
+    if random.random() < 0.02 and not os.fork():
+        time.sleep(0.5)
+        os._exit(0)
 
 
 @cooldowns

@@ -50,7 +50,9 @@ def wait_for(condition: Callable[[], T], deadline: float = DEADLINE) -> T:
 class Child:
     """A process, and what it has written so far."""
 
-    def __init__(self, arguments: list[str], folder: Path, environ: Any) -> None:
+    def __init__(
+        self, arguments: list[str], folder: Path, environ: Any, stdout: Any = None
+    ) -> None:
         self.output = folder / f"output-{time.monotonic_ns()}"
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
@@ -58,7 +60,7 @@ class Child:
                 cwd=folder,
                 env=environ,
                 stdin=subprocess.PIPE,
-                stdout=file,
+                stdout=stdout or file,
                 stderr=file,
                 start_new_session=True,
             )
@@ -103,6 +105,27 @@ class Child:
             self.process.stdin.close()
 
 
+class Speaker(Child):
+    """A process that answers each letter with a number on a line."""
+
+    def __init__(self, arguments: list[str], folder: Path, environ: Any) -> None:
+        super().__init__(arguments, folder, environ, stdout=subprocess.PIPE)
+
+    def ask(self, letter: str) -> int:
+        """Return its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(letter.encode())
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def kill(self) -> None:
+        """End it and everything it has started."""
+        super().kill()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
 class Place:
     """A folder in which chains run; ``var/run`` in it is their RUN_ROOT."""
 
@@ -126,18 +149,26 @@ class Place:
         """Start a program."""
         return self._start(["-c", text, *arguments], environ)
 
+    def module(self, name: str, *arguments: str) -> Speaker:
+        """Start a module that answers what it is asked."""
+        speaker = Speaker(["-m", name, *arguments], self.folder, self._environ())
+        self.children.append(speaker)
+        return speaker
+
     def _start(self, arguments: list[str], environ: Mapping[str, str]) -> Child:
+        child = Child(arguments, self.folder, {**self._environ(), **environ})
+        self.children.append(child)
+        return child
+
+    def _environ(self) -> dict[str, str]:
         values = {
             **os.environ,
             "PYTHONPATH": str(REPOSITORY),
             "JOB_LOG": str(self.log),
             "JOB_GATE": str(self.gate),
-            **environ,
         }
         values.pop("DJANGO_SETTINGS_MODULE", None)
-        child = Child(arguments, self.folder, values)
-        self.children.append(child)
-        return child
+        return values
 
     def pidfile(self, chain: str) -> Path:
         """Return where the pidfile of `chain` is."""

@@ -24,7 +24,6 @@ def started(place: Place, *arguments: str, **environ: str) -> Child:
     return child
 
 
-@pytest.mark.skip(reason="no mails yet")
 def test_transcript(place: Place) -> None:
     """The log of the documented example is the documented one, line for line."""
     child = place.command("yourlabs.runner.tasks.divide_by_zero")
