@@ -241,6 +241,51 @@ def test_left_without_autocommit(age: int | None) -> None:
     assert lines() == ["kept"]
 
 
+def test_connection_that_grew_old_in_a_cooldown() -> None:
+    """A connection that grew obsolete in a cooldown is replaced before the run."""
+    wrappers: list[Any] = []
+    seen: list[Any] = []
+
+    def function() -> None:
+        write(f"run {len(seen)}")
+        wrappers.append(connections[ALIAS])
+        seen.append(connections[ALIAS].connection)
+
+    thread = make(quick(function, success_cooldown=HOUR))
+    with started(thread):
+        until(lambda: thread.status().next_run)
+        wrappers[0].close_at = 0.0
+        thread.wake()
+        until(lambda: thread.status().runs == 2)
+
+    assert lines() == ["run 0", "run 1"]
+    assert seen[0] is not seen[1]
+    assert thread.status().failures == 0
+
+
+def test_connection_that_breaks_in_a_cooldown() -> None:
+    """A connection that cannot be looked at before a run is dropped, not the run."""
+    wrappers: list[Any] = []
+
+    def function() -> None:
+        write(f"run {len(wrappers)}")
+        wrappers.append(connections[ALIAS])
+
+    def broken() -> None:
+        raise OSError("the server is gone")
+
+    thread = make(quick(function, success_cooldown=HOUR))
+    with started(thread):
+        until(lambda: thread.status().next_run)
+        wrappers[0].close_if_unusable_or_obsolete = broken
+        thread.wake()
+        until(lambda: thread.status().runs == 2)
+
+    assert lines() == ["run 0", "run 1"]
+    assert wrappers[0] is not wrappers[1]
+    assert thread.status().failures == 0
+
+
 class Unclosable:
     """A raw connection that raises whatever is asked of it."""
 

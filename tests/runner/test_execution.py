@@ -289,6 +289,31 @@ def test_run_payload() -> None:
     assert (ended.task, ended.chain) == (runner.task, "chain")
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    """Where nobody listens, nothing is made for them."""
+    made: list[Any] = []
+    for name in ("Run", "Failure", "Recovery"):
+        monkeypatch.setattr(
+            f"yourlabs.runner.execution.{name}", lambda *a, **k: made.append(a)
+        )
+    for name in ("task_started", "task_succeeded", "task_failed", "task_recovered"):
+        monkeypatch.setattr(getattr(signals, name), "receivers", {})
+    outcomes = [ValueError("no"), None] if fails else [None]
+
+    def function() -> None:
+        outcome = outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+
+    runner = runner_of(function)
+    while outcomes:
+        runner.run(rested=True)
+
+    assert made == []
+    assert runner.status().consecutive == 0
+
+
 def test_shutdown_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that the end of the interpreter cuts is no failure of the task."""
     monkeypatch.setattr("sys.is_finalizing", lambda: True)

@@ -408,3 +408,26 @@ def test_forked_child(keeper: Housekeeper) -> None:
 
         assert answer == "True 0"
         assert cooling(thread)
+
+
+def test_thread_that_went_away(keeper: Housekeeper) -> None:
+    """What is no longer watched is not looked after."""
+    thread = sleeping(keeper)
+    looks = Counted()
+    thread.look_after = looks  # type: ignore[assignment, method-assign]
+
+    keeper._look_after(thread)
+
+    assert looks.calls == 0
+    assert housekeeping._stack_of(thread) == "(the thread is gone)"
+
+
+def test_long_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stack that is too long the innermost frames are shown."""
+    monkeypatch.setattr(housekeeping, "MAX_STACK", 200)
+
+    text = housekeeping._stack_of(threading.current_thread())
+
+    assert text.startswith("[…]")
+    assert len(text) < 250
+    assert "_stack_of" in text

@@ -981,6 +981,41 @@ def test_interrupted_then_started_by_a_person() -> None:
     assert found == [[2, 0], [1, 0], [1, 0]]
 
 
+def test_interrupted_then_once() -> None:
+    """With `once` every task runs once, whatever was interrupted before."""
+    tasks = two(fail_cooldown=60)
+    thread = make(*tasks, lock=interrupted_lock(tasks[1].path), kind=COMMAND, once=True)
+    thread.start()
+    thread.join(PATIENCE)
+
+    assert [task.runs for task in thread.status().tasks] == [1, 2]
+    assert not thread.failed
+
+
+def test_ready() -> None:
+    """A chain waits for its process to be set up, and then begins by itself."""
+    waits = [0.001, 0.001, 0.0]
+    function = Counted()
+
+    with running(
+        quick(function, success_cooldown=HOUR), ready=lambda: waits.pop(0)
+    ) as thread:
+        until(lambda: cooling(thread))
+
+    assert waits == []
+    assert function.calls == 1
+
+
+def test_stop_while_getting_ready() -> None:
+    """A chain whose process is never set up stops at once."""
+    function = Counted()
+
+    with running(quick(function), ready=lambda: HOUR) as thread:
+        assert thread.stop(PATIENCE)
+
+    assert function.calls == 0
+
+
 def test_interrupted_success() -> None:
     """A run that ends well after a crash is a recovery."""
     tasks = two(fail_cooldown=60)
