@@ -28,8 +28,12 @@ PATIENCE = 0.25
 """A chain waits so long for its report to be delivered, in seconds, and never while
 delivery fails: the log then reads in the order in which things happened."""
 
-FLUSH = 2.0
-"""A chain that stops waits so long for its reports, in seconds."""
+FLUSH = 0.7
+"""A chain that stops waits so long for its reports, in seconds: the next owner sends
+what was not delivered."""
+
+LAST_FLUSH = 10.0
+"""So long waits one that ran its tasks once: the next owner may come tomorrow."""
 
 
 class Subscriber:
@@ -118,7 +122,8 @@ class Subscriber:
         if log is None:
             return
         keys = [(thread.name, path) for path in log.histories]
-        self.delivery.flush(keys, FLUSH)
+        once = getattr(thread, "once", False)
+        self.delivery.flush(keys, LAST_FLUSH if once else FLUSH)
         with self._lock:
             self._logs.pop(thread.name, None)
         self.delivery.withdraw(keys)

@@ -56,7 +56,7 @@ def record_failure(
     history: History, failure: Failure, rules: Rules, *, where: str = ""
 ) -> History:
     """Return `history` after `failure`; when reasons were added, they are pending."""
-    if not history.is_down or history.down_since != failure.down_since:
+    if not _is_same_downtime(history, failure):
         history = _go_down(history, failure, rules)
     latest = Evidence(
         failure.exception_type,
@@ -127,6 +127,13 @@ def is_flapping(history: History, at: datetime, rules: Rules) -> bool:
     return (
         len(changes) == rules.turns and at - changes[0] < rules.non_recoverable_downtime
     )
+
+
+def _is_same_downtime(history: History, failure: Failure) -> bool:
+    if not history.is_down or history.down_since is None:
+        return False
+    # Both were written to files and read again, maybe not to the last digit.
+    return abs(history.down_since - failure.down_since) < timedelta(seconds=1)
 
 
 def _go_down(history: History, failure: Failure, rules: Rules) -> History:

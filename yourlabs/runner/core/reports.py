@@ -60,6 +60,9 @@ FAILING = frozenset(
 """The reasons that tell the task is down."""
 
 
+_OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
+
+
 class Reason(NamedTuple):
     """One thing that is to be told of a task."""
 
@@ -203,8 +206,21 @@ def _headline(report: Report) -> str:
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
-    evidence = report.evidence
     yield "What happened", "; ".join(_phrases(report))
+    if any(reason.kind not in _OF_STALLS for reason in report.reasons):
+        yield from _downtime(report)
+    yield "Failures since the last mail", _rate(report)
+    yield "Recoveries since then", str(report.recoveries or "")
+    yield "Stalled runs since then", str(report.stalls or "")
+    if any(reason.kind is Kind.FIRST for reason in report.reasons):
+        yield "New start", report.start
+    yield "Next mail", _next(report)
+    yield "Chain", report.chain
+    yield "Where", report.where
+
+
+def _downtime(report: Report) -> Iterator[tuple[str, str]]:
+    evidence = report.evidence
     if evidence is not None:
         yield "Exception", evidence.exception_type.removeprefix("builtins.")
         yield "Message", one_line(evidence.message, 1_000)
@@ -215,14 +231,6 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         if report.downtime >= timedelta(seconds=1):
             yield "Downtime", duration(report.downtime)
         yield "Failures in this downtime", str(report.consecutive)
-    yield "Failures since the last mail", _rate(report)
-    yield "Recoveries since then", str(report.recoveries or "")
-    yield "Stalled runs since then", str(report.stalls or "")
-    if any(reason.kind is Kind.FIRST for reason in report.reasons):
-        yield "New start", report.start
-    yield "Next mail", _next(report)
-    yield "Chain", report.chain
-    yield "Where", report.where
 
 
 def _rate(report: Report) -> str:

@@ -58,8 +58,10 @@ def make_report(
         reached = reminders_until(downtime, rules)
         if reached > history.reminders:
             history = remind(history, reached, at)
-    evidence = history.evidence
-    tally = history.tally
+    evidence, tally = history.evidence, history.tally
+    if evidence is None and not history.is_down and history.latest is not None:
+        # What it was that has been overcome; how it came about was told before.
+        evidence = history.latest._replace(traceback="")
     return history, Report(
         chain=chain,
         task=task,
@@ -79,7 +81,7 @@ def make_report(
         is_flapping=is_flapping(history, at, rules),
         start=history.start,
         next_at=_next_at(history, at, rules),
-        where=evidence.where if evidence is not None and evidence.where else where,
+        where=(history.evidence.where if history.evidence else "") or where,
         thread=history.thread,
         position=history.position,
     )
