@@ -216,6 +216,23 @@ def test_values_that_cannot_be_written(value: object) -> None:
         freeze(module_of({"FIRST": 1, "MINE": [value]}))
 
 
+def test_secrets_in_what_the_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password stays unwritten when the file changes what is around it."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:hunter2@h/db")
+    monkeypatch.setenv("STRIPE_KEY", "hunter2-stripe")
+    setup = Setup({"PROJECT_ROOT": tmp_path, "STRIPE_KEY": "hunter2-stripe"})
+    setup.database()
+    setup.settings["DATABASES"]["default"]["CONN_MAX_AGE"] = 5
+
+    source = freeze(setup.settings)
+
+    assert "hunter2" not in source
+    assert "STRIPE_KEY = os.environ['STRIPE_KEY']" in source
+    assert thaw(source)["DATABASES"] == setup.settings["DATABASES"]
+
+
 def test_function_of_the_settings() -> None:
     """A function that the settings module itself defines cannot be moved."""
     with pytest.raises(CannotFreeze):

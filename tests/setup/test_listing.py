@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from tests.setup.conftest import THREE_LINES, Project
+from tests.setup.conftest import HERE, THREE_LINES, Project
 from yourlabs.setup import Setup
 from yourlabs.setup.__main__ import main
 from yourlabs.setup.listing import MASK, is_secret, listing, mask
@@ -179,16 +179,27 @@ def test_settings_module_of_manage(
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
 
 
+def test_hosts_are_not_needed(project: Project) -> None:
+    """What is set can be seen before there is a name to serve."""
+    listed = project.python("-m", "yourlabs.setup").stdout
+
+    assert parse(listed)["DEBUG"] == ("False", "default")
+    assert parse(project.manage("setup").stdout) == parse(listed)
+
+
 def test_problems_are_printed(
-    imported_project: Project, capsys: pytest.CaptureFixture[str]
+    imported_project: Project,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is wrong with the environment is printed, with exit status 1."""
+    monkeypatch.setenv("LOG_LEVEL", "loud")
     status = main(["--settings", "package.settings"])
 
     output = capsys.readouterr()
     assert status == 1
     assert output.out == ""
-    assert "\nALLOWED_HOSTS: not set" in output.err
+    assert "\nLOG_LEVEL: expected one of" in output.err
 
 
 def test_no_settings_module(
@@ -212,6 +223,7 @@ def test_command(
 ) -> None:
     """The command of manage.py prints the same as the module."""
     monkeypatch.setenv("DEBUG", "1")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
     flags = ["--freeze"] if freeze else []
     main(["--settings", "package.settings", *flags])
     expected = capsys.readouterr().out
@@ -222,6 +234,17 @@ def test_command(
         call_command(Command(), *flags)
 
     assert capsys.readouterr().out == expected
+
+
+def test_command_without_a_module() -> None:
+    """Settings that were configured by a call have no module to list."""
+    from yourlabs.setup.management.commands.setup import Command
+
+    with (
+        override_settings(SETTINGS_MODULE=None),
+        pytest.raises(CommandError, match="no settings module"),
+    ):
+        call_command(Command())
 
 
 @pytest.mark.parametrize("change", ["in place", "again"])

@@ -118,13 +118,15 @@ def test_logging_of_the_file(
         (("yourlabs.smoke.apps.SmokeConfig", "yourlabs.runner"), {"runner", "smoke"}),
         (["yourlabs.setup", "other.yourlabs.runner", "yourlabs.runners"], set()),
         (None, set()),
+        (..., {"runner", "smoke"}),
     ],
 )
 def test_loggers_of_applications(
     make_setup: MakeSetup, installed: Any, expected: set[str]
 ) -> None:
-    """Installed apps of yourlabs have loggers, at level DEBUG."""
-    setup = make_setup(INSTALLED_APPS=installed, DEBUG=True)
+    """Installed apps have loggers, and both before it is known what is installed."""
+    given = {} if installed is ... else {"INSTALLED_APPS": installed}
+    setup = make_setup(DEBUG=True, **given)
 
     setup.full()
 

@@ -514,6 +514,13 @@ def test_admins(
     assert setup.settings["ADMINS"] == expected
 
 
+@pytest.mark.parametrize("arguments", [{"hsts": -1}, {"csp": "on"}, {"csp": True}])
+def test_bad_arguments(make_setup: MakeSetup, arguments: dict[str, Any]) -> None:
+    """An argument that makes no sense is an error at once."""
+    with pytest.raises(ValueError, match="expected"):
+        make_setup().security(**arguments)
+
+
 def test_relative_folders(make_setup: MakeSetup, tmp_path: Path) -> None:
     """Folders that are given relative to something are below the project."""
     setup = make_setup(VAR_ROOT="data", RUN_ROOT="pids")

@@ -112,7 +112,7 @@ class Base:
 
     def secrets(self, name: str) -> Mapping[str, str]:
         """Return the secret texts in a setting, each with an expression for it."""
-        return self._written[name].secrets if self._is_ours(name) else {}
+        return self._written[name].secrets if name in self._written else {}
 
     def _is_ours(self, name: str) -> bool:
         """Whether a step wrote the value that a name has now."""

@@ -24,12 +24,13 @@ COMMANDS_WITHOUT_HOSTS = frozenset(
         "makemessages",
         "makemigrations",
         "migrate",
+        "setup",
         "showmigrations",
         "startapp",
         "version",
     }
 )
-"""Commands that build or migrate: they answer no request and check no host."""
+"""Commands that build, migrate or show: they answer no request, check no host."""
 
 HSTS_SECONDS = 60
 

@@ -40,6 +40,7 @@ class FolderSteps(Base):
         """Set where uploaded files are: ``var/media``."""
         self._set("MEDIA_ROOT", self._var / "media")
         self._set("MEDIA_URL", "media/")
+        self._set_storages()
         self._add_path("MEDIA_ROOT")
 
     @step
@@ -54,8 +55,11 @@ class FolderSteps(Base):
         self._set("STATIC_URL", "static/")
         folder = self.root / "static"
         self._set("STATICFILES_DIRS", [folder] if folder.is_dir() else [])
-        self._set("STORAGES", constants.storages(self._is_debug(), has_whitenoise()))
+        self._set_storages()
         self._add_path("STATIC_ROOT")
+
+    def _set_storages(self) -> None:
+        self._set("STORAGES", constants.storages(self._is_debug(), has_whitenoise()))
 
     @step
     def template(self) -> None:

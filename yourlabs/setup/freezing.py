@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -14,9 +15,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from yourlabs.setup import base
 from yourlabs.setup.environment import parse_dotenv
-from yourlabs.setup.listing import origin
+from yourlabs.setup.listing import is_secret, setup_of
 
 SECRET_PLACES = frozenset(
     {
@@ -64,13 +64,14 @@ def freeze(settings: Mapping[str, Any]) -> str:
         CannotFreeze: With the names of the settings that cannot be written.
     """
     writer = _Writer(str(settings.get("__name__", "")))
+    setup = setup_of(settings)
     lines, failed = [], []
     for name, value in settings.items():
         if not name.isupper() or name.startswith("_"):
             continue
-        # A value that the module changed is its own: it names no source.
-        is_ours = origin(settings, name) != base.FILE
-        writer.secrets = base.latest.secrets(name) if base.latest and is_ours else {}
+        writer.secrets = setup.secrets(name) if setup else {}
+        if is_secret(name) and value and value == os.environ.get(name):
+            writer.secrets = {value: f"os.environ[{name!r}]"}
         try:
             lines.append(f"{name} = {writer.source(value, name)}\n")
         except CannotFreeze as error:
@@ -95,7 +96,8 @@ class _Writer:
         self.secrets: Mapping[str, str] = {}
 
     def source(self, value: Any, name: str = "", depth: int = 0) -> str:
-        if name in SECRET_PLACES and isinstance(value, str) and value in self.secrets:
+        is_place = name in SECRET_PLACES or (not depth and name)
+        if is_place and isinstance(value, str) and value in self.secrets:
             return self._expression(self.secrets[value])
         kind = type(value)
         if kind in (str, bytes, int, bool, type(None)) or _is_finite(value):

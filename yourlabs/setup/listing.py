@@ -49,15 +49,22 @@ def listing(settings: Mapping[str, Any]) -> str:
 
 def origin(settings: Mapping[str, Any], name: str) -> str:
     """Return where a setting is from: ``file``, ``environment`` or ``default``."""
+    setup = setup_of(settings)
+    if setup is None or name not in setup.settings:
+        return base.FILE
+    if settings[name] is not setup.settings[name]:
+        return base.FILE
+    return setup.origin(name)
+
+
+def setup_of(settings: Mapping[str, Any]) -> base.Base | None:
+    """Return what set a module up, or the module that it imported all names from."""
     setup = base.latest
-    if setup is None or settings is setup.settings:
-        return setup.origin(name) if setup else base.FILE
-    # What another module made and this one imported is the very same object.
-    root = setup.settings["PROJECT_ROOT"]
-    is_imported = settings.get("PROJECT_ROOT") is root and name in setup.settings
-    if is_imported and settings[name] == setup.settings[name]:
-        return setup.origin(name)
-    return base.FILE
+    if setup is None:
+        return None
+    # What one module made and another one imported is the very same object.
+    is_same = settings.get("PROJECT_ROOT") is setup.settings.get("PROJECT_ROOT")
+    return setup if is_same else None
 
 
 def mask(name: str, value: Any) -> Any:

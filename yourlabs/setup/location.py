@@ -72,6 +72,7 @@ def called_command() -> str | None:
 
     Django's own view of the command line decides, because it may not be that of
     the process; before Django has one, a program named like ``manage.py`` does.
+    ``python -m yourlabs.setup`` is the command ``setup``.
     """
     frame = sys._getframe()
     while frame is not None:
@@ -82,6 +83,9 @@ def called_command() -> str | None:
             argv = getattr(frame.f_locals.get("self"), "argv", None) or [""]
             return str(argv[1]) if len(argv) > 1 else "help"
         frame = frame.f_back  # type: ignore[assignment]
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if getattr(main, "name", None) == "yourlabs.setup.__main__":
+        return "setup"
     program = os.path.basename(sys.argv[0]) if sys.argv else ""
     if program in ("manage.py", "django-admin", "django-admin.py"):
         return sys.argv[1] if len(sys.argv) > 1 else "help"

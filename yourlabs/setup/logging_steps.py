@@ -86,8 +86,12 @@ class LoggingSteps(Base):
 
     @step
     def applications(self) -> None:
-        """Give the installed ``yourlabs`` apps their loggers: ``runner``, ``smoke``."""
-        installed = self.settings.get("INSTALLED_APPS", ())
+        """Give the installed ``yourlabs`` apps their loggers: ``runner``, ``smoke``.
+
+        Both where ``INSTALLED_APPS`` is not set yet.
+        """
+        both = ["yourlabs.runner", "yourlabs.smoke"]
+        installed = self.settings.get("INSTALLED_APPS", both)
         if not isinstance(installed, (list, tuple, set)):
             return
         if not (self._is_free("LOGGING") or self.settings["LOGGING"] is self._logging):

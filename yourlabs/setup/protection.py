@@ -41,8 +41,16 @@ class SecuritySteps(Base):
                 and ``X-Forwarded-Host``. Off when nothing is said: without one,
                 anybody could send them.
             csp: ``"report"`` or ``"enforce"`` for a content security policy of the
-                site's own origin, or such a policy to enforce. Django 6.0 and later.
+                site's own origin, or such a policy to enforce; False for none.
+                Django 6.0 and later.
+
+        Raises:
+            ValueError: When an argument makes no sense.
         """
+        if hsts is not None and hsts < 0:
+            raise ValueError(f"{hsts=}, expected seconds of at least 0")
+        if csp not in (None, False, "report", "enforce") and not isinstance(csp, dict):
+            raise ValueError(f"{csp=}, expected 'report', 'enforce', False or a policy")
         self._hsts = self._hsts if hsts is None else hsts
         self._proxy = self._proxy if proxy is None else proxy
         self._csp = self._csp if csp is None else csp

@@ -74,7 +74,7 @@ class Setup(FolderSteps, SecuritySteps, ServiceSteps, LoggingSteps):
         if self._debug is not None:
             self._set("DEBUG", self._debug, FILE)
         self._is_debug()
-        self._again("static", "security", "email", "logging")
+        self._again("media", "static", "security", "email", "logging")
 
     @step
     def defaults(self) -> None:

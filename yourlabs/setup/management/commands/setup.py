@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import os
+import subprocess
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-
-from yourlabs.setup.freezing import CannotFreeze, freeze
-from yourlabs.setup.listing import listing
 
 
 class Command(BaseCommand):
@@ -28,9 +27,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the listing or the module."""
-        module = importlib.import_module(settings.SETTINGS_MODULE)
-        try:
-            text = freeze(vars(module)) if options["freeze"] else listing(vars(module))
-        except CannotFreeze as error:
-            raise CommandError(str(error)) from None
-        self.stdout.write(text, ending="")
+        if not settings.SETTINGS_MODULE:
+            raise CommandError("There is no settings module: settings were configured.")
+        # In a process of its own: in this one Django has already filled in what
+        # DATABASES leaves out, and that cannot be told from what the module says.
+        command = [sys.executable, "-m", "yourlabs.setup"]
+        if options["freeze"]:
+            command.append("--freeze")
+        environ = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "YOURLABS_QUIET": "1",
+        }
+        result = subprocess.run(command, env=environ, capture_output=True, text=True)
+        if result.returncode:
+            raise CommandError(result.stderr.strip(), returncode=result.returncode)
+        self.stdout.write(result.stdout, ending="")
