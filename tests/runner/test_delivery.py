@@ -423,3 +423,71 @@ def test_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 6.4 <= backoff(4) <= 8
     assert 240 <= backoff(10_000) <= 300
     assert len({backoff(20) for _ in range(20)}) > 1
+
+
+class Unspeakable(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+def test_an_error_without_words(caplog: pytest.LogCaptureFixture) -> None:
+    """A channel may raise what cannot be shown: it is named."""
+    box, channel = Box(), Channel()
+    sends = [1]
+    send = channel.send
+
+    def refuse(report: Report) -> None:
+        if sends:
+            sends.pop()
+            raise Unspeakable
+        send(report)
+
+    channel.send = refuse  # type: ignore[method-assign]
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert box.wait_until(1)
+
+        assert "Could not send test: Unspeakable." in caplog.text
+
+
+def test_connections_that_cannot_be_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that is gone after a send costs no report."""
+
+    def fail() -> None:
+        msg = "the database is gone"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("yourlabs.runner.db.close_all", fail)
+    box, channel = Box(), Channel()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert box.wait_until(1)
+
+        assert channel.sent == ["one"]
+        assert "A database connection could not be closed." in caplog.text
+
+
+def test_a_mistake_in_taking_note(caplog: pytest.LogCaptureFixture) -> None:
+    """What was delivered is not sent again when it cannot be noted."""
+    box, channel = Box(), Channel()
+    noted = threading.Event()
+
+    def broken(key: Key, report: Report) -> None:
+        noted.set()
+        raise RuntimeError(key)
+
+    box.sent = broken  # type: ignore[method-assign]
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert noted.wait(20)
+        assert delivery.flush([KEY], 20)
+
+        assert channel.sent == ["one"]
+        assert "Could not take note of what was sent." in caplog.text

@@ -26,6 +26,10 @@ from yourlabs.runner.core.reports import (
 )
 from yourlabs.runner.core.texts import one_line
 
+TOLERANCE = timedelta(milliseconds=50)
+"""A downtime that lacks so much at the most has reached its limit: two clocks and a
+thread's sleep are never exact to the last millisecond."""
+
 
 def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> History:
     """
@@ -56,8 +60,8 @@ def record_failure(
     history: History, failure: Failure, rules: Rules, *, where: str = ""
 ) -> History:
     """Return `history` after `failure`; when reasons were added, they are pending."""
-    if not _is_same_downtime(history, failure):
-        history = _go_down(history, failure, rules)
+    if history.down_since != failure.down_since or not history.is_down:
+        history = _go_on_or_down(history, failure, rules)
     latest = Evidence(
         failure.exception_type,
         failure.message,
@@ -72,9 +76,10 @@ def record_failure(
         consecutive=failure.consecutive,
         latest=latest,
     )
-    reached = reminders_until(failure.downtime, rules)
-    if reached > history.reminders:
-        history = remind(history, reached, failure.failed_at)
+    if failure.downtime + TOLERANCE >= rules.non_recoverable_downtime:
+        reached = reminders_until(failure.downtime, rules)
+        if reached > history.reminders:
+            history = remind(history, reached, failure.failed_at)
     kind = _kind_of_failure(history, failure, rules)
     if kind is not None:
         history = add(
@@ -129,11 +134,13 @@ def is_flapping(history: History, at: datetime, rules: Rules) -> bool:
     )
 
 
-def _is_same_downtime(history: History, failure: Failure) -> bool:
-    if not history.is_down or history.down_since is None:
-        return False
-    # Both were written to files and read again, maybe not to the last digit.
-    return abs(history.down_since - failure.down_since) < timedelta(seconds=1)
+def _go_on_or_down(history: History, failure: Failure, rules: Rules) -> History:
+    if history.is_down and history.down_since is not None:
+        # Both were written to files and read again, maybe not to the last digit.
+        difference = abs(history.down_since - failure.down_since)
+        if difference < timedelta(seconds=1):
+            return history._replace(down_since=failure.down_since)
+    return _go_down(history, failure, rules)
 
 
 def _go_down(history: History, failure: Failure, rules: Rules) -> History:
@@ -161,9 +168,7 @@ def _new_thread(history: History, at: datetime) -> History:
 def reminders_until(downtime: timedelta, rules: Rules) -> int:
     """Return how many reminders are due within `downtime`."""
     period = rules.non_recoverable_downtime
-    # Two clocks and a thread's sleep are never exact to the last millisecond.
-    tolerance = min(period / 100, timedelta(milliseconds=50))
-    return (downtime + tolerance) // period
+    return (downtime + min(period / 100, TOLERANCE)) // period
 
 
 def remind(history: History, reached: int, at: datetime) -> History:

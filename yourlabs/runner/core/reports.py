@@ -210,7 +210,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     if any(reason.kind not in _OF_STALLS for reason in report.reasons):
         yield from _downtime(report)
     yield "Failures since the last mail", _rate(report)
-    yield "Recoveries since then", str(report.recoveries or "")
+    if report.recoveries > 1:
+        yield "Recoveries since then", str(report.recoveries)
     yield "Stalled runs since then", str(report.stalls or "")
     if any(reason.kind is Kind.FIRST for reason in report.reasons):
         yield "New start", report.start

@@ -1,0 +1,60 @@
+"""A process that runs other code is of another release."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from yourlabs.runner.core.task import Chain, Task, make_chain
+from yourlabs.runner.releases import release_of
+
+SOURCE = "def work():\n    return {}\n"
+
+
+def chain_of(path: Path, source: str, name: str = "releasing_tasks") -> Chain:
+    """Return the chain of a function in a module that was written to `path`."""
+    path.write_text(source)
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), vars(module))
+    sys.modules[name] = module
+    return make_chain([Task(vars(module)["work"], f"{name}.work", "work")])
+
+
+@pytest.fixture(autouse=True)
+def clean_up() -> Any:
+    yield
+    sys.modules.pop("releasing_tasks", None)
+
+
+def test_the_setting_names_it(tmp_path: Path, settings: Any) -> None:
+    """What RUNNER["RELEASE"] says is the release, whatever the sources are."""
+    settings.RUNNER = {"RELEASE": 7}
+
+    assert release_of(chain_of(tmp_path / "tasks.py", SOURCE)) == "7"
+
+
+def test_other_sources_are_another_release(tmp_path: Path) -> None:
+    """The same sources are the same release, and an edited one is another."""
+    path = tmp_path / "tasks.py"
+    names = [
+        release_of(chain_of(path, source))
+        for source in (SOURCE, SOURCE, SOURCE.replace("{}", "1"))
+    ]
+
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize("name", ["gone.py", "tasks.pyc"])
+def test_sources_may_be_missing(tmp_path: Path, name: str) -> None:
+    """Code without its source has a release all the same."""
+    chain = chain_of(tmp_path / "tasks.py", SOURCE)
+    sys.modules["releasing_tasks"].__file__ = str(tmp_path / name)
+    without_source = release_of(chain)
+    del sys.modules["releasing_tasks"]
+
+    assert without_source == release_of(chain) != ""
