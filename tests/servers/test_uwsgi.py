@@ -108,7 +108,7 @@ def starts(launch: Launch, number: int) -> None:
 
 def test_starts(launch: Launch) -> None:
     """No start hangs a request."""
-    starts(launch, 3)
+    starts(launch, 2)
 
 
 @pytest.mark.torture
