@@ -90,8 +90,9 @@ def started(channel: Channel, box: Box) -> Iterator[Delivery]:
     finally:
         channel.gate.set()
         delivery.close()
-        if delivery._thread is not None:
-            delivery._thread.join(10)
+        for thread in threading.enumerate():
+            if thread.name.startswith("runner-test"):
+                thread.join(10)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -110,8 +110,9 @@ def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
     yield subscriber
     subscriber.disconnect()
     subscriber.delivery.close()
-    if subscriber.delivery._thread is not None:
-        subscriber.delivery._thread.join(10)
+    for thread in threading.enumerate():
+        if thread.name.startswith("runner-mail"):
+            thread.join(1)
     mail.subscriber.connect()
 
 

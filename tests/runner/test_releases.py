@@ -49,7 +49,7 @@ def test_other_sources_are_another_release(tmp_path: Path) -> None:
     assert names[0] == names[1] != names[2]
 
 
-@pytest.mark.parametrize("name", ["gone.py", "tasks.pyc"])
+@pytest.mark.parametrize("name", ["gone.py", "gone.pyc"])
 def test_sources_may_be_missing(tmp_path: Path, name: str) -> None:
     """Code without its source has a release all the same."""
     chain = chain_of(tmp_path / "tasks.py", SOURCE)
