@@ -63,6 +63,8 @@ class Child:
                 stdout=stdout or file,
                 stderr=file,
                 start_new_session=True,
+                # Where the tests run under nohup it is ignored, and inherited so.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         self.pid = self.process.pid
 

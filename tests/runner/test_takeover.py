@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -26,6 +28,7 @@ WORK = "tests.jobs.work"
 OTHER = "tests.jobs.other"
 GATE = "tests.jobs.wait_at_gate"
 GAVE_UP = 75
+torture = pytest.mark.torture
 
 
 def assert_no_overlap(place: Place) -> None:
@@ -78,6 +81,7 @@ def test_upgrade_in_a_cooldown(place: Place) -> None:
     assert runs_of(place, new)[0]["at"] - sent < 1
 
 
+@torture
 def test_candidates_do_not_cut_a_run(place: Place) -> None:
     """However many candidates ask and give up, the running function is finished."""
     old = own(place, place.command(GATE))
@@ -116,6 +120,7 @@ def test_refused(place: Place) -> None:
     own(place, owner, len(runs_of(place, owner)) + 2)
 
 
+@torture
 def test_not_refused(place: Place) -> None:
     """With ``--no-killconcurrent`` a chain that nobody runs is run."""
     own(place, place.command(WORK)).kill()
@@ -123,7 +128,9 @@ def test_not_refused(place: Place) -> None:
     own(place, place.command("--no-killconcurrent", WORK))
 
 
-@pytest.mark.parametrize("frozen", [False, True], ids=["busy", "frozen"])
+@pytest.mark.parametrize(
+    "frozen", [pytest.param(False, marks=torture), True], ids=["busy", "frozen"]
+)
 def test_timeout(place: Place, frozen: bool) -> None:
     """An owner that does not let go in time is named, with its function, and lives."""
     owner = own(place, place.command(WORK, JOB_SECONDS="60"))
@@ -166,6 +173,7 @@ def test_other_functions(place: Place) -> None:
     assert not (place.root / "sync.takeover").exists()
 
 
+@torture
 def test_twenty_at_once(place: Place) -> None:
     """Of many that start at once one is left, and no two runs overlapped."""
     started = [place.command(WORK) for _ in range(20)]
@@ -200,6 +208,7 @@ def test_hosted_owner(place: Place) -> None:
     assert_no_overlap(place)
 
 
+@torture
 def test_hosts_of_other_functions(place: Place) -> None:
     """A host of other functions under a taken name says so, and stands by."""
     owner = own(place, place.host(WORK, HOST_CHAIN="sync"))
@@ -230,6 +239,7 @@ def test_survivors_of_a_task(place: Place) -> None:
     assert processes.start_ticks(forked["child"]) is not None
 
 
+@torture
 def test_kill_in_cooldowns(place: Place) -> None:
     """Whenever the owner is killed, one of those that stand by runs in a second."""
     hosts = [place.host(WORK, JOB_COOLDOWN="0.2") for _ in range(5)]
@@ -359,8 +369,17 @@ def link(path: Path) -> None:
     path.symlink_to(path.parent / "elsewhere")
 
 
-@pytest.mark.parametrize("suffix", [".pid", ".takeover"])
-@pytest.mark.parametrize("make", [fifo, link, Path.mkdir])
+@pytest.mark.parametrize(
+    ("make", "suffix"),
+    [
+        (fifo, ".pid"),
+        (fifo, ".takeover"),
+        pytest.param(link, ".pid", marks=torture),
+        pytest.param(link, ".takeover", marks=torture),
+        pytest.param(Path.mkdir, ".pid", marks=torture),
+        pytest.param(Path.mkdir, ".takeover", marks=torture),
+    ],
+)
 def test_no_plain_file(place: Place, make: Callable[[Path], None], suffix: str) -> None:
     """What is no plain file is refused with an error; a host lives on, and recovers."""
     host = None
@@ -389,11 +408,20 @@ def test_no_plain_file(place: Place, make: Callable[[Path], None], suffix: str) 
 # Faults of RUN_ROOT.
 
 
-@pytest.mark.parametrize("kind", ["command", "host"])
-def test_removed_pidfile(place: Place, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "remove"),
+    [
+        ("command", Path.unlink),
+        pytest.param("host", Path.unlink, marks=torture),
+        pytest.param("host", lambda path: shutil.rmtree(path.parent), marks=torture),
+    ],
+)
+def test_removed_pidfile(
+    place: Place, kind: str, remove: Callable[[Path], None]
+) -> None:
     """An owner whose pidfile is deleted says so, and goes on under a new one."""
     child = own(place, getattr(place, kind)(WORK))
-    place.pidfile("work").unlink()
+    remove(place.pidfile("work"))
     removed = time.monotonic()
     child.wait_for("The pidfile was removed or replaced")
 
@@ -404,6 +432,7 @@ def test_removed_pidfile(place: Place, kind: str) -> None:
     assert child.text().count("The pidfile was removed or replaced") == 1
 
 
+@torture
 def test_removed_directory(place: Place) -> None:
     """While RUN_ROOT cannot be made the chain waits, in peace, and then goes on."""
     child = own(place, place.host(WORK))
@@ -427,32 +456,81 @@ def cpu_seconds(pid: int) -> float:
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-@pytest.mark.parametrize("fault", ["read-only", "full"])
-def test_unwritable(place: Place, fault: str) -> None:
-    """A RUN_ROOT that cannot be written to is told once, and the chain recovers."""
+@pytest.fixture
+def mounted(place: Place) -> Iterator[Callable[..., None]]:
+    """Return a function that mounts RUN_ROOT with some options."""
+    if os.geteuid():
+        pytest.skip("needs root")
     place.root.mkdir(parents=True)
-    options = "size=16k" if fault == "full" else "ro"
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place.root)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("cannot mount")
-    try:
-        if fault == "full":
-            with pytest.raises(OSError, match="No space"):
-                (place.root / "filler").write_bytes(b"x" * 2**20)
-        command = place.command(WORK)
-        assert command.wait() == 1
-        assert "CommandError: " in command.text()
-        assert str(place.pidfile("work")) in command.text()
-        host = place.host(WORK)
-        host.wait_for("tries again")
-        if fault == "full":
-            (place.root / "filler").unlink()
-        else:
-            again = ["mount", "-o", "remount,rw", str(place.root)]
-            subprocess.run(again, check=True)
-        own(place, host)
-        assert host.text().count("tries again") == 1
-    finally:
-        place.close()
-        subprocess.run(["umount", "-l", str(place.root)], check=True)
+
+    def mount(*options: str) -> None:
+        command = ["mount", *options, str(place.root)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("cannot mount")
+
+    yield mount
+    place.close()
+    subprocess.run(["umount", "-l", str(place.root)], capture_output=True)
+
+
+def fill(place: Place) -> Path:
+    """Leave no room in RUN_ROOT."""
+    filler = place.root / "filler"
+    with pytest.raises(OSError, match="No space"):
+        filler.write_bytes(b"x" * 2**20)
+    return filler
+
+
+@torture
+@pytest.mark.parametrize("fault", ["read-only", "full"])
+def test_unwritable(place: Place, mounted: Callable[..., None], fault: str) -> None:
+    """A RUN_ROOT that cannot be written to is told once, and the chain recovers."""
+    is_full = fault == "full"
+    mounted("-t", "tmpfs", "-o", "size=16k" if is_full else "ro", "tmpfs")
+    filler = fill(place) if is_full else None
+    command = place.command(WORK)
+    assert command.wait() == 1
+    assert "CommandError: " in command.text()
+    assert str(place.pidfile("work")) in command.text()
+    host = place.host(WORK)
+    host.wait_for("tries again")
+    if filler is None:
+        mounted("-o", "remount,rw")
+    else:
+        filler.unlink()
+
+    own(place, host)
+    assert host.text().count("tries again") == 1
+
+
+@torture
+def test_full_while_owning(place: Place, mounted: Callable[..., None]) -> None:
+    """A chain that runs already goes on when the disk is full, and says so once."""
+    mounted("-t", "tmpfs", "-o", "size=32k", "tmpfs")
+    host = own(place, place.host("tests.jobs.fail", JOB_FAIL_COOLDOWN="0.6"))
+    filler = fill(place)
+    own(place, host, len(runs_of(place, host)) + 4)
+    filler.unlink()
+    own(place, host, len(runs_of(place, host)) + 2)
+
+    assert host.text().count("cannot be written") == 1
+    state = json.loads((place.root / "fail.json").read_text())
+    assert state["incidents"]["tests.jobs.fail"]["failures"] >= 6
+
+
+@torture
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_owner_in_a_container(place: Place) -> None:
+    """An owner in another pid namespace is excluded, never signalled, and yields."""
+    owner = place.script(
+        "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])",
+        *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"),
+        *(sys.executable, "-m", "yourlabs.runner", WORK),
+    )
+    wait_for(lambda: place.owner("work").get("pid") == 1 or owner.has_ended())
+    new = own(place, place.command(WORK))
+
+    assert owner.wait() == 0
+    assert "Sent SIGTERM" not in new.text()
+    assert "another pid namespace" in new.text()
+    assert_no_overlap(place)
