@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from django.core.exceptions import ValidationError
 from django.db import OperationalError
 
+from yourlabs.runner import task
+
 EXCEPTION_GROUP: Any = getattr(builtins, "ExceptionGroup", None)
 """None before Python 3.11."""
 
@@ -178,3 +180,18 @@ if EXCEPTION_GROUP is not None:
     FAILING["base_group"] = raising(
         getattr(builtins, "BaseExceptionGroup")("b", [SystemExit(1), OwnBase()])  # noqa: B009
     )
+
+
+def _with_a_path(name: str, function: Callable[..., Any]) -> None:
+    """Make `function` one of this module, to be found by a dotted path."""
+
+    def call() -> Any:
+        # A coroutine is awaited by the runner.
+        return function()
+
+    call.__name__ = call.__qualname__ = f"raise_{name}"
+    globals()[call.__name__] = task(success_cooldown=0, fail_cooldown=0)(call)
+
+
+for _name, _function in FAILING.items():
+    _with_a_path(_name, _function)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.runner.failing import FAILING
 from tests.runner.fakes import log, until
 from yourlabs.runner import Runner, task
 from yourlabs.runner.management.commands.run_functions import Command
@@ -30,6 +33,16 @@ def fail() -> None:
     raise ValueError("no")
 
 
+@task(success_cooldown=0)
+def three_times() -> None:
+    """Succeed, and end the chain with the third time."""
+    calls.append("healthy")
+    if calls.count("healthy") == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+        until(lambda: threading.current_thread()._stop_asked)  # type: ignore[attr-defined]
+
+
+THREE_TIMES = f"{__name__}.three_times"
 SUCCEED = f"{__name__}.succeed"
 FAIL = f"{__name__}.fail"
 
@@ -155,6 +168,35 @@ def test_until_it_is_stopped() -> None:
     stopper.join(20)
 
     assert calls == ["succeed"]
+
+
+def test_everything_that_can_be_raised(settings: Any, mailoutbox: list[Any]) -> None:
+    """A chain of all exceptions completes three passes, and mails each once."""
+    settings.RUNNER = {"EMAIL": True}
+    settings.ADMINS = ["admin@example.com"]
+    failing = [f"tests.runner.failing.raise_{name}" for name in FAILING]
+    with log() as kept:
+        call_command("run_functions", *failing, THREE_TIMES, "--name", "all")
+
+    failed = Counter(
+        getattr(record, "task", "")
+        for record in kept.records
+        if getattr(record, "action", "") == "task_failed"
+    )
+    assert failed == {f"raise_{name}": 3 for name in FAILING}
+    until(lambda: len(mailoutbox) >= len(FAILING))
+    subjects = [message.subject for message in mailoutbox]
+    for name in FAILING:
+        mine = [text for text in subjects if f"[raise_{name}]" in text]
+        assert len(mine) == 1, name
+        assert "First exception caught" in mine[0]
+    assert len(subjects) == len(FAILING)
+    for message in mailoutbox:
+        sent = message.message()
+        assert len(sent.as_bytes()) < 100_000
+        assert sent["To"] == "admin@example.com"
+        assert sent["Bcc"] is None
+        assert len(sent.get_all("Subject")) == 1
 
 
 def test_help() -> None:
