@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def __getattr__(name):
 def modules(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Modules that are found in the order of this test only."""
     (tmp_path / "loadable.py").write_text(MODULE)
+    (tmp_path / "loadable_other.py").write_text("from loadable import plain as sync\n")
     (tmp_path / "loadable_broken.py").write_text("from nowhere_else import x\n")
     (tmp_path / "loadable_raising.py").write_text("raise OSError('no such disk')\n")
     (tmp_path / "loadable_wrong.py").write_text("def f(:\n")
@@ -190,11 +192,21 @@ def test_builtin() -> None:
 
 
 def test_is_path_of() -> None:
-    """A function has every path that leads to it, if it ends like its own name."""
+    """A function has every path that leads to it."""
     plain = load_task("loadable.plain")
 
     assert is_path_of("loadable.plain", plain)
-    assert not is_path_of("loadable.alias", plain)
+    assert is_path_of("loadable.alias", plain)
     assert not is_path_of("loadable.send_mail", plain)
+    assert not is_path_of("loadable.nothing", plain)
     assert not is_path_of("nowhere.plain", plain)
     assert not is_path_of("loadable_raising.plain", plain)
+
+
+def test_is_path_of_imports_little() -> None:
+    """A module is not imported to find out what another name in it means."""
+    plain = load_task("loadable.plain")
+    sys.modules.pop("loadable_other", None)
+
+    assert not is_path_of("loadable_other.sync", plain)
+    assert "loadable_other" not in sys.modules

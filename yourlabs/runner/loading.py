@@ -93,12 +93,13 @@ def is_path_of(path: str, task: Task) -> bool:
     """
     Say whether the dotted `path` leads to the function of `task`.
 
-    A function may be imported elsewhere and be known by several paths. Only a path
-    that ends like the function's own name is followed.
+    A function may be imported elsewhere and be known by several paths, also by other
+    names. To find out, no module is imported but where the name is the function's own.
     """
     if path == task.path:
         return True
-    if path.rpartition(".")[2] != getattr(task.func, "__name__", None):
+    module, _, name = path.rpartition(".")
+    if name != getattr(task.func, "__name__", None) and module not in sys.modules:
         return False
     try:
         return load_task(path) is task
