@@ -76,6 +76,7 @@ class PidfileLock:
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
         self._proven_at = 0.0
+        self._read: tuple[bytes, OwnerRecord | None] | None = None
         self._marked, self._marked_at = -1, 0.0
         self._head = b""
         self._width = tail_width(chain.paths)
@@ -210,7 +211,11 @@ class PidfileLock:
 
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner wrote. It may be gone; None: nothing readable."""
-        return parse_record(self.read())
+        raw, known = self.read(), self._read
+        if known is None or known[0] != raw:
+            # In one step, and read once: several threads come here.
+            known = self._read = raw, parse_record(raw)
+        return known[1]
 
     def read(self) -> bytes:
         """Return the bytes of the pidfile; empty when there is none."""
