@@ -152,8 +152,8 @@ def test_listing_shows_no_secret(project: Project) -> None:
 def test_key_that_was_made_is_never_printed(project: Project) -> None:
     """Neither the listing nor the frozen module holds the key of var."""
     outputs = [
-        project.manage(*arguments, DEBUG="1")
-        for arguments in (["setup"], ["setup", "--freeze"])
+        project.python("-m", "yourlabs.setup", *arguments, DEBUG="1")
+        for arguments in ([], ["--freeze"])
     ]
 
     key = (project.root / "var/secret_key").read_text().strip()
@@ -184,7 +184,6 @@ def test_hosts_are_not_needed(project: Project) -> None:
     listed = project.python("-m", "yourlabs.setup").stdout
 
     assert parse(listed)["DEBUG"] == ("False", "default")
-    assert parse(project.manage("setup").stdout) == parse(listed)
 
 
 def test_problems_are_printed(

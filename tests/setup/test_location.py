@@ -192,6 +192,17 @@ def test_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+def test_no_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process without stderr starts, and says nothing on stdout instead."""
+    monkeypatch.setattr("sys.stderr", None)
+
+    Setup({"PROJECT_ROOT": tmp_path})
+
+    assert capsys.readouterr().out == ""
+
+
 def test_urls_and_applications_are_found(project: Project) -> None:
     """The modules nearest to the settings are ROOT_URLCONF and the applications."""
     project.write("package/wsgi.py", "")

@@ -69,6 +69,7 @@ def test_check_deploy_without_hosts(project: Project) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.servers
 def test_development(project: Project) -> None:
     """In development a project migrates, collects its files and runs its tests."""
     project.write(
@@ -90,6 +91,7 @@ def test_development(project: Project) -> None:
     assert (project.root / "var/static/admin/css/base.css").exists()
 
 
+@pytest.mark.servers
 def test_collecting_in_a_build(project: Project) -> None:
     """An image is built without an environment: files get their hashes."""
     project.manage("collectstatic", "--noinput")

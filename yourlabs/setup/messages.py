@@ -46,6 +46,8 @@ def _say(line: str, *, once: bool) -> None:
     if in_reloader_child() or (once and line in _said):
         return
     _said.add(line)
-    # A process without a usable stderr (a daemon, pythonw) must start as well.
+    # A process without a usable stderr (a daemon, pythonw) must start as well. Not
+    # print(): where there is no stderr, that would choose stdout.
     with suppress(AttributeError, OSError, ValueError):
-        print(f"[yourlabs] {line}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"[yourlabs] {line}\n")
+        sys.stderr.flush()
