@@ -27,7 +27,7 @@ def switches() -> int:
         int(line.split()[1])
         for status in Path("/proc/self/task").glob("*/status")
         for line in status.read_text().splitlines()
-        if "ctxt_switches" in line
+        if line.startswith("voluntary_ctxt_switches")
     )
 
 

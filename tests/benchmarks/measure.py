@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,11 +49,13 @@ def scaled(number: int) -> int:
 
 def environ() -> dict[str, str]:
     """Return the environment of a child, with a RUN_ROOT of its own."""
+    run_root = tempfile.mkdtemp(prefix="bench-")
+    atexit.register(shutil.rmtree, run_root, ignore_errors=True)
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.benchmarks.settings",
         "PYTHONPATH": str(ROOT),
-        "RUN_ROOT": tempfile.mkdtemp(prefix="bench-"),
+        "RUN_ROOT": run_root,
     }
 
 
