@@ -9,15 +9,37 @@ a transaction is dropped whole, because no later run could use it.
 from __future__ import annotations
 
 import contextlib
+import threading
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from yourlabs.runner.harmless import logger
 
 
+class _Thread(threading.local):
+    """What is known of the current thread."""
+
+    connected = False
+    """It has opened a connection: only then there is anything to look after."""
+
+
+_thread = _Thread()
+
+
+def _note_connection(**_: Any) -> None:
+    _thread.connected = True
+
+
+connection_created.connect(_note_connection, dispatch_uid=__name__)
+
+
 def before_run() -> None:
     """Close what has grown obsolete since the last run, as before a request."""
+    if not _thread.connected:
+        return
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             _close_if_obsolete(connection)
@@ -25,6 +47,8 @@ def before_run() -> None:
 
 def after_run() -> None:
     """Close what is obsolete, as after a request, and drop what a task left broken."""
+    if not _thread.connected:
+        return
     for connection in connections.all(initialized_only=True):
         # With DEBUG on it would grow for ever: no request clears it here.
         connection.queries_log.clear()
