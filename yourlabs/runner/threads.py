@@ -38,6 +38,9 @@ WORTH_WRITING = 0.5
 WRITE_EVERY = 1.0
 """Without such waits the state is written at most this often, in seconds."""
 
+WRITE_SELDOM = 30.0
+"""How often it is written while no task of the chain fails, in seconds."""
+
 BURST = 0.001
 """How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
 well below the interpreter's switch interval, so that a request waits no longer."""
@@ -119,6 +122,7 @@ class RunnerThread(threading.Thread):
         self._stalled: TaskRunner | None = None
         self._next_run: float | None = None
         self._written = 0.0
+        self._was_down = False
         self._rested = 0.0
 
     # For everybody.
@@ -425,9 +429,10 @@ class RunnerThread(threading.Thread):
                 self._log_sleep(runner)
                 self._cool_down(index, deadline, runner.task.path)
                 rested = True
-            elif self.kind == HOSTED:
-                self._breathe()
-            self._write_now_and_then()
+            else:
+                self._write_now_and_then()
+                if self.kind == HOSTED:
+                    self._breathe()
 
     def _cool_down(self, index: int, deadline: float, after: str) -> None:
         """Sleep until `deadline`, or until somebody wants something."""
@@ -436,6 +441,9 @@ class RunnerThread(threading.Thread):
         self._phase = states.COOLING_DOWN
         if left >= WORTH_WRITING:
             self._write(Schedule(index, due, after))
+        else:
+            # Before the sleep, where it makes no run late.
+            self._write_now_and_then()
         self.lock.end()
         self._sleep(deadline)
         self._phase = states.RUNNING
@@ -487,7 +495,12 @@ class RunnerThread(threading.Thread):
             )
 
     def _write_now_and_then(self) -> None:
-        if time.monotonic() - self._written >= WRITE_EVERY:
+        age = time.monotonic() - self._written
+        if age < WRITE_EVERY:
+            return
+        down = any(runner.incident is not None for runner in self.tasks)
+        # While all is well there is nothing to lose but a count of runs.
+        if down or self._was_down or age >= WRITE_SELDOM:
             self._write(None)
 
     def _write(self, schedule: Schedule | None) -> None:
@@ -498,6 +511,7 @@ class RunnerThread(threading.Thread):
             for runner in self.tasks
             if runner.incident is not None
         }
+        self._was_down = bool(incidents)
         self.state.put("incidents", incidents)
         self.state.put("status", [runner.to_json() for runner in self.tasks])
         if schedule is not None:
