@@ -20,6 +20,7 @@ from asgiref.sync import sync_to_async
 from django.core.cache import caches
 from django.utils import timezone as zones
 from django.utils import translation
+from django.utils.functional import SimpleLazyObject
 
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Keeping, log, quick, received
@@ -156,6 +157,20 @@ def test_async_callables() -> None:
     runner.run(rested=True)
 
     assert seen == ["plain", "partial", "object", "wrapper", "lambda", "method"]
+
+
+def test_lazy_result() -> None:
+    """What a task returns is not looked at: a lazy object stays one."""
+    looked: list[bool] = []
+
+    def function() -> Any:
+        return SimpleLazyObject(lambda: looked.append(True))
+
+    runner = runner_of(function)
+    runner.run(rested=True)
+
+    assert looked == []
+    assert runner.failures == 0
 
 
 # Failures.

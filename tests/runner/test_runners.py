@@ -437,8 +437,9 @@ def test_other_functions() -> None:
     one._lock.release()
 
 
-def test_take_over_within_a_process() -> None:
+def test_take_over_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chain that is hosted here yields to a `Runner`, and comes back."""
+    monkeypatch.setattr("yourlabs.runner.housekeeping.PERIOD", 0.01)
     function = resting()
     hosted = runner.start_chain([function])
     until(lambda: cooling(hosted))

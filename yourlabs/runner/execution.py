@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
+from types import CoroutineType
 from typing import Any, NoReturn
 
 from yourlabs.runner import db, signals
@@ -75,7 +76,7 @@ class TaskRunner:
             if rested:
                 db.before_run()
             result = context.run(self._call)
-            if result is not None and inspect.iscoroutine(result):
+            if type(result) is CoroutineType:
                 # Of a lambda, or of a wrapper that does not look like one.
                 result = context.run(_wait_for, result)
             # No more is kept of it: on Python 3.10 this frame lives on in a cycle
