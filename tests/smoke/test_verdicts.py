@@ -7,7 +7,6 @@ import pytest
 from tests.smoke.helpers import Finished
 
 SKIPPED = {
-    "admin:yourlabs_smoke_failurl_add": "forbidden for all roles",
     "shop:locked": "no row of shop.Locked",
     "shop:nobody": "forbidden for all roles",
     "shop:query": "needs a query string",

@@ -11,6 +11,7 @@ from django.conf import ENVIRONMENT_VARIABLE
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 
 from yourlabs.smoke.models import FailUrl
 
@@ -35,6 +36,14 @@ class FailUrlAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def where(self, failure: FailUrl) -> str:
         """The URL, or the route when no URL could be written."""
         return failure.url or failure.pattern
+
+    def get_urls(self) -> list[URLPattern]:
+        """All pages but the one to add a row, which nobody may see."""
+        return [
+            pattern
+            for pattern in super().get_urls()
+            if not str(pattern.name).endswith("_add")
+        ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: only a run adds failures."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import global_settings, settings
 from django.urls import LocalePrefixPattern, get_resolver
+from django.urls.resolvers import RegexPattern
 from django.utils import translation
 
 from yourlabs.smoke import shapes
@@ -81,6 +82,14 @@ class Leaf:
             except Exception:  # a project's own pattern class may do anything
                 return []
         return shapes.combine([[("/",)], *several])
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether the route ends nowhere, so that it takes any rest of a path."""
+        pattern = self.chain[-1].pattern
+        text = str(pattern)
+        is_regex = isinstance(pattern, RegexPattern)
+        return is_regex and not text.endswith(("$", r"\Z", r"\z"))
 
     @property
     def has_parameters(self) -> bool:

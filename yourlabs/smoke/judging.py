@@ -245,6 +245,8 @@ class Judge:
             Verdict.REFUSED,
         }:
             result.reason = "shadowed by a middleware"
+        elif leaf.is_open_ended:
+            result.reason = "value for `the rest of the path` unknown"
         elif state.last is not None:
             result.outcome = Outcome.FAILED
             result.reason = f"answered {state.last.status} to every role"
@@ -339,8 +341,15 @@ def _source(view: Any) -> str:
 def reads_query(leaf: Leaf) -> bool:
     """Whether a view's source reads the query string."""
     view = unwrap(leaf.callback)
-    try:
-        source = _source(view)
-    except TypeError:  # a view that cannot be hashed
-        return False
-    return "request.GET" in source or "query_params" in source
+    owners = view.__mro__ if isinstance(view, type) else (view,)
+    for owner in owners:
+        module = str(getattr(owner, "__module__", "")).split(".")[0]
+        if module in ("django", "rest_framework", "builtins"):
+            continue
+        try:
+            source = _source(owner)
+        except TypeError:  # a view that cannot be hashed
+            continue
+        if "request.GET" in source or "query_params" in source:
+            return True
+    return False

@@ -15,6 +15,9 @@ _ATTRIBUTE = re.compile(
     re.IGNORECASE,
 )
 _JSON_TEXT = re.compile(r'"((?:https?:\\?/\\?/|/)[^"\s]*)"')
+_PLACEHOLDERS = ("${", "{{", "<%", "%7B%7B", "__prefix__", "[[")
+"""What scripts replace before a link is one."""
+
 _LOCATION = re.compile(r"<(?:loc|link)>([^<]+)</")
 
 
@@ -29,6 +32,11 @@ def links_in(body: bytes, content_type: str, base: str) -> list[str]:
     text = body.decode("utf-8", "replace")
     if "html" in content_type:
         found = [unescape(a or b) for a, b in _ATTRIBUTE.findall(text)]
+        # Menus that scripts build hide their links in attributes and scripts.
+        found += [
+            link.replace("\\/", "/")
+            for link in _JSON_TEXT.findall(text.replace("&quot;", '"'))
+        ]
     elif "json" in content_type:
         found = [link.replace("\\/", "/") for link in _JSON_TEXT.findall(text)]
     elif "xml" in content_type:
@@ -47,6 +55,8 @@ def links_in(body: bytes, content_type: str, base: str) -> list[str]:
 
 
 def _own_path(link: str, base: str, host: str) -> str | None:
+    if any(mark in link for mark in _PLACEHOLDERS):
+        return None
     if not link or link.startswith(("#", "javascript:", "mailto:", "data:", "tel:")):
         return None
     try:

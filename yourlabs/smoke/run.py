@@ -39,6 +39,9 @@ _URL_SETTINGS = ("SITE_URL", "BASE_URL", "PUBLIC_URL", "SERVER_URL", "ROOT_URL")
 SLOW = 3000.0
 """Milliseconds after which a healthy pattern is not asked any further."""
 
+MAX_REFUSALS = 4
+"""How many URLs of a pattern may be refused to everybody before it is given up."""
+
 ROUNDS = 5
 """How often new links are looked for."""
 
@@ -88,11 +91,14 @@ class State:
     statuses: dict[str, int] = field(default_factory=dict)
     needs_query: bool = False
     excluded: bool = False
+    refusals: int = 0
+    """How many URLs were refused to every role."""
 
     @property
     def is_settled(self) -> bool:
         """Whether nothing more has to be tried."""
-        return self.excluded or bool(self.success or self.failure)
+        is_hopeless = self.refusals >= MAX_REFUSALS
+        return self.excluded or is_hopeless or bool(self.success or self.failure)
 
 
 class SmokeRun:
@@ -360,11 +366,18 @@ class SmokeRun:
             if self.conf.excludes(candidate.url.split("?")[0]):
                 state.excluded = True
                 return
+        has_missed = False
         for role, user in self._people(candidate):
+            is_top = role is self.roles[-1]
+            if has_missed and user is None and not is_top:
+                continue
             answer = self.ask(state, candidate, role, user, prepare)
+            if not answer.url and prepare is not None:
+                return
             if not answer.url or answer.has_no_user:
                 continue
             verdict = self.judge.verdict(state, candidate, answer)
+            has_missed = verdict is Verdict.MISSING
             if verdict is Verdict.OK:
                 self._succeed(state, candidate, answer, role, prepare)
                 return
@@ -465,6 +478,9 @@ class SmokeRun:
         """Ask the way that scripts and API clients do, as the strongest role."""
         last = state.verdicts[-1:] or [Verdict.ELSEWHERE]
         if len(self.roles) < 2 or last[0] not in (Verdict.DENIED, Verdict.REFUSED):
+            return
+        state.refusals += 1
+        if state.refusals > 1:
             return
         for more in (
             {"is_forced": True},
