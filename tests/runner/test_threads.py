@@ -1164,3 +1164,70 @@ def test_async_chain() -> None:
         assert happens(done)
 
     assert calls[:4] == ["async", "plain"] * 2
+
+
+def test_downtime_that_another_owner_ended() -> None:
+    """A chain that is taken back knows that its task has recovered elsewhere."""
+    lock, state = MemoryLock(), MemoryState()
+    outcomes = iter([ValueError("no"), None])
+
+    def function() -> None:
+        if (outcome := next(outcomes)) is not None:
+            raise outcome
+
+    task = quick(function, fail_cooldown=HOUR, success_cooldown=HOUR)
+    with (
+        received("task_recovered") as calls,
+        running(task, lock=lock, state=state) as thread,
+    ):
+        until(lambda: cooling(thread))
+        assert thread.status().down_since is not None
+        lock.wanted = True
+        thread.look_after()
+        until(lambda: standing_by(thread))
+        state.put("incidents", {})
+        lock.wanted = False
+        thread.look_after()
+        until(lambda: cooling(thread))
+        assert thread.status().down_since is None
+        thread.wake()
+        until(lambda: thread.status().runs == 2 and cooling(thread))
+
+    assert calls == []
+
+
+def test_command_that_has_lost_its_pidfile() -> None:
+    """A process of its own serves the rest of its cooldown under a new pidfile."""
+    lock, function = MemoryLock(), Counted()
+
+    task = quick(function, success_cooldown=HOUR)
+    with (
+        received("chain_started") as calls,
+        running(task, lock=lock, kind=COMMAND) as thread,
+    ):
+        until(lambda: cooling(thread))
+        lock.is_lost = True
+        thread.look_after()
+        until(lambda: len(calls) == 2 and cooling(thread))
+
+    assert function.calls == 1
+
+
+def test_breakdown_after_a_loss() -> None:
+    """A chain that has lost its pidfile and gets no new one tries in peace."""
+    lock, function = MemoryLock(), Counted()
+    tries: list[float] = []
+
+    def acquire() -> bool:
+        tries.append(time.monotonic())
+        raise OSError(30, "Read-only file system")
+
+    with running(quick(function, success_cooldown=HOUR), lock=lock) as thread:
+        until(lambda: cooling(thread))
+        lock.is_lost = True
+        lock.acquire = acquire  # type: ignore[method-assign]
+        thread.look_after()
+        until(lambda: len(tries) > 1)
+
+    assert tries[1] - tries[0] > 0.9
+    assert len(tries) == 2

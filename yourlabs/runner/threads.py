@@ -354,13 +354,14 @@ class RunnerThread(threading.Thread):
     def _take_up(self) -> tuple[Schedule, float]:
         """Go on where the last owner ended."""
         now, monotonic = time.time(), time.monotonic()
-        incidents = incidents_from_json(
-            self.state.get("incidents"), now=now, monotonic=monotonic
-        )
-        for runner in self.tasks:
-            runner.incident = incidents.get(runner.task.path, runner.incident)
+        known = self.state.get("incidents")
+        incidents = incidents_from_json(known, now=now, monotonic=monotonic)
+        if known is not None:
+            # Another owner may have seen the end of a downtime that began here.
+            for runner in self.tasks:
+                runner.incident = incidents.get(runner.task.path)
         schedule = schedule_from_json(self.state.get("schedule"), self.chain.paths)
-        if self.kind == COMMAND:
+        if self.fresh or self.once:
             return Schedule(), 0.0
         return schedule, wait_for(
             schedule, now=now, longest=self._longest(schedule.after)
