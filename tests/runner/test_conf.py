@@ -195,6 +195,20 @@ def test_run_root(settings: Any) -> None:
     assert conf.run_root() == Path("/run/shop")
 
 
+def test_relative_run_root(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative RUN_ROOT stays where it is when the process goes elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    settings.RUN_ROOT = "run"
+
+    root = conf.run_root()
+    monkeypatch.chdir("/")
+
+    assert root == tmp_path / "run"
+    assert root.is_absolute()
+
+
 def test_run_root_of_the_project(settings: Any) -> None:
     """Without RUN_ROOT the pidfiles are below the project."""
     settings.BASE_DIR = "/srv/shop"

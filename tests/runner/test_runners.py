@@ -134,6 +134,57 @@ def test_start_chain_from_many_threads() -> None:
     assert function.calls == 1
 
 
+def test_start_chain_within_start_chain(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To declare a chain may import a module that declares another."""
+    (tmp_path / "declaring.py").write_text(
+        "from yourlabs import runner\n"
+        "def rest():\n"
+        "    pass\n"
+        "runner.start_chain([rest], name='inner')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = "declaring.rest"
+    settings.RUNNER = {"EMAIL": False, "TASKS": {path: {"fail_cooldown": 5}}}
+    found: list[Any] = []
+
+    def rest() -> None:
+        """Share its name with the function in the module."""
+
+    thread = threading.Thread(
+        target=lambda: found.append(runner.start_chain([rest], name="outer")),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(PATIENCE)
+
+    assert found
+    assert sorted(runner.chains()) == ["inner", "outer"]
+
+
+def test_task_that_goes_elsewhere(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that changes the working directory does not lose the chain."""
+    monkeypatch.chdir(tmp_path)
+    settings.RUN_ROOT = "relative"
+    moves = Counted(enough=3)
+
+    @task(name="move", success_cooldown=0)
+    def move() -> None:
+        os.chdir("/")
+        moves()
+
+    with log() as kept:
+        thread = runner.start_chain([move])
+        assert happens(moves.reached)
+        assert thread.stop(PATIENCE)
+
+    assert "ownership_lost" not in kept.actions()
+    assert (tmp_path / "relative" / "move.json").exists()
+
+
 def test_name_taken() -> None:
     """Another chain under a name that is taken is an error that names both."""
     runner.start_chain([resting("first")], name="mailing")

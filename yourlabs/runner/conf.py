@@ -171,10 +171,10 @@ def check_task_options(path: str, options: Any) -> None:
 def run_root() -> Path:
     """Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run."""
     value = getattr(settings, "RUN_ROOT", None)
-    if value:
-        return Path(value)
-    base = getattr(settings, "BASE_DIR", None)
-    return Path(base or Path.cwd()) / "var" / "run"
+    if not value:
+        value = Path(getattr(settings, "BASE_DIR", None) or "") / "var" / "run"
+    # A task, or a server that becomes a daemon, may go to another folder.
+    return Path(value).absolute()
 
 
 def autostart() -> bool | str:

@@ -35,7 +35,8 @@ class Registry:
     """The chains of this process, by name."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        # To make a thread may import modules, which may declare chains themselves.
+        self._mutex = threading.RLock()
         self._threads: dict[str, RunnerThread] = {}
 
     def add(self, chain: Chain, make: Callable[[], RunnerThread]) -> RunnerThread:
@@ -69,7 +70,7 @@ class Registry:
 
     def renew(self) -> None:
         """In a forked child: keep what was declared and not started."""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._threads = {
             name: thread
             for name, thread in self._threads.items()
