@@ -1,0 +1,1 @@
+"""Settings and rows for real projects of other people."""
