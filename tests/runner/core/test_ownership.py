@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yourlabs.runner.core.exceptions import ChainNameTaken
 from yourlabs.runner.core.ownership import (
     COMMAND,
     HOSTED,
@@ -17,6 +18,8 @@ from yourlabs.runner.core.ownership import (
     Identity,
     OwnerRecord,
     RunMark,
+    check_functions,
+    describe_owner,
     encode_head,
     encode_tail,
     parse_record,
@@ -24,6 +27,7 @@ from yourlabs.runner.core.ownership import (
     run_tail,
     tail_width,
 )
+from yourlabs.runner.core.task import Task, make_chain
 
 RECORD = OwnerRecord(
     owner=Identity(4_711, 12_345, "6a2f", 4_026_531_836, "web1", HOSTED),
@@ -258,3 +262,45 @@ def test_any_value(key: str, value: Any) -> None:
 def test_pid_of(content: bytes, pid: int | None) -> None:
     """The first line is a pid, or nothing."""
     assert pid_of(content) == pid
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "process 4711 on web1 (hosted)"),
+        (
+            {"run": RunMark("tasks.send_mail", 970.0)},
+            "process 4711 on web1 (hosted, in tasks.send_mail for 30 s)",
+        ),
+        (
+            {"run": RunMark("tasks.send_mail", 5_000.0)},
+            "process 4711 on web1 (hosted, in tasks.send_mail for 0 s)",
+        ),
+        (
+            {"owner": replace(RECORD.owner, kind=COMMAND)},
+            "process 4711 on web1 (run_functions)",
+        ),
+    ],
+)
+def test_describe_owner(changes: dict[str, Any], text: str) -> None:
+    """An owner is described by what a person needs to find it."""
+    assert describe_owner(replace(RECORD, **changes), 1_000.0) == text
+
+
+def test_describe_nobody() -> None:
+    """An owner whose pidfile cannot be read is said to be unknown."""
+    assert "cannot be read" in describe_owner(None, 1_000.0)
+
+
+def test_check_functions() -> None:
+    """Other functions under the name are an error that names both and the remedy."""
+    tasks = [Task(print, path, "x") for path in RECORD.functions]
+
+    check_functions(make_chain(tasks, name="mailing"), RECORD, 1_000.0)
+    with pytest.raises(ChainNameTaken, match="name mailing is taken") as caught:
+        check_functions(make_chain(tasks[:1], name="mailing"), RECORD, 1_000.0)
+
+    text = str(caught.value)
+    assert "runs tasks.send_mail, tasks.retry_deferred under it" in text
+    assert "a chain of tasks.send_mail." in text
+    assert "--name" in text
