@@ -88,8 +88,8 @@ def main() -> None:
         "raise and catch": ("bare", 50_000),
         "the same, with format_exception": ("formatted", 5_000),
         "runner": ("run_functions", 20_000),
-        "huey, in memory": ("huey", 2_000),
-        "APScheduler": ("apscheduler", 2_000),
+        "huey, in memory": ("huey", 1_000),
+        "APScheduler": ("apscheduler", 500),
     }
     values = rounds(
         {
