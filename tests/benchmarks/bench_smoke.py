@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = 500
-SETTINGS = '''
+SETTINGS = """
 SECRET_KEY = "only for the benchmark"
 DEBUG = True
 ROOT_URLCONF = "bench_urls"
@@ -51,8 +51,8 @@ TEMPLATES = [
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "bench.sqlite3"}
 }
-'''
-URLS = '''
+"""
+URLS = """
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group, Permission
@@ -77,7 +77,7 @@ for number in range((PATTERNS - 24) // 3):
         path(f"detail/{number}/<int:pk>/", detail),
         path(f"private/{number}/", private),
     ]
-'''
+"""
 
 
 def timed(folder: str, *arguments: str) -> tuple[float, str]:

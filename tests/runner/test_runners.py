@@ -344,6 +344,80 @@ def test_many_chains() -> None:
     assert [function.calls for function in functions] == [1] * 50
 
 
+def test_started_and_stopped_again_and_again() -> None:
+    """However often a chain is started and stopped, nothing is left of it."""
+    function = resting()
+    actions: list[Any] = [
+        lambda thread: None,
+        lambda thread: thread.wake(),
+        lambda thread: until(lambda: cooling(thread)),
+        lambda thread: until(lambda: thread.status().state != "starting"),
+        lambda thread: thread.ask_to_stop(),
+    ]
+    runner.start_chain([function]).stop(PATIENCE)
+    until(lambda: housekeeper_ended())
+    before = len(os.listdir("/proc/self/fd"))
+
+    for number in range(100):
+        thread = runner.start_chain([function])
+        actions[number % len(actions)](thread)
+        assert thread.stop(PATIENCE)
+        assert runner.chains() == {}
+        assert not thread.lock.is_held()
+
+    until(lambda: housekeeper_ended())
+    assert len(os.listdir("/proc/self/fd")) == before
+    names = [thread.name for thread in threading.enumerate()]
+    assert "rest" not in names
+    assert "runner-housekeeping" not in names
+
+
+def housekeeper_ended() -> bool:
+    with runners.housekeeper._mutex:
+        return runners.housekeeper._thread is None and not any(
+            thread.name == "runner-housekeeping" for thread in threading.enumerate()
+        )
+
+
+def test_disturbed_from_all_sides() -> None:
+    """Woken, looked at and looked after by many threads, runs never overlap."""
+    inside: list[int] = []
+    overlaps: list[int] = []
+    errors: list[BaseException] = []
+    runs = Counted(enough=100)
+
+    @task(name="busy", success_cooldown=HOUR)
+    def busy() -> None:
+        inside.append(1)
+        if len(inside) > 1:
+            overlaps.append(1)
+        inside.pop()
+        runs()
+
+    thread = runner.start_chain([busy])
+
+    def disturb() -> None:
+        try:
+            while not runs.reached.is_set():
+                thread.wake()
+                thread.ring()
+                thread.look_after()
+                assert thread.status().name == "busy"
+                assert runner.start_chain([busy]) is thread
+        except BaseException as exc:
+            errors.append(exc)
+
+    disturbers = [threading.Thread(target=disturb) for _ in range(6)]
+    for disturber in disturbers:
+        disturber.start()
+    assert happens(runs.reached)
+    for disturber in disturbers:
+        disturber.join(PATIENCE)
+
+    assert errors == []
+    assert overlaps == []
+
+
 @pytest.mark.parametrize("hangs", [False, True])
 def test_end_of_the_host(settings: Any, hangs: bool) -> None:
     """A host that ends stops its chains, and says which it had to cut."""
