@@ -111,8 +111,10 @@ def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
     subscriber.disconnect()
     subscriber.delivery.close()
     for thread in threading.enumerate():
-        if thread.name.startswith("runner-mail"):
-            thread.join(1)
+        if getattr(thread, "delivery", None) is subscriber.delivery:
+            thread.join(10)
+    if subscriber.delivery._thread is not None:
+        subscriber.delivery._thread.join(10)
     mail.subscriber.connect()
 
 
@@ -312,10 +314,8 @@ def test_successes_cost_nothing(mailbox: Mailbox) -> None:
 
     assert mailbox.wait_for_mails(4)
     assert not signals.task_succeeded.receivers
-    assert mailbox.subjects[2:] == [
-        "[Django] [sync] Task stalled",
-        "[Django] [sync] Stalled task ended: after 0 seconds",
-    ]
+    assert mailbox.subjects[2] == "[Django] [sync] Task stalled"
+    assert mailbox.subjects[3].startswith("[Django] [sync] Stalled task ended: after")
     assert 'File "x.py", line 3, in work' in mailbox.mails[2].get_content()
 
 

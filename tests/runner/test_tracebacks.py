@@ -481,11 +481,11 @@ def test_memory_is_flat() -> None:
             describe(exc)
             forget(exc)
 
-    fail_many(0, 300)
+    fail_many(0, 150)
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    fail_many(300, 2_000)
+    fail_many(150, 800)
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

@@ -13,7 +13,7 @@ from yourlabs.runner.core.reports import Report
 from yourlabs.runner.core.texts import one_line
 from yourlabs.runner.notifiers import Notifier, Subscriber
 
-TIMEOUT = 45.0
+TIMEOUT = 35.0
 """How long a mail server may be silent, in seconds, where no setting says it."""
 
 

@@ -383,6 +383,36 @@ def test_what_was_told_long_ago_has_expired() -> None:
     assert admin.kinds[-1] == [Kind.FIRST]
 
 
+def test_what_still_fails_is_not_forgotten() -> None:
+    """A task that fails all along is no stranger, however long nothing was told."""
+    admin = Admin()
+    admin.fail()
+    admin.is_reachable = False
+    for _ in range(26):
+        admin.fail(after=HOUR)
+    admin.is_reachable = True
+    admin.history = admin.history._replace(pending=())
+    admin.recycle()
+    admin.fail()
+
+    assert admin.kinds == [[Kind.FIRST]]
+
+
+def test_down_again_in_a_new_way_does_not_wait_for_two_periods() -> None:
+    """That a task which was told to work is down may borrow a mail, whatever it says."""
+    admin = Admin()
+    for number in range(50):
+        admin.fail(f"word {number}", after=MINUTE)
+        admin.succeed(after=MINUTE)
+    admin.pass_time(12 * HOUR)
+    assert not admin.inbox[-1].is_down
+    admin.fail("another word")
+    admin.pass_time(12 * HOUR)
+
+    assert admin.inbox[-1].is_down
+    assert admin.history.pending == ()
+
+
 def test_a_fingerprint_expires() -> None:
     """In one process a failure that was told two periods ago is new again."""
     admin = Admin()

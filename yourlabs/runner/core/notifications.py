@@ -51,7 +51,7 @@ def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> H
             allowance=Allowance(),
             start=start,
         )
-    if history.told_at is not None and at - history.told_at > rules.expiry:
+    if _is_forgotten(history, at, rules):
         return history._replace(is_first_told=False, known={}, new_at=(), changes=())
     return history
 
@@ -132,6 +132,16 @@ def is_flapping(history: History, at: datetime, rules: Rules) -> bool:
     return (
         len(changes) == rules.turns and at - changes[0] < rules.non_recoverable_downtime
     )
+
+
+def _is_forgotten(history: History, at: datetime, rules: Rules) -> bool:
+    """Say whether nothing was told or has failed for so long that nothing counts."""
+    if history.told_at is None or history.pending:
+        return False
+    last = history.told_at
+    if history.latest is not None:
+        last = max(last, history.latest.at)
+    return at - last > rules.expiry
 
 
 def _go_on_or_down(history: History, failure: Failure, rules: Rules) -> History:

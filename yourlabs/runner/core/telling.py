@@ -18,15 +18,13 @@ from yourlabs.runner.core.notifications import (
 )
 from yourlabs.runner.core.reports import FAILING, Kind, Report
 
-_STATE = frozenset((Kind.AGAIN, Kind.HEALED))
-"""The reasons that tell of a change between up and down."""
-
 
 def wait(history: History, at: datetime, rules: Rules) -> timedelta | None:
     """Return how long what is pending has to wait; None: nothing is pending."""
     if not history.pending:
         return None
-    borrow = any(reason.kind in _STATE for reason in history.pending)
+    # What is told would change what the admins believe.
+    borrow = history.is_down != history.is_told_down
     return history.allowance.wait(
         at, size=rules.size, period=rules.non_recoverable_downtime, borrow=borrow
     )
