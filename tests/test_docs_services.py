@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
 import shlex
 import shutil
@@ -16,7 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.doc_blocks import DEADLINE, DOCS, Block, Session, blocks
@@ -153,23 +151,3 @@ def test_supervisord_runs_the_chain(project: Session, tmp_path: Path) -> None:  
         process.wait(DEADLINE)
 
     assert "stopped: mysite-runner (exit status 0)" in log.read_text()
-
-
-@pytest.mark.services
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace")
-def test_first_process_of_a_container(project: Session, tmp_path: Path) -> None:  # noqa: F811
-    """As process 1 of a pid namespace, it ends well when it gets SIGTERM."""
-    out = tmp_path / "out"
-    with out.open("w") as file:
-        process = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--mount-proc", *command_of("container")],
-            cwd=project.folder,
-            env=project.environ,
-            stderr=file,
-        )
-    wait_for(lambda: RAN in text_of(out), "the chain ran")
-    (first,) = psutil.Process(process.pid).children()
-    first.terminate()
-
-    assert 0 == process.wait(DEADLINE)
-    assert "1" == (project.folder / "var/run/clear_sessions.pid").read_text().split()[0]
