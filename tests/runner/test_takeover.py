@@ -92,21 +92,39 @@ def test_candidates_do_not_cut_a_run(place: Place) -> None:
     assert not old.has_ended()
     assert place.owner("wait_at_gate")["pid"] == old.pid
     place.gate.touch()
+    own(place, old, 3)
+    assert place.events()[1]["event"] == "leave"
 
-    assert old.wait() == 0
-    assert len(place.events("enter")) == len(place.events("leave")) == 1
 
-
-def test_owner_goes_on(place: Place) -> None:
-    """An owner whose only candidate has given up goes on after its function."""
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=torture)])
+def test_owner_goes_on(place: Place, frozen: bool) -> None:
+    """An owner whose candidate has given up goes on; the next signal stops it."""
     old = own(place, place.command(GATE))
+    if frozen:
+        old.send(signal.SIGSTOP)
     candidate = place.command("--takeover-timeout", "0.1", GATE)
     assert candidate.wait() == GAVE_UP
+    old.send(signal.SIGCONT)
     place.gate.touch()
 
     own(place, old, 3)
     old.send(signal.SIGTERM)
     assert old.wait() == 0
+
+
+def test_person_and_candidate(place: Place) -> None:
+    """A signal from a person counts, whether a candidate waits or not."""
+    old = own(place, place.command(GATE))
+    new = place.command(GATE)
+    new.wait_for("Waiting for process")
+    old.send(signal.SIGTERM)
+    time.sleep(0.2)  # Two signals at once may be one for the kernel.
+    assert not old.has_ended()
+    old.send(signal.SIGTERM)
+
+    assert old.wait() == 128 + signal.SIGTERM
+    place.gate.touch()
+    own(place, new)
 
 
 def test_refused(place: Place) -> None:

@@ -25,6 +25,9 @@ SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 READING = os.O_RDONLY | SAFELY
 
+MAX_BLANK = 16 * 2**20
+"""How much that stood in a file before is made blank, in bytes."""
+
 ADVICE = (
     ". Expected a plain file of the user who runs the chain, on a file system that "
     "can be written to: remove it, or set RUN_ROOT to another directory."
@@ -75,6 +78,26 @@ def open_safely(path: str) -> int:
         return descriptor
     os.close(descriptor)
     raise UnusableRunRoot(errno.EPERM, f"{path}: {problem}{ADVICE}")
+
+
+def read(path: str, size: int) -> bytes:
+    """Return the first bytes of a file; empty when there is none, or it is none."""
+    try:
+        descriptor = os.open(path, READING)
+    except OSError:
+        return b""
+    try:
+        return os.pread(descriptor, size, 0)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def blank(descriptor: int, start: int, end: int) -> None:
+    """Write blanks over what stands in a file between two offsets."""
+    for offset in range(start, min(end, MAX_BLANK), start):
+        os.pwrite(descriptor, b" " * min(start, end - offset), offset)
 
 
 def unusable(path: str, exc: OSError) -> UnusableRunRoot:

@@ -43,8 +43,8 @@ PROOF_AGE = 0.9
 MAX_SEQ = 2**53
 """The fencing number begins anew after it: not every reader of JSON counts on."""
 
-MAX_BLANK = 16 * 2**20
-"""How much that stood in the file before is made blank, in bytes."""
+SIGNED_SIZE = 128
+"""Length of the line in a request, in bytes."""
 
 _changing = threading.RLock()
 """
@@ -76,6 +76,7 @@ class PidfileLock:
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
         self._proven_at = 0.0
+        self._address = b""
         self._read: tuple[bytes, OwnerRecord | None] | None = None
         self._marked, self._marked_at = -1, 0.0
         self._head = b""
@@ -124,11 +125,12 @@ class PidfileLock:
         )
         self.interrupted = self._unfinished(old)
         self._head = encode_head(record)
+        self._address = _address(record)
         # A run that was interrupted stays in the record until it is booked.
         block = self._head + self._tail(self.interrupted)
         # Whatever longer thing stood here becomes blanks, in the same write.
         os.pwrite(descriptor, block.ljust(min(found.st_size, READ_SIZE)), 0)
-        self._blank(descriptor, found.st_size)
+        lockfiles.blank(descriptor, READ_SIZE, found.st_size)
         self._inode = (found.st_dev, found.st_ino)
         self._marked = -1
         self._proven_at = time.monotonic()
@@ -145,11 +147,6 @@ class PidfileLock:
         mark = interrupted.run
         tail = self._marks[self.chain.paths.index(mark.task)] % mark.since
         return tail.ljust(self._width) + b"\n"
-
-    @staticmethod
-    def _blank(descriptor: int, size: int) -> None:
-        for start in range(READ_SIZE, min(size, MAX_BLANK), READ_SIZE):
-            os.pwrite(descriptor, b" " * min(READ_SIZE, size - start), start)
 
     def release(self) -> None:
         """Say in the record that it is over, and let go. Harmless when not held."""
@@ -219,16 +216,7 @@ class PidfileLock:
 
     def read(self) -> bytes:
         """Return the bytes of the pidfile; empty when there is none."""
-        try:
-            descriptor = os.open(self.path, lockfiles.READING)
-        except OSError:
-            return b""
-        try:
-            return os.pread(descriptor, READ_SIZE, 0)
-        except OSError:
-            return b""
-        finally:
-            os.close(descriptor)
+        return lockfiles.read(self.path, READ_SIZE)
 
     # Taking over.
 
@@ -243,6 +231,24 @@ class PidfileLock:
             lockfiles.make_run_root(self._root)
             self._request = lockfiles.lock(self.request_path)
             return self._request is not None
+
+    def sign(self, record: OwnerRecord) -> None:
+        """Say in the request that the owner of `record` gets a signal from here."""
+        if self._request is not None:
+            pid = os.getpid()
+            line = b"%s%d %s" % (
+                _address(record),
+                pid,
+                str(processes.start_ticks(pid)).encode(),
+            )
+            os.pwrite(self._request, line.ljust(SIGNED_SIZE - 1) + b"\n", 0)
+
+    def signed(self) -> bytes:
+        """Return what the last candidate that signalled this owner has signed with."""
+        if not self._address:
+            return b""
+        line = lockfiles.read(self.request_path, SIGNED_SIZE)
+        return line if line.startswith(self._address) else b""
 
     def withdraw(self) -> None:
         """Ask no longer."""
@@ -275,6 +281,10 @@ class PidfileLock:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
         self._descriptor = self._request = None
+
+
+def _address(record: OwnerRecord) -> bytes:
+    return f"{record.seq} {record.owner.pid} {record.owner.start} ".encode()
 
 
 _open_locks: weakref.WeakSet[PidfileLock] = weakref.WeakSet()

@@ -242,8 +242,9 @@ class Runner:
         self._signals = StopSignals(
             self._stop,
             give_way=self.thread.ask_to_yield,
-            is_wanted=self._is_wanted,
+            candidate=self._lock.signed,
         )
+        self.thread.ended = self._signals.end
 
     def concurrency_security(self) -> bool:
         """
@@ -291,7 +292,7 @@ class Runner:
                 return 0
             self.thread.start()
             self._tell_systemd()
-            self.thread.join()
+            self._signals.join(self.thread)
         finally:
             # Whatever ended the wait: while the thread lives, a task may be running.
             if not self.thread.is_alive():
@@ -307,10 +308,6 @@ class Runner:
             housekeeper.beat(
                 interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
             )
-
-    def _is_wanted(self) -> bool:
-        # Before the thread has started it is this process that wants the chain.
-        return self.thread.ident is not None and self._lock.is_wanted()
 
     def _stop(self) -> None:
         self.thread.ask_to_stop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -15,11 +18,11 @@ class StopSignals:
     """
     Calls `stop` at the first signal, and leaves the process at the second.
 
-    SIGTERM while another process waits to take the chain over is most likely from
-    that process. The first one asks to yield only: should that process give up, the
-    chain goes on. Another one stops, and none of them leaves: however many candidates
-    come and go, a function that is running is finished. Forked children handle signals
-    as if this had never been.
+    SIGTERM from another process that wants to take the chain over is not counted: it
+    asks to yield, should that process be waiting still when the running function is
+    finished. However many candidates come and go, no function is cut, and while none
+    of them takes over, the chain goes on. Forked children handle signals as if this
+    had never been.
     """
 
     def __init__(
@@ -27,26 +30,25 @@ class StopSignals:
         stop: Callable[[], None],
         *,
         give_way: Callable[[], None],
-        is_wanted: Callable[[], bool],
+        candidate: Callable[[], bytes],
     ) -> None:
         """
         Handle nothing yet.
 
         Args:
             stop: Called in a signal handler, like the others.
-            give_way: Stops if another process still wants it then.
-            is_wanted: Says whether another process waits for this one to stop.
+            give_way: Stops if another process wants it then.
+            candidate: Returns who has announced a signal last; empty: nobody.
         """
         self._stop = stop
         self._give_way = give_way
-        self._is_wanted = is_wanted
-        self._asked_to_yield = False
+        self._candidate = candidate
+        self._candidates: set[bytes] = set()
         self._previous: dict[int, Any] = {}
         self._stopped = False
         self._count = 0
-        # A bare lock: a handler may release it whatever the main thread is doing.
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._has_ended = False
+        self._read = self._write = self._wakeup = -1
         _handling.add(self)
 
     def handle(self) -> None:
@@ -57,6 +59,11 @@ class StopSignals:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             # Under nohup it is ignored, and is to stay so.
             numbers.append(signal.SIGHUP)
+        # The kernel may have any thread take a signal, of a process that was frozen for
+        # example; Python calls the handler in the main thread, which has to wake up.
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
         for number in numbers:
             self._previous[number] = signal.signal(number, self._on_signal)
@@ -67,6 +74,11 @@ class StopSignals:
         for number, handler in previous.items():
             # None: it was not set from Python, and cannot be set again from here.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if previous:
+            signal.set_wakeup_fd(self._wakeup)
+            os.close(self._read)
+            os.close(self._write)
+            self._read = self._write = -1
 
     def handled(self) -> set[int]:
         """Return the signals that are handled now."""
@@ -74,23 +86,49 @@ class StopSignals:
 
     def wait(self, seconds: float) -> bool:
         """Sleep, or less when a signal comes. True: one came."""
-        self._bell.acquire(timeout=seconds)
+        self._sleep(seconds)
         return self._stopped
 
+    def join(self, thread: threading.Thread) -> None:
+        """Wait for `thread`, which calls `end` last, and handle signals meanwhile."""
+        while self._read >= 0 and thread.is_alive() and not self._has_ended:
+            self._sleep(None)
+        thread.join()
+
+    def end(self) -> None:
+        """Say that the thread that is waited for is about to end."""
+        self._has_ended = True
+        if self._write >= 0:
+            # Full: it wakes up anyway.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._write, b".")
+
+    def _sleep(self, seconds: float | None) -> None:
+        if self._read < 0:
+            time.sleep(seconds or 0)
+            return
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        if poll.poll(None if seconds is None else seconds * 1000):
+            os.read(self._read, 512)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM and self._is_wanted():
-            if not self._asked_to_yield:
-                self._asked_to_yield = True
-                self._give_way()
-                return
-        else:
-            self._count += 1
-            if self._count > 1:
-                os._exit(128 + number)
+        if number == signal.SIGTERM and self._is_from_candidate():
+            self._give_way()
+            return
+        self._count += 1
+        if self._count > 1:
+            os._exit(128 + number)
         self._stopped = True
         self._stop()
-        if self._bell.locked():
-            self._bell.release()
+
+    def _is_from_candidate(self) -> bool:
+        candidate = self._candidate()
+        if not candidate or candidate in self._candidates:
+            # Each announces one signal; the next one is from somebody else.
+            return False
+        self._candidates.add(candidate)
+        return True
 
 
 _handling: weakref.WeakSet[StopSignals] = weakref.WeakSet()

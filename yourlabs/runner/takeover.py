@@ -149,6 +149,8 @@ class _Candidate:
             return
         refusal = None
         if record.owner.kind == COMMAND:
+            # First signed, then signalled: the owner will look from whom it is.
+            self.lock.sign(record)
             refusal = processes.terminate(record.owner, self.lock.path)
             self._log_signal(record, refusal)
         # A dead one's record: the new owner has not signed yet. Look again.

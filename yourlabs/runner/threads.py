@@ -100,6 +100,8 @@ class RunnerThread(threading.Thread):
         self.once = once
         self.fresh = kind == COMMAND
         """A person started it: nothing of what was told before counts."""
+        self.ended: Callable[[], None] | None = None
+        """Called last in the thread."""
         self.failed = False
         """With `once`: a task has failed."""
         self.state = state
@@ -258,6 +260,13 @@ class RunnerThread(threading.Thread):
 
     def run(self) -> None:
         """Own, run, yield, stand by; until it is stopped. Called by `start`."""
+        try:
+            self._run()
+        finally:
+            if self.ended is not None:
+                self.ended()
+
+    def _run(self) -> None:
         backoff = 1.0
         try:
             while not self._stop_asked and (wait := self._ready()):
