@@ -399,7 +399,7 @@ def test_what_still_fails_is_not_forgotten() -> None:
 
 
 def test_down_again_in_a_new_way_does_not_wait_for_two_periods() -> None:
-    """That a task which was told to work is down may borrow a mail, whatever it says."""
+    """What was told to work and is down may borrow a mail, whatever it says."""
     admin = Admin()
     for number in range(50):
         admin.fail(f"word {number}", after=MINUTE)

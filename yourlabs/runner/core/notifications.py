@@ -205,8 +205,15 @@ def _kind_of_failure(history: History, failure: Failure, rules: Rules) -> Kind |
 
 def _is_new(history: History, failure: Failure, rules: Rules) -> bool:
     told_at = history.known.get(failure.fingerprint)
-    if told_at is not None and failure.failed_at - told_at <= rules.expiry:
-        return False
+    if told_at is not None:
+        if failure.failed_at - told_at <= rules.expiry:
+            return False
+        # It was counted meanwhile, as one that is known.
+        if any(
+            item.fingerprint == failure.fingerprint and item.count > 1
+            for item in history.tally.exceptions
+        ):
+            return False
     return all(one.fingerprint != failure.fingerprint for one in history.pending)
 
 
