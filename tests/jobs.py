@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from yourlabs.runner import task
+from yourlabs.runner.processes import start_ticks
 
 COOLDOWN = float(os.environ.get("JOB_COOLDOWN", "0.05"))
 FAIL_COOLDOWN = float(os.environ.get("JOB_FAIL_COOLDOWN", "0.05"))
@@ -30,7 +31,10 @@ cooldowns = task(success_cooldown=COOLDOWN, fail_cooldown=FAIL_COOLDOWN)
 
 def note(event: str, **values: Any) -> None:
     """Append one line to the log, in one step."""
-    line = {"event": event, "pid": os.getpid(), "at": time.monotonic(), **values}
+    pid = os.getpid()
+    # Pids are used again within minutes; with the start they are one process's own.
+    line = {"event": event, "pid": pid, "start": start_ticks(pid), **values}
+    line["at"] = time.monotonic()
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     descriptor = os.open(os.environ["JOB_LOG"], flags, 0o600)
     os.write(descriptor, json.dumps(line).encode() + b"\n")

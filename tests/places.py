@@ -201,16 +201,22 @@ class Place:
             child.kill()
 
 
-def overlaps(events: Iterable[dict[str, Any]], died: Mapping[int, float]) -> list[Any]:
+Process = tuple[int, int]
+"""A pid and when it was started: pids are used again."""
+
+
+def overlaps(
+    events: Iterable[dict[str, Any]], died: Mapping[Process, float]
+) -> list[Any]:
     """
     Return the pairs of runs of different processes that overlap in time.
 
     Args:
         events: The enter and leave lines of the log.
-        died: When a process that left no last line was alive for certain, by pid.
+        died: Until when a process that left no last line was alive for certain.
     """
     runs = sorted(_runs(events, died))
-    found, latest = [], runs[0] if runs else (0.0, 0.0, 0)
+    found, latest = [], runs[0] if runs else (0.0, 0.0, (0, 0))
     for run in runs[1:]:
         if run[0] < latest[1] and run[2] != latest[2]:
             found.append((latest, run))
@@ -219,13 +225,14 @@ def overlaps(events: Iterable[dict[str, Any]], died: Mapping[int, float]) -> lis
 
 
 def _runs(
-    events: Iterable[dict[str, Any]], died: Mapping[int, float]
-) -> Iterable[tuple[float, float, int]]:
-    begun: dict[int, float] = {}
+    events: Iterable[dict[str, Any]], died: Mapping[Process, float]
+) -> Iterable[tuple[float, float, Process]]:
+    begun: dict[Process, float] = {}
     for event in events:
+        process = event["pid"], event["start"]
         if event["event"] == "enter":
-            begun[event["pid"]] = event["at"]
+            begun[process] = event["at"]
         elif event["event"] == "leave":
-            yield begun.pop(event["pid"]), event["at"], event["pid"]
-    for pid, at in begun.items():
-        yield at, max(at, died.get(pid, at)), pid
+            yield begun.pop(process), event["at"], process
+    for process, at in begun.items():
+        yield at, max(at, died.get(process, at)), process

@@ -20,6 +20,7 @@ import django
 from tests.benchmarks.measure import clock, in_child, over_floor, reply, rounds, scaled
 from yourlabs import runner
 
+
 class Counter:
     """Counts calls, and tells what one of them took on average."""
 
