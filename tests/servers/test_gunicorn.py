@@ -127,7 +127,8 @@ def test_reload(launch: Launch, tmp_path: Path) -> None:
     server.wait_for_runs(count + 10)
 
     versions = [run["version"] for run in server.place.events("enter")]
-    assert new[0]["at"] - at < GRACEFUL_TIMEOUT
+    up = next(e["at"] for e in server.place.events("serves") if e["at"] > at)
+    assert new[0]["at"] - up < GRACEFUL_TIMEOUT
     assert versions == sorted(versions, reverse=True)
     assert overlaps(server.place.events("enter", "leave"), {}) == []
 
