@@ -18,19 +18,12 @@ from django.db.backends.signals import connection_created
 
 from yourlabs.runner.harmless import logger
 
-
-class _Thread(threading.local):
-    """What is known of the current thread."""
-
-    connected = False
-    """It has opened a connection: only then there is anything to look after."""
-
-
-_thread = _Thread()
+_connected: set[int] = set()
+"""The threads that have opened a connection: in others there is nothing to do."""
 
 
 def _note_connection(**_: Any) -> None:
-    _thread.connected = True
+    _connected.add(threading.get_ident())
 
 
 connection_created.connect(_note_connection, dispatch_uid=__name__)
@@ -38,7 +31,7 @@ connection_created.connect(_note_connection, dispatch_uid=__name__)
 
 def before_run() -> None:
     """Close what has grown obsolete since the last run, as before a request."""
-    if not _thread.connected:
+    if threading.get_ident() not in _connected:
         return
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
@@ -47,7 +40,7 @@ def before_run() -> None:
 
 def after_run() -> None:
     """Close what is obsolete, as after a request, and drop what a task left broken."""
-    if not _thread.connected:
+    if threading.get_ident() not in _connected:
         return
     for connection in connections.all(initialized_only=True):
         # With DEBUG on it would grow for ever: no request clears it here.
@@ -119,3 +112,4 @@ def close_all() -> None:
             connection.close()
         except Exception:
             _drop(connection)
+    _connected.discard(threading.get_ident())
