@@ -43,12 +43,17 @@ def pid_namespace() -> int:
         return 0
 
 
+@functools.lru_cache(maxsize=8)
 def this_process(kind: str) -> Identity:
     """Return the identity of the calling process as an owner of `kind`."""
     pid = os.getpid()
     return Identity(
         pid, start_ticks(pid), boot_id(), pid_namespace(), socket.gethostname(), kind
     )
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
 def is_here(identity: Identity) -> bool:

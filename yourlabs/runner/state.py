@@ -116,15 +116,18 @@ class FileState:
 
     def _write(self) -> None:
         temporary = f"{self.path}.new"
-        text = self._encode()
+        content = self._encode().encode()
         try:
             with contextlib.suppress(IsADirectoryError, FileNotFoundError):
                 # A foreign thing under this name: made anew, never written through.
                 os.unlink(temporary)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            try:
+                while content:
+                    content = content[os.write(descriptor, content) :]
+            finally:
+                os.close(descriptor)
             os.replace(temporary, self.path)
         except OSError as exc:
             self._complain(exc)
@@ -185,9 +188,9 @@ class FileState:
             self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         )
         try:
-            _check(os.fstat(descriptor))
-            with open(descriptor, "rb", closefd=False) as file:
-                values = json.loads(file.read())
+            found = os.fstat(descriptor)
+            _check(found)
+            values = json.loads(os.read(descriptor, found.st_size))
         finally:
             os.close(descriptor)
         if not isinstance(values, dict):
