@@ -51,6 +51,15 @@ def test_closed_choices_are_listed() -> None:
     assert [("auth", "admin", "sites")] == [s.choices for s in shapes.slots(shape)]
 
 
+def test_group_that_matches_nothing_is_a_choice() -> None:
+    """A group that can only be empty is filled with nothing."""
+    (shape,) = shapes.shapes_of(r"^(?P<space>[_]{0})start$")
+
+    assert shapes.fill(shape, {s.name: s.choices[0] for s in shapes.slots(shape)}) == (
+        "start"
+    )
+
+
 def test_unnamed_groups_are_numbered_over_the_whole_route() -> None:
     """Unnamed groups of nested patterns are called by their position."""
     several = [shapes.shapes_of(r"^(\d+)/"), shapes.shapes_of(r"^(\w+)/$")]

@@ -242,7 +242,8 @@ def _captured(pattern: Any, path: str, count: int) -> dict[str, str]:
     matched = regex.search(path) if regex is not None else None
     if matched is None or not matched.re.groups:
         return {}
-    named = {name: text for name, text in matched.groupdict().items() if text}
+    groups = matched.groupdict().items()
+    named = {name: text for name, text in groups if text is not None}
     if named:
         return named
     return {

@@ -10,6 +10,8 @@ from yourlabs.smoke.discovery import Leaf, iter_leaves
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.testcases import failure_text
 
+pytestmark = pytest.mark.django_db(databases="__all__")
+
 
 def result_name(name: str, pattern: str, language: str | None) -> str:
     """A name that tells a pattern from all others, for items and results."""

@@ -20,14 +20,15 @@ NATURAL_FIELDS = (
     "code",
     "uuid",
     "key",
-    "identifier",
     "username",
+    "pk",
+    "identifier",
+    "guid",
     "name",
     "token",
-    "guid",
-    "title",
-    "email",
     "number",
+    "email",
+    "title",
 )
 
 MAX_ROWS = 5
@@ -253,7 +254,6 @@ def values_of(row: models.Model, parameter: str, converter: Any, digits: bool) -
         ]
     names += [name for name in (parameter, suffix) if name]
     names += NATURAL_FIELDS
-    names += ["pk"]
     found = []
     for name in dict.fromkeys(names):
         is_field = name == "pk" or field_of(model, name) is not None
@@ -277,6 +277,7 @@ def is_named_field(model: type[models.Model], parameter: str, digits: bool) -> b
         or suffix in ("pk", "id")
         or field_of(model, parameter) is not None
         or bool(suffix and field_of(model, suffix) is not None)
+        or field_of(model, "slug") is not None
     )
 
 

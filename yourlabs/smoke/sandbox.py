@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -283,12 +284,14 @@ def quiet_settings() -> Iterator[None]:
     """Replace for a while what would leave the process: mail, tasks, caches."""
     changed = _replacements()
     missing = object()
-    saved = {name: getattr(settings, name, missing) for name in changed}
+    with _without_warnings():
+        saved = {name: getattr(settings, name, missing) for name in changed}
     mailbox: Any = mail
     outbox = getattr(mailbox, "outbox", missing)
     mailbox.outbox = []
-    for name, value in changed.items():
-        setattr(settings, name, value)
+    with _without_warnings():
+        for name, value in changed.items():
+            setattr(settings, name, value)
     prefixes = _prefix_caches()
     restore_celery = _silence_celery()
     try:
@@ -297,15 +300,24 @@ def quiet_settings() -> Iterator[None]:
         restore_celery()
         for cache, prefix in prefixes:
             cache.key_prefix = prefix
-        for name, value in saved.items():
-            if value is missing:
-                delattr(settings, name)
-            else:
-                setattr(settings, name, value)
+        with _without_warnings():
+            for name, value in saved.items():
+                if value is missing:
+                    delattr(settings, name)
+                else:
+                    setattr(settings, name, value)
         if outbox is missing:
             del mailbox.outbox
         else:
             mailbox.outbox = outbox
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Newer versions of Django warn when a mail setting is only looked at."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _replacements() -> dict[str, Any]:

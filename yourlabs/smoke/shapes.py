@@ -272,6 +272,10 @@ def _language_of(kind: str, argument: Any) -> list[str]:
         return [text for tree in argument[1] for text in language(tree)]
     if kind == "MAX_REPEAT" and tuple(argument[:2]) == (0, 1):
         return ["", *language(argument[2])]
+    if kind == "MAX_REPEAT" and argument[0] == argument[1] <= 2:
+        if argument[0] == 0:
+            return [""]
+        return language(list(argument[2]) * argument[0])
     if kind in ("AT", "ASSERT", "ASSERT_NOT"):
         return [""]
     raise OverflowError

@@ -333,7 +333,8 @@ def _related_values(
         return _written(special, converter), True
     own = rows.follow(row, slot.name)
     if isinstance(own, models.Model):
-        return texts(rows.values_of(own, slot.name, converter, digits)), True
+        found = texts(rows.values_of(own, slot.name, converter, digits))
+        return found, rows.is_named_field(type(own), slot.name, digits)
     if own not in (None, "") and not callable(own):
         return texts([own]), True
     near = rows.related_with_field(row, slot.name)
@@ -345,7 +346,8 @@ def _related_values(
         if holder is not None:
             found = texts(rows.values_of(holder, slot.name, converter, digits))
             if found:
-                return found, is_own
+                is_sure = rows.is_named_field(type(holder), slot.name, digits)
+                return found, is_own and is_sure
     return ([slot.sample], False) if slot.sample else ([], False)
 
 

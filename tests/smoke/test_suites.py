@@ -1,0 +1,120 @@
+"""Tests of the test case and of the pytest plugin, read by their own runners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from junitparser import JUnitXml
+
+from tests.smoke import helpers
+
+DEFECTS = "tests.smoke.project.defects.urls"
+TESTS = """
+from tests.smoke.project.populate import populate
+from yourlabs.smoke.testcases import SmokeTestCase
+
+
+class EveryUrl(SmokeTestCase):
+    smoke_apps = ("defects",)
+
+    @classmethod
+    def setUpTestData(cls):
+        populate()
+
+
+class Other(SmokeTestCase):
+    smoke_apps = ("shop",)
+
+    @classmethod
+    def setUpTestData(cls):
+        populate()
+"""
+PLUGIN = """
+import pytest
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    from tests.smoke.project.populate import populate
+
+    with django_db_blocker.unblock():
+        populate()
+"""
+
+
+def test_test_case_has_a_subtest_a_pattern(tmp_path: Path) -> None:
+    """Django's runner, in parallel, tells which pattern failed and why."""
+    (tmp_path / "test_every_url.py").write_text(TESTS)
+
+    done = helpers.run(
+        "-m",
+        "django",
+        "test",
+        "test_every_url",
+        "--parallel",
+        "2",
+        SMOKE_URLS=DEFECTS,
+        SMOKE_DB=str(tmp_path / "project.sqlite3"),
+        PYTHONPATH=f"{helpers.ROOT}:{tmp_path}",
+    )
+
+    assert "GET /zero/ as user: ZeroDivisionError: division by zero" in done.stderr
+    assert "(pattern='undefined/', name='undefined')" in done.stderr
+    assert "(pattern='fine/', name='fine')" not in done.stderr
+    assert "Ran 3 tests" in done.stderr
+    assert done.code == 1
+
+
+def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
+    """Pytest selects patterns by name and reports each of them."""
+    (tmp_path / "conftest.py").write_text(PLUGIN)
+    report = tmp_path / "report.xml"
+
+    done = helpers.run(
+        "-m",
+        "pytest",
+        "-p",
+        "yourlabs.smoke.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--smoke",
+        "-k",
+        "zero or home",
+        f"--junit-xml={report}",
+        f"--rootdir={tmp_path}",
+        str(tmp_path),
+        SMOKE_URLS=DEFECTS,
+        SMOKE_DB=str(tmp_path / "project.sqlite3"),
+        PYTHONPATH=f"{helpers.ROOT}",
+    )
+
+    cases = {
+        case.name: case.result for suite in JUnitXml.fromfile(report) for case in suite
+    }
+    failed = {name for name, result in cases.items() if result}
+    assert failed == {"test_url[zero /zero/]"}, done.stdout
+    assert "test_url[home /home/]" in cases
+    assert "test_url[undefined /undefined/]" not in cases
+
+
+def test_pytest_plugin_is_opt_in(tmp_path: Path) -> None:
+    """Without ``--smoke`` the plugin collects nothing."""
+    (tmp_path / "test_one.py").write_text("def test_one():\n    pass\n")
+
+    done = helpers.run(
+        "-m",
+        "pytest",
+        "-p",
+        "yourlabs.smoke.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        f"--rootdir={tmp_path}",
+        str(tmp_path),
+        SMOKE_DB=str(tmp_path / "project.sqlite3"),
+        PYTHONPATH=f"{helpers.ROOT}",
+    )
+
+    assert "1 passed" in done.stdout
