@@ -458,6 +458,24 @@ def test_wanted(make_lock: Make) -> None:
     assert third.request()
 
 
+def test_signed(make_lock: Make) -> None:
+    """The owner, and nobody else, knows who has announced a signal to it."""
+    owner, candidate = make_lock(), make_lock()
+    owner.acquire()
+    candidate.request()
+    assert owner.signed() == b""
+
+    candidate.sign(candidate.owner())
+    assert f" {os.getpid()} ".encode() in owner.signed()
+    assert candidate.signed() == b""
+    candidate.sign(None)
+    assert owner.signed() == b""
+    candidate.sign(candidate.owner())
+    owner.release()
+    assert candidate.acquire()
+    assert candidate.signed() == b""
+
+
 def test_removed_request(make_lock: Make) -> None:
     """A candidate whose file was removed asks anew."""
     owner, candidate = make_lock(), make_lock()

@@ -546,6 +546,8 @@ def test_owner_in_a_container(place: Place) -> None:
         *(sys.executable, "-m", "yourlabs.runner", WORK),
     )
     wait_for(lambda: place.owner("work").get("pid") == 1 or owner.has_ended())
+    assert place.command("--takeover-timeout", "0", WORK).wait() == GAVE_UP
+    assert place.pidfile("work").with_suffix(".takeover").read_bytes().isspace()
     new = own(place, place.command(WORK))
 
     assert owner.wait() == 0

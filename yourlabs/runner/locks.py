@@ -232,16 +232,16 @@ class PidfileLock:
             self._request = lockfiles.lock(self.request_path)
             return self._request is not None
 
-    def sign(self, record: OwnerRecord) -> None:
-        """Say in the request that the owner of `record` gets a signal from here."""
-        if self._request is not None:
+    def sign(self, record: OwnerRecord | None) -> None:
+        """Say in the request that this process signals that owner; None: no one."""
+        line = b""
+        if record is not None:
             pid = os.getpid()
-            line = b"%s%d %s" % (
-                _address(record),
-                pid,
-                str(processes.start_ticks(pid)).encode(),
-            )
-            os.pwrite(self._request, line.ljust(SIGNED_SIZE - 1) + b"\n", 0)
+            line = _address(record) + f"{pid} {processes.start_ticks(pid)}".encode()
+        if self._request is not None:
+            # On a full disk the signal counts as anybody's.
+            with contextlib.suppress(OSError):
+                os.pwrite(self._request, line.ljust(SIGNED_SIZE - 1) + b"\n", 0)
 
     def signed(self) -> bytes:
         """Return what the last candidate that signalled this owner has signed with."""

@@ -152,6 +152,8 @@ class _Candidate:
             # First signed, then signalled: the owner will look from whom it is.
             self.lock.sign(record)
             refusal = processes.terminate(record.owner, self.lock.path)
+            if refusal is not None:
+                self.lock.sign(None)
             self._log_signal(record, refusal)
         # A dead one's record: the new owner has not signed yet. Look again.
         if refusal is None or processes.exists(record.owner.pid):
