@@ -212,7 +212,7 @@ def test_traceback_begins_in_the_task() -> None:
     assert "in inner" in text
     assert text.rstrip().endswith("ValueError: deep")
     assert "yourlabs/runner" not in text
-    assert kept.records[0].exc_text == text
+    assert kept.records[0].exc_text == text.rstrip("\n")
     assert kept.texts() == ["[quick] Execution failed"]
 
 

@@ -152,16 +152,16 @@ class TaskRunner:
         ended = time.monotonic()
         self.more = more
         self.cooldown = self.options.success_cooldown
-        if signals.task_succeeded.receivers:
-            self._tell_success(ended - started)
-        if self.incident is not None:
-            self._recover(self.incident)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Execution successful",
                 self.task.name,
                 extra={"action": "task_succeeded", "task": self.task.name},
             )
+        if signals.task_succeeded.receivers:
+            self._tell_success(ended - started)
+        if self.incident is not None:
+            self._recover(self.incident)
         return ended if more else ended + self._success_seconds
 
     def _tell_success(self, seconds: float) -> None:

@@ -56,7 +56,7 @@ class HarmlessLogger(Adapter):
         record = self.logger.makeRecord(
             self.name, logging.ERROR, __file__, 0, msg, args, info, extra=dict(extra)
         )
-        record.exc_text = text
+        record.exc_text = text.rstrip("\n")
         try:
             self.logger.handle(record)
         except BaseException:

@@ -409,6 +409,8 @@ class RunnerThread(threading.Thread):
     def _loop(self, index: int, deadline: float) -> None:
         tasks, lock, last = self.tasks, self.lock, len(self.tasks) - 1
         if deadline > time.monotonic():
+            # What was interrupted is booked by now.
+            lock.end()
             self._cool_down(index, deadline, self.chain.paths[index - 1])
         self._phase = states.RUNNING
         rested = True
@@ -436,6 +438,8 @@ class RunnerThread(threading.Thread):
             if not runner.more:
                 index = 0 if index == last else index + 1
             if deadline > time.monotonic():
+                # First of all: a kill from now on interrupts no run.
+                lock.end()
                 self._log_sleep(runner)
                 self._cool_down(index, deadline, runner.task.path)
                 rested = True
@@ -454,7 +458,6 @@ class RunnerThread(threading.Thread):
         else:
             # Before the sleep, where it makes no run late.
             self._write_now_and_then()
-        self.lock.end()
         self._sleep(deadline)
         self._phase = states.RUNNING
 

@@ -31,6 +31,10 @@ TOLERANCE = timedelta(milliseconds=50)
 thread's sleep are never exact to the last millisecond."""
 
 
+_SHOWN = FAILING | {Kind.REACHED, Kind.REACHED_AGAIN}
+"""The reasons whose mail shows the last failure with its traceback."""
+
+
 def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> History:
     """
     Return the history with which a chain begins, or goes on.
@@ -243,7 +247,7 @@ def add(
     return history._replace(
         number=number,
         pending=(*pending, reason),
-        evidence=history.latest if kind in FAILING else history.evidence,
+        evidence=history.latest if kind in _SHOWN else history.evidence,
     )
 
 
