@@ -28,7 +28,7 @@ class Counter:
         # The first tenth warms up.
         self.left = calls + calls // 10
         self.calls = calls
-        self.began = 0.0
+        self.began = clock()
         self.done = threading.Event()
 
     def __call__(self) -> None:
