@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from django.apps import apps
-from django.db import DatabaseError, router, transaction
+from django.db import router, transaction
 from django.utils import timezone
 
 from yourlabs.smoke.outcomes import Outcome, Result
@@ -53,7 +53,7 @@ def remember(results: list[Result]) -> str:
                     _forget(FailUrl, result)
                 elif result.outcome is Outcome.FAILED:
                     _write(FailUrl, result)
-    except DatabaseError as error:
+    except Exception as error:  # no table, no database, a router of the project
         return (
             f"Failures are not remembered ({type(error).__name__}: {error}). "
             "Run `manage.py migrate yourlabs_smoke`."
