@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import itertools
 import logging
-import signal
 import sys
-import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core import mail
 from django.core.handlers.base import BaseHandler
@@ -30,56 +23,23 @@ from django.urls import set_urlconf
 from django.utils import timezone, translation
 from django.views import debug
 
+from yourlabs.smoke.exchange import (
+    Answer,
+    Prepared,
+    close_response,
+    keep,
+    limited,
+    quiet_output,
+    read_body,
+    request_text_of,
+    traceback_text,
+    warning_texts,
+    wsgi_path,
+)
 from yourlabs.smoke.roles import Role, logged_in
 from yourlabs.smoke.sandbox import QueryRecorder, Sandbox
 
-MAX_BODY = 2 * 1024**2
-"""How many bytes of a streaming answer are read before it is closed."""
-
-MAX_STREAM_SECONDS = 3.0
-MAX_TRACEBACK = 64 * 1024
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
-
-
-class RequestTimeout(BaseException):
-    """A request took longer than it may; no view can swallow this by accident."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A URL that could only be written inside the sandbox."""
-
-    url: str
-    owner: Any = None
-
-
-@dataclass
-class Answer:
-    """What one request showed."""
-
-    url: str
-    role: str
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    location: str = ""
-    content_type: str = ""
-    ms: float = 0.0
-    queries: int = 0
-    identical: tuple[int, str] = (0, "")
-    missing_variables: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    views: list[Any] = field(default_factory=list)
-    """The views that were really called, in order."""
-
-    exception: BaseException | None = None
-    traceback: str = ""
-    request_text: str = ""
-    more: list[str] = field(default_factory=list)
-    """Query strings that the answer itself offers to try."""
-
-    is_user_made: bool = False
-    has_no_user: bool = False
 
 
 class SmokeHandler(BaseHandler):
@@ -258,7 +218,7 @@ class Client:
         parts = urlsplit(url)
         factory: Any = RequestFactory()
         environ: dict[str, Any] = factory._base_environ(
-            PATH_INFO=_wsgi_path(parts.path),
+            PATH_INFO=wsgi_path(parts.path),
             QUERY_STRING=parts.query,
             SERVER_NAME=self.host.split(":")[0],
             HTTP_HOST=self.host,
@@ -282,16 +242,16 @@ class Client:
         self.missing.found = []
         response = None
         recorder.is_counting = True
-        with warnings.catch_warnings(record=True) as caught, _quiet_output():
+        with warnings.catch_warnings(record=True) as caught, quiet_output():
             warnings.simplefilter("default")
             started = time.perf_counter()
             try:
-                with _limited(self.timeout):
+                with limited(self.timeout):
                     response = self.handler(environ)
-                    body = _read(response)
+                    body = read_body(response)
                     recorder.is_counting = False
                     answer.ms = round((time.perf_counter() - started) * 1000, 2)
-                    _keep(answer, response, body)
+                    keep(answer, response, body)
                     if inspect is not None:
                         answer.more = inspect(response)
             except KeyboardInterrupt:
@@ -303,7 +263,7 @@ class Client:
                 answer.status = 500
             answer.ms = answer.ms or round((time.perf_counter() - started) * 1000, 2)
             recorder.is_counting = False
-            _close(response)
+            close_response(response)
         _tidy_up()
         if answer.exception is None and self.exceptions:
             answer.exception = self.exceptions[-1]
@@ -311,70 +271,10 @@ class Client:
         answer.queries = len(recorder.texts)
         answer.identical = recorder.largest_group()
         answer.missing_variables = self.missing.found[:20]
-        answer.warnings = _texts(caught)
-        answer.request_text = _request_text(environ)
+        answer.warnings = warning_texts(caught)
+        answer.request_text = request_text_of(environ)
         if answer.exception is not None:
-            answer.traceback = _traceback(answer.exception)
-
-
-def _wsgi_path(path: str) -> str:
-    from urllib.parse import unquote_to_bytes
-
-    return unquote_to_bytes(path).decode("iso-8859-1")
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        text = "".join(lines)
-    except Exception:  # an exception whose text raises
-        text = type(error).__name__
-    return text[-MAX_TRACEBACK:]
-
-
-def _keep(answer: Answer, response: Any, body: bytes) -> None:
-    answer.status = response.status_code
-    answer.headers = {key: str(value) for key, value in response.items()}
-    answer.body = body
-    answer.location = str(response.get("Location", ""))
-    answer.content_type = str(response.get("Content-Type", ""))
-
-
-def _read(response: Any) -> bytes:
-    if not response.streaming:
-        return bytes(response.content)
-    if getattr(response, "is_async", False):
-        return async_to_sync(_read_async)(response)
-    kept, deadline = io.BytesIO(), time.monotonic() + MAX_STREAM_SECONDS
-    for chunk in itertools.islice(response.streaming_content, 10_000):
-        kept.write(chunk)
-        if kept.tell() > MAX_BODY or time.monotonic() > deadline:
-            break
-    return kept.getvalue()
-
-
-async def _read_async(response: Any) -> bytes:
-    import asyncio
-
-    kept = io.BytesIO()
-
-    async def read() -> None:
-        count = 0
-        async for chunk in response.streaming_content:
-            kept.write(chunk)
-            count += 1
-            if kept.tell() > MAX_BODY or count > 10_000:
-                break
-
-    with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-        await asyncio.wait_for(read(), MAX_STREAM_SECONDS)
-    return kept.getvalue()
-
-
-def _close(response: Any) -> None:
-    if response is not None:
-        with contextlib.suppress(Exception):
-            response.close()
+            answer.traceback = traceback_text(answer.exception)
 
 
 def _tidy_up() -> None:
@@ -383,46 +283,3 @@ def _tidy_up() -> None:
     timezone.deactivate()
     set_urlconf(None)
     mail.outbox.clear()
-
-
-def _texts(caught: list[Any]) -> list[str]:
-    found: dict[str, None] = {}
-    for item in caught:
-        if not issubclass(item.category, (ResourceWarning, ImportWarning)):
-            found.setdefault(f"{item.category.__name__}: {item.message}"[:300])
-    return list(found)[:20]
-
-
-def _request_text(environ: dict[str, Any]) -> str:
-    query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
-    lines = [f"GET {environ['PATH_INFO']}{query} HTTP/1.1"]
-    for key, value in environ.items():
-        if key.startswith("HTTP_") and key != "HTTP_COOKIE":
-            lines.append(f"{key[5:].replace('_', '-').title()}: {value}")
-    return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _quiet_output() -> Iterator[None]:
-    """Keep what a view prints out of the report."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
-
-
-@contextlib.contextmanager
-def _limited(seconds: float | None) -> Iterator[None]:
-    is_main = threading.current_thread() is threading.main_thread()
-    if not seconds or not is_main or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def give_up(number: int, frame: Any) -> None:
-        raise RequestTimeout(f"The request took longer than {seconds:g} s.")
-
-    previous = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
-import textwrap
 import types
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
 
+from yourlabs.smoke.sources import (
+    Lookup,
+    as_model,
+    functions_of,
+    lookups_in_source,
+    methods_of,
+    model_in,
+    parse,
+    unpartial,
+)
+
 MAX_DEPTH = 8
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """What a parameter selects: a path of fields on a model."""
-
-    model: type[models.Model]
-    path: str
-    is_exact: bool = True
-    """Whether the view itself says so; False for a guess by name."""
 
 
 @dataclass
@@ -77,13 +75,6 @@ def _takes_request(function: Any) -> bool:
     return code is not None and "request" in code.co_varnames[: code.co_argcount]
 
 
-def unpartial(function: Any) -> Any:
-    """The function below any number of partials."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
 def facts_of(callback: Any) -> ViewFacts:
     """Read a view's class, attributes and source. Never calls the view itself."""
     view = unwrap(callback)
@@ -100,8 +91,8 @@ def facts_of(callback: Any) -> ViewFacts:
         )
         facts.model = _model_of_class(view, initkwargs or {})
         facts.lookups.update(_lookups_of_class(view, initkwargs or {}, facts.model))
-    for function in _sources(view):
-        for name, lookup in _lookups_in_source(function):
+    for function in functions_of(view):
+        for name, lookup in lookups_in_source(function):
             facts.lookups.setdefault(name, lookup)
     facts.words = _words(view)
     return facts
@@ -116,17 +107,6 @@ def _first_attribute(callback: Any, name: str) -> Any:
         if callback is None:
             return None
     return None
-
-
-def as_model(value: Any) -> type[models.Model] | None:
-    """The model behind a class, manager, queryset, form or serializer, if any."""
-    if isinstance(value, type):
-        if issubclass(value, models.Model):
-            return value if not value._meta.abstract else None
-        meta = getattr(value, "_meta", None) or getattr(value, "Meta", None)
-        return as_model(getattr(meta, "model", None)) if meta is not None else None
-    model = getattr(value, "model", None)
-    return as_model(model) if isinstance(model, type) else None
 
 
 def _model_of_class(
@@ -145,10 +125,10 @@ def _model_of_class(
 def _model_of_queryset(
     view: type, initkwargs: dict[str, Any]
 ) -> type[models.Model] | None:
-    for function in _methods(view, ("get_queryset", "get_object", "get_model")):
-        for node in ast.walk(_parse(function) or ast.Module([], [])):
+    for function in methods_of(view, ("get_queryset", "get_object", "get_model")):
+        for node in ast.walk(parse(function) or ast.Module([], [])):
             if isinstance(node, ast.Return) and node.value is not None:
-                model = _model_in(node.value, function)
+                model = model_in(node.value, function)
                 if model is not None:
                     return model
     return None
@@ -179,155 +159,6 @@ def _lookups_of_class(
 def _has_path(model: type[models.Model], path: str) -> bool:
     first = path.split("__")[0]
     return first == "pk" or first in {item.name for item in model._meta.get_fields()}
-
-
-_OWN_METHODS = (
-    "dispatch",
-    "setup",
-    "get",
-    "post",
-    "get_object",
-    "get_queryset",
-    "get_context_data",
-    "initial",
-    "get_parent",
-    "test_func",
-    "get_form_kwargs",
-    "get_redirect_url",
-    "form_valid",
-)
-
-
-def _sources(view: Any) -> Iterator[Callable[..., Any]]:
-    if not isinstance(view, type):
-        function = unpartial(view)
-        if inspect.ismethod(function):
-            function = function.__func__
-        if not inspect.isfunction(function):
-            function = vars(type(function)).get("__call__")
-        if inspect.isfunction(function):
-            yield function
-        return
-    yield from _methods(view, None)
-
-
-def _methods(view: type, names: tuple[str, ...] | None) -> Iterator[Any]:
-    for owner in view.__mro__[:12]:
-        if owner.__module__.split(".")[0] in ("django", "rest_framework", "builtins"):
-            continue
-        for name, value in vars(owner).items():
-            if names is None or name in names:
-                if isinstance(value, property):
-                    value = value.fget
-                value = getattr(value, "func", value)
-                value = inspect.unwrap(value) if callable(value) else value
-                if inspect.isfunction(value):
-                    yield value
-
-
-@functools.cache
-def _parse(function: Any) -> ast.AST | None:
-    try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError, ValueError, IndentationError):
-        return None
-
-
-def _lookups_in_source(function: Any) -> Iterator[tuple[str, Lookup]]:
-    tree = _parse(function)
-    if tree is None:
-        return
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not node.keywords:
-            continue
-        model = _queried_model(node, function)
-        if model is None:
-            continue
-        for keyword in node.keywords:
-            parameter = _parameter_in(keyword.value)
-            if keyword.arg and parameter:
-                yield parameter, Lookup(model, keyword.arg)
-
-
-_QUERIES = {"get", "filter", "aget", "get_or_create", "exclude", "first", "exists"}
-
-
-def _queried_model(node: ast.Call, function: Any) -> type[models.Model] | None:
-    called = node.func
-    name = called.attr if isinstance(called, ast.Attribute) else None
-    name = called.id if isinstance(called, ast.Name) else name
-    if name in ("get_object_or_404", "get_list_or_404", "aget_object_or_404"):
-        return _model_in(node.args[0], function) if node.args else None
-    if isinstance(called, ast.Attribute) and name in _QUERIES:
-        return _model_in(called.value, function)
-    return None
-
-
-def _model_in(node: ast.AST, function: Any) -> type[models.Model] | None:
-    """Find the model that an expression's leftmost name stands for."""
-    chain: list[str] = []
-    while True:
-        if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name) and node.args:
-                node = node.args[0]
-            else:
-                node = node.func
-        elif isinstance(node, ast.Attribute):
-            chain.insert(0, node.attr)
-            node = node.value
-        elif isinstance(node, ast.Subscript):
-            node = node.value
-        else:
-            break
-    if not isinstance(node, ast.Name):
-        return None
-    value = _names_of(function).get(node.id)
-    for name in [None, *chain]:
-        if name is not None:
-            value = getattr(value, name, None)
-        if value is None:
-            return None
-        if isinstance(value, type) and issubclass(value, models.Model):
-            return as_model(value)
-        if isinstance(value, (models.Manager, models.QuerySet)):
-            return as_model(value)
-    return None
-
-
-def _names_of(function: Any) -> dict[str, Any]:
-    names = dict(getattr(function, "__globals__", {}))
-    cells = getattr(function, "__closure__", None) or ()
-    for name, cell in zip(function.__code__.co_freevars, cells, strict=False):
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:
-            continue
-    return names
-
-
-def _parameter_in(node: ast.AST) -> str | None:
-    """The URL parameter that an expression reads, if it reads just one."""
-    if isinstance(node, ast.Call):
-        called = node.func
-        if isinstance(called, ast.Attribute) and called.attr in ("get", "pop"):
-            if _is_kwargs(called.value) and node.args:
-                return _text(node.args[0])
-            return None
-        return _parameter_in(node.args[0]) if len(node.args) == 1 else None
-    if isinstance(node, ast.Subscript) and _is_kwargs(node.value):
-        return _text(node.slice)
-    return node.id if isinstance(node, ast.Name) else None
-
-
-def _is_kwargs(node: ast.AST) -> bool:
-    name = getattr(node, "attr", None) or getattr(node, "id", None)
-    return isinstance(name, str) and name.endswith("kwargs")
-
-
-def _text(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    return None
 
 
 def _words(view: Any) -> tuple[str, ...]:

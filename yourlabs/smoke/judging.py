@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-import inspect as python_inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from django.conf import settings
 from django.core.exceptions import FieldError, ObjectDoesNotExist
-from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch, reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
-from yourlabs.smoke import extras, shapes, values
+from yourlabs.smoke import extras, shapes
+from yourlabs.smoke.anchors import anchors
+from yourlabs.smoke.describing import (
+    describe,
+    failure_reason,
+    has_wrong_signature,
+    login_paths,
+    reads_query,
+    shows_error_page,
+)
 from yourlabs.smoke.discovery import Leaf, speaking
 from yourlabs.smoke.introspection import unwrap
 from yourlabs.smoke.outcomes import Facts, Outcome, Result, Verdict, judge
 
 if TYPE_CHECKING:
-    from yourlabs.smoke.client import Answer
-    from yourlabs.smoke.run import SmokeRun, State
-    from yourlabs.smoke.values import Candidate
+    from yourlabs.smoke.exchange import Answer
+    from yourlabs.smoke.knowledge import Candidate
+    from yourlabs.smoke.run import SmokeRun
+    from yourlabs.smoke.state import State
 
 _LOGIN_WORDS = {"login", "signin", "sign-in", "sign_in", "log-in", "log_in"}
 _LOGIN_WORDS |= {"auth_login", "account_login", "account-login"}
@@ -259,7 +265,7 @@ class Judge:
             places = shapes.slots(shape)
             if not places:
                 continue
-            found = values.anchors(knowledge, leaf, shape)
+            found = anchors(knowledge, leaf, shape)
             if found:
                 exact = [lookup for lookup, _ in found if lookup.is_exact]
                 model = (exact or [found[0][0]])[0].model
@@ -267,89 +273,3 @@ class Judge:
                     return f"no row of {model._meta.label}"
             return f"value for `{places[-1].name}` unknown"
         return "no way found to write its URL"
-
-
-def failure_reason(answer: Answer) -> str:
-    """One line for what went wrong."""
-    if answer.exception is None:
-        return f"answered {answer.status}"
-    name = type(answer.exception).__name__
-    try:
-        text = str(answer.exception)
-    except Exception:  # an exception whose text raises
-        text = ""
-    lines = text.strip().splitlines()
-    return f"{name}: {lines[0][:300]}" if lines else name
-
-
-def has_wrong_signature(error: BaseException | None) -> bool:
-    """Whether a view could not even be called with its pattern's parameters."""
-    if not isinstance(error, TypeError) or error.__traceback__ is None:
-        return False
-    frame = error.__traceback__
-    while frame.tb_next is not None:
-        frame = frame.tb_next
-    module = frame.tb_frame.f_globals.get("__name__", "")
-    return module == "django.core.handlers.base" and "argument" in str(error)
-
-
-def shows_error_page(leaf: Leaf, answer: Answer) -> bool:
-    """Whether a pattern is there to show the page of the status it answered."""
-    if answer.status < 400 or leaf.callback not in answer.views:
-        return False
-    return str(answer.status) in leaf.pattern.strip("^$").split("/")
-
-
-def describe(result: Result, answer: Answer) -> None:
-    """Copy what an answer showed into a result."""
-    result.url, result.role = answer.url, answer.role
-    result.status, result.ms, result.queries = answer.status, answer.ms, answer.queries
-    result.identical_queries, result.identical_query = answer.identical
-    result.identical_query = result.identical_query[:1000]
-    result.missing_variables = list(answer.missing_variables)
-    result.warnings = list(answer.warnings)
-    result.request_text = answer.request_text
-    head = [f"HTTP/1.1 {answer.status}"]
-    head += [f"{key}: {value}" for key, value in answer.headers.items()]
-    body = answer.body[: 64 * 1024].decode("utf-8", "replace")
-    result.response_text = "\n".join([*head, "", body])
-    error = answer.exception
-    if error is not None:
-        kind = type(error)
-        result.exception = error
-        result.exception_class = f"{kind.__module__}.{kind.__qualname__}"
-        result.exception_text = failure_reason(answer)
-        result.traceback = answer.traceback
-
-
-def login_paths() -> tuple[str, ...]:
-    """Where the project sends people who have to log in."""
-    try:
-        return (urlsplit(resolve_url(settings.LOGIN_URL)).path,)
-    except Exception:  # LOGIN_URL names a pattern that is not there
-        return ()
-
-
-@functools.cache
-def _source(view: Any) -> str:
-    try:
-        return python_inspect.getsource(view)
-    except (OSError, TypeError):
-        return ""
-
-
-def reads_query(leaf: Leaf) -> bool:
-    """Whether a view's source reads the query string."""
-    view = unwrap(leaf.callback)
-    owners = view.__mro__ if isinstance(view, type) else (view,)
-    for owner in owners:
-        module = str(getattr(owner, "__module__", "")).split(".")[0]
-        if module in ("django", "rest_framework", "builtins"):
-            continue
-        try:
-            source = _source(owner)
-        except TypeError:  # a view that cannot be hashed
-            continue
-        if "request.GET" in source or "query_params" in source:
-            return True
-    return False

@@ -12,13 +12,13 @@ from django.apps import apps
 from django.urls import reverse
 
 from yourlabs.smoke import SmokeUrl
-from yourlabs.smoke.client import Prepared
-from yourlabs.smoke.judging import describe, failure_reason
+from yourlabs.smoke.describing import describe, failure_reason
+from yourlabs.smoke.exchange import Prepared
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.roles import Role
 
 if TYPE_CHECKING:
-    from yourlabs.smoke.client import Answer
+    from yourlabs.smoke.exchange import Answer
     from yourlabs.smoke.run import SmokeRun
 
 

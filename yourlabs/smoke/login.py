@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib import auth
 from django.test import Client as FormClient
 
-from yourlabs.smoke.judging import login_paths
+from yourlabs.smoke.describing import login_paths
 from yourlabs.smoke.roles import Role, role_of
 from yourlabs.smoke.sandbox import QueryRecorder
 

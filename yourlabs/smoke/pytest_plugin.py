@@ -41,7 +41,8 @@ def smoke_results(
 ) -> dict[str, Result]:
     """The results of one run over the selected patterns, by item name."""
     from yourlabs.smoke.pytest_items import result_name
-    from yourlabs.smoke.run import Options, SmokeRun
+    from yourlabs.smoke.run import SmokeRun
+    from yourlabs.smoke.state import Options
 
     items = [i for i in request.session.items if hasattr(i, "callspec")]
     wanted = {

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from django.apps import apps
-from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models, router, transaction
 
@@ -32,81 +29,6 @@ NATURAL_FIELDS = (
 )
 
 MAX_ROWS = 5
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a name, in lower case: ``OrderDetail_view`` has three."""
-    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text)
-    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
-
-
-def singular(word: str) -> str:
-    """A plain English singular, good enough to compare names."""
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "ches", "shes")):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith("ss"):
-        return word[:-1]
-    return word
-
-
-@functools.cache
-def _models_by_name() -> dict[str, list[type[models.Model]]]:
-    found: dict[str, list[type[models.Model]]] = {}
-    for model in apps.get_models():
-        meta = model._meta
-        if meta.proxy and meta.concrete_model in apps.get_models():
-            continue
-        names = {meta.model_name or "", *_verbose_names(meta)}
-        for name in names:
-            found.setdefault(name, []).append(model)
-    return found
-
-
-def _verbose_names(meta: Any) -> Iterator[str]:
-    try:
-        yield "".join(split_words(str(meta.verbose_name_raw)))
-    except Exception:  # a lazy text of the project
-        return
-
-
-def models_named(
-    words: list[str], module: str, *, is_loose: bool = True
-) -> list[type[models.Model]]:
-    """List the models whose name is a run of some words, the longest run first.
-
-    Args:
-        words: Words in the order they were written.
-        module: Where the view is from; models of that app come first.
-        is_loose: Whether a part of the words is enough.
-    """
-    by_name = _models_by_name()
-    words = [word for word in words if word]
-    found: list[type[models.Model]] = []
-    sizes = range(len(words), 0, -1) if is_loose else [len(words)]
-    for size in sizes:
-        for start in range(len(words) - size, -1, -1):
-            run = words[start : start + size]
-            for name in ("".join(run), "".join([*run[:-1], singular(run[-1])])):
-                found += by_name.get(name, [])
-    if not found and is_loose and words:
-        last = singular(words[-1])
-        found = [
-            model
-            for name, several in by_name.items()
-            if len(last) > 3 and name.endswith(last)
-            for model in several
-            if _shares_package(model.__module__, module)
-        ]
-    unique = list(dict.fromkeys(found))
-    return sorted(
-        unique, key=lambda model: not _shares_package(model.__module__, module)
-    )
-
-
-def _shares_package(one: str, other: str) -> bool:
-    return one.split(".")[:2] == other.split(".")[:2]
 
 
 def manager_of(model: type[models.Model]) -> Any:
@@ -313,11 +235,6 @@ def _admin_quote(text: str) -> str:
 _ADMIN_QUOTED = ':/_#?;@&=+$,"[]<>%\n\\'
 
 
-def has_managed_models() -> bool:
-    """Whether migrations would make any table."""
-    return any(model._meta.managed for model in apps.get_models())
-
-
 def give_to(row: models.Model, user: Any) -> None:
     """Make a user the owner of a row, where the row has one."""
     if user is None or isinstance(row, type(user)):
@@ -327,34 +244,3 @@ def give_to(row: models.Model, user: Any) -> None:
             setattr(row, item.name, user)
             row.save()
             return
-
-
-def needs_site_domain() -> bool:
-    """Whether the site is chosen by the host of the request."""
-    return apps.is_installed("django.contrib.sites") and not getattr(
-        settings, "SITE_ID", ""
-    )
-
-
-def first_site_domain() -> str:
-    """The domain of the oldest site; empty when there is none."""
-    found = rows_of(apps.get_model("sites.Site"), 3)
-    return str(getattr(found[0], "domain", "")) if found else ""
-
-
-def is_of_apps(leaf: Any, facts: Any, wanted: tuple[str, ...]) -> bool:
-    """Whether a leaf's view, model or namespace is of one of some apps."""
-    model = getattr(facts.model_admin, "model", None)
-    for name in wanted:
-        config = next(
-            (c for c in apps.get_app_configs() if name in (c.label, c.name)), None
-        )
-        if config is None:
-            continue
-        module = leaf.view
-        if model is not None:
-            if model._meta.app_label == config.label:
-                return True
-        elif module.startswith(config.name + ".") or config.label in leaf.namespaces:
-            return True
-    return False

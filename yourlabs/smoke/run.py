@@ -5,103 +5,35 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connections
 
-from yourlabs.smoke import making, rows, shapes, values
-from yourlabs.smoke.client import Answer, Client, Prepared
+from yourlabs.smoke import making, project, rows, shapes, values
+from yourlabs.smoke.anchors import anchors
+from yourlabs.smoke.asking import SLOW, Asking
+from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf, read_conf
 from yourlabs.smoke.discovery import Leaf, PathFinder, iter_leaves
+from yourlabs.smoke.exchange import Prepared
 from yourlabs.smoke.judging import Judge
-from yourlabs.smoke.links import links_in
-from yourlabs.smoke.outcomes import Result, Verdict
-from yourlabs.smoke.roles import Role, find_roles, role_of
-from yourlabs.smoke.sandbox import (
-    Sandbox,
-    quiet_settings,
-    read_only_elsewhere,
-    usable_aliases,
-)
-from yourlabs.smoke.values import Candidate, Knowledge
-
-MAX_LINKS = 8
-"""How many links to one pattern are kept."""
+from yourlabs.smoke.knowledge import Candidate, Knowledge
+from yourlabs.smoke.outcomes import Result
+from yourlabs.smoke.roles import find_roles
+from yourlabs.smoke.sandbox import Sandbox, usable_aliases
+from yourlabs.smoke.state import CouldNotRunError, Options, State
+from yourlabs.smoke.surroundings import quiet_settings, read_only_elsewhere
 
 MAX_TRIES = 12
 """How many URLs of one pattern are requested before it is given up."""
-
-_URL_SETTINGS = ("SITE_URL", "BASE_URL", "PUBLIC_URL", "SERVER_URL", "ROOT_URL")
-
-SLOW = 3000.0
-"""Milliseconds after which a healthy pattern is not asked any further."""
-
-MAX_REFUSALS = 4
-"""How many URLs of a pattern may be refused to everybody before it is given up."""
 
 ROUNDS = 5
 """How often new links are looked for."""
 
 
-class CouldNotRunError(Exception):
-    """The run could not even start; the text says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to run, and what counts as a failure."""
-
-    apps: tuple[str, ...] = ()
-    """App labels or dotted names; empty means the whole project."""
-
-    is_listed_only: bool = False
-    only: frozenset[str] = frozenset()
-    """Names or routes of the patterns to judge; empty means all."""
-
-    max_ms: float | None = None
-    """Milliseconds; None means no limit."""
-
-    max_queries: int | None = None
-    timeout: float | None = 60.0
-    """Seconds for one request; None means no limit."""
-
-    has_all_roles: bool = False
-    """Ask as every role, not only as the weakest that may and the strongest."""
-
-    credentials: tuple[str, str] | None = None
-    """Log in through the site's own form with these."""
-
-
-@dataclass
-class State:
-    """What is known of one leaf so far."""
-
-    leaf: Leaf
-    tried: set[str] = field(default_factory=set)
-    links: dict[str, None] = field(default_factory=dict)
-    success: Answer | None = None
-    candidate: Candidate | None = None
-    failure: tuple[Answer, Candidate, str] | None = None
-    doubt: tuple[Answer, Candidate, str] | None = None
-    last: Answer | None = None
-    verdicts: list[Verdict] = field(default_factory=list)
-    statuses: dict[str, int] = field(default_factory=dict)
-    needs_query: bool = False
-    excluded: bool = False
-    refusals: int = 0
-    """How many URLs were refused to every role."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing more has to be tried."""
-        is_hopeless = self.refusals >= MAX_REFUSALS
-        return self.excluded or is_hopeless or bool(self.success or self.failure)
-
-
-class SmokeRun:
+class SmokeRun(Asking):
     """One run over a project. Use it once, in one thread.
 
     Args:
@@ -186,7 +118,7 @@ class SmokeRun:
             connection = connections["default"]
             with connection.cursor() as cursor:
                 tables = connection.introspection.table_names(cursor)
-            if not tables and rows.has_managed_models():
+            if not tables and project.has_managed_models():
                 raise CouldNotRunError(
                     "The database 'default' has no tables. Run `manage.py migrate`."
                 )
@@ -195,7 +127,7 @@ class SmokeRun:
     def _make_client(self) -> Client:
         try:
             return Client(
-                self.sandbox, host=choose_host(), timeout=self.options.timeout
+                self.sandbox, host=project.choose_host(), timeout=self.options.timeout
             )
         except Exception as error:
             raise CouldNotRunError(
@@ -225,7 +157,7 @@ class SmokeRun:
         only = self.options.only
         if only and not {leaf.name, leaf.pattern, leaf.label} & only:
             return False
-        return not self.options.apps or rows.is_of_apps(
+        return not self.options.apps or project.is_of_apps(
             leaf, self.knowledge.facts_of(leaf), self.options.apps
         )
 
@@ -324,7 +256,7 @@ class SmokeRun:
             for shape in reversed(state.leaf.shapes):
                 if not shapes.slots(shape) or state.is_settled:
                     continue
-                found = values.anchors(self.knowledge, state.leaf, shape)
+                found = anchors(self.knowledge, state.leaf, shape)
                 for lookup, slot_name in found[:2]:
                     prepare = self._preparation(state, shape, lookup.model, slot_name)
                     candidate = Candidate("", "made row")
@@ -351,169 +283,6 @@ class SmokeRun:
             return Prepared(first.url, first.owner) if first else None
 
         return prepare
-
-    # -- one URL ------------------------------------------------------------
-
-    def try_candidate(
-        self,
-        state: State,
-        candidate: Candidate,
-        prepare: Callable[[Any], Prepared | None] | None = None,
-    ) -> None:
-        """Request a URL as one role after the other until one may."""
-        if candidate.url:
-            state.tried.add(candidate.url)
-            if self.conf.excludes(candidate.url.split("?")[0]):
-                state.excluded = True
-                return
-        has_missed = False
-        for role, user in self._people(candidate):
-            is_top = role is self.roles[-1]
-            if has_missed and user is None and not is_top:
-                continue
-            answer = self.ask(state, candidate, role, user, prepare)
-            if not answer.url and prepare is not None:
-                return
-            if not answer.url or answer.has_no_user:
-                continue
-            verdict = self.judge.verdict(state, candidate, answer)
-            has_missed = verdict is Verdict.MISSING
-            if verdict is Verdict.OK:
-                self._succeed(state, candidate, answer, role, prepare)
-                return
-            if verdict is Verdict.FAILED and state.failure:
-                return
-            if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
-                return
-        if prepare is not None:
-            self._ask_owner(state, candidate, prepare)
-        if not state.is_settled:
-            self._try_harder(state, candidate, prepare)
-
-    def _ask_owner(
-        self,
-        state: State,
-        candidate: Candidate,
-        prepare: Callable[[Any], Prepared | None],
-    ) -> None:
-        """Ask as the user that a made row belongs to."""
-        role = self.roles[-1]
-        if role.name == "anonymous":
-            return
-        answer = self.ask(state, candidate, role, None, prepare, as_owner=True)
-        if answer.url and not answer.has_no_user:
-            verdict = self.judge.verdict(state, candidate, answer)
-            if verdict is Verdict.OK:
-                state.success, state.candidate = answer, candidate
-
-    def _people(self, candidate: Candidate) -> Iterable[tuple[Role, Any]]:
-        """The roles in order; the row's owner first among equals."""
-        owner = candidate.owner
-        owner_role = role_of(owner) if owner is not None else ""
-        for role in self.roles:
-            if role.name == owner_role:
-                yield role, owner
-                if role.user is not None and role.user.pk == owner.pk:
-                    continue
-            yield role, None
-
-    def ask(
-        self,
-        state: State,
-        candidate: Candidate,
-        role: Role,
-        user: Any = None,
-        prepare: Callable[[Any], Prepared | None] | None = None,
-        **more: Any,
-    ) -> Answer:
-        """Make one request and note what it shows."""
-        inspect = self.judge.inspection(state, candidate)
-        answer = self.client.ask(
-            candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
-        )
-        if answer.url and not answer.has_no_user:
-            state.last = answer
-            state.statuses[role.name] = answer.status
-            self._harvest(answer)
-        return answer
-
-    def _harvest(self, answer: Answer) -> None:
-        if answer.status >= 400 and answer.status != 405:
-            return
-        base = self.client.base_url + answer.url
-        found = links_in(answer.body, answer.content_type, base)
-        if answer.location:
-            own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
-            found += own
-        for link in found:
-            match = self.knowledge.finder.find(urlsplit(link).path)
-            state = self.by_identity.get(match.identity) if match else None
-            if state is not None and len(state.links) < MAX_LINKS:
-                state.links.setdefault(link)
-
-    def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
-        """Go where a middleware redirects to, when that is the same pattern."""
-        found = links_in(
-            f'<a href="{answer.location}">'.encode(),
-            "text/html",
-            self.client.base_url + answer.url,
-        )
-        for url in found:
-            match = self.knowledge.finder.find(urlsplit(url).path)
-            if (
-                url not in state.tried
-                and match is not None
-                and match.identity == state.leaf.identity
-            ):
-                self.try_candidate(state, Candidate(url, candidate.provenance))
-                return True
-        return False
-
-    def _try_harder(
-        self,
-        state: State,
-        candidate: Candidate,
-        prepare: Callable[[Any], Prepared | None] | None,
-    ) -> None:
-        """Ask the way that scripts and API clients do, as the strongest role."""
-        last = state.verdicts[-1:] or [Verdict.ELSEWHERE]
-        if len(self.roles) < 2 or last[0] not in (Verdict.DENIED, Verdict.REFUSED):
-            return
-        state.refusals += 1
-        if state.refusals > 1:
-            return
-        for more in (
-            {"is_forced": True},
-            {"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}},
-        ):
-            role = self.roles[-1]
-            answer = self.ask(state, candidate, role, None, prepare, **more)
-            if (
-                answer.url
-                and self.judge.verdict(state, candidate, answer) is Verdict.OK
-            ):
-                self._succeed(state, candidate, answer, role, prepare)
-                return
-
-    def _succeed(
-        self,
-        state: State,
-        candidate: Candidate,
-        answer: Answer,
-        role: Role,
-        prepare: Callable[[Any], Prepared | None] | None,
-    ) -> None:
-        state.success, state.candidate = answer, candidate
-        position = self.roles.index(role)
-        stronger = self.roles[position + 1 :] if answer.ms < SLOW else []
-        if not self.options.has_all_roles:
-            stronger = stronger[-1:]
-        for other in stronger:
-            more = self.ask(state, candidate, other, None, prepare)
-            if more.url and not more.has_no_user:
-                verdict = self.judge.verdict(state, candidate, more, is_extra=True)
-                if verdict is Verdict.OK and more.more:
-                    answer.more = more.more
 
     def _look_closer(self, state: State) -> None:
         """Request more URLs of a healthy pattern: other rows, filters, links."""
@@ -542,18 +311,3 @@ class SmokeRun:
     def _linked_again(self, state: State) -> list[str]:
         others = [url for url in state.links if url not in state.tried]
         return others[:3]
-
-
-def choose_host() -> str:
-    """The host to ask for: a site's domain, a setting's, an allowed one."""
-    if rows.needs_site_domain():
-        domain = rows.first_site_domain()
-        if domain:
-            return domain
-    for name in _URL_SETTINGS:
-        value = getattr(settings, name, None)
-        host = urlsplit(value).netloc if isinstance(value, str) else ""
-        if host:
-            return host
-    hosts = [str(host).lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
-    return next((host for host in hosts if host and ":" not in host), "localhost")

@@ -11,7 +11,8 @@ from unittest.case import _SubTest  # type: ignore[attr-defined]
 from django.test import TestCase
 
 from yourlabs.smoke.outcomes import Outcome, Result
-from yourlabs.smoke.run import Options, SmokeRun
+from yourlabs.smoke.run import SmokeRun
+from yourlabs.smoke.state import Options
 
 
 class SmokeTestCase(TestCase):

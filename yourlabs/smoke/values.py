@@ -4,92 +4,28 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
-from django.contrib.auth.tokens import default_token_generator
 from django.db import models
-from django.utils.encoding import force_bytes
-from django.utils.http import urlsafe_base64_encode
 from django.utils.module_loading import import_string
 
-from yourlabs.smoke import rows, shapes
-from yourlabs.smoke.discovery import Leaf, PathFinder
-from yourlabs.smoke.introspection import Lookup, ViewFacts, facts_of
+from yourlabs.smoke import naming, rows, shapes
+from yourlabs.smoke.anchors import MAX_ANCHORS, anchors
+from yourlabs.smoke.discovery import Leaf
+from yourlabs.smoke.knowledge import Candidate, Knowledge
+from yourlabs.smoke.specials import (
+    DATE_NAMES,
+    date_part,
+    date_values,
+    is_builtin,
+    special_values,
+    written,
+)
 
-MAX_ANCHORS = 6
 MAX_COMBINATIONS = 6
-GENERIC = {"pk", "id", "slug", "uuid", "object_id", "guid", "key", "code", "item"}
-GENERIC |= {"ident", "uid", "number", "name", "obj_id", "instance_pk", "0", "1", "2"}
-LANGUAGE_NAMES = {"lang", "language", "locale", "lang_code", "language_code"}
-DATE_NAMES = {"year", "month", "day", "week"}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A URL that should lead to a leaf, and where its values are from."""
-
-    url: str
-    provenance: str
-    """``none``, ``row``, ``link``, ``earlier``, ``choice``, ``made row``,
-    ``guess`` or ``made up``."""
-
-    row: models.Model | None = None
-    owner: Any = None
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether a failure with it is the view's own fault."""
-        return self.provenance in ("none", "row", "link", "choice", "listed")
-
-
-@dataclass
-class Knowledge:
-    """What one run knows of the project. Not thread-safe."""
-
-    finder: PathFinder
-    leaves: list[Leaf]
-    overrides: dict[str, Any] = field(default_factory=dict)
-    """``SMOKE["values"]``: a callable, or its dotted path, by parameter."""
-
-    user: Any = None
-    facts: dict[Any, ViewFacts] = field(default_factory=dict)
-    shadows: dict[Any, str] = field(default_factory=dict)
-    """By leaf: what its URLs led to instead."""
-
-    _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
-
-    def facts_of(self, leaf: Leaf) -> ViewFacts:
-        """What is known of a leaf's view; looked up once."""
-        key = leaf.identity
-        if key not in self.facts:
-            try:
-                self.facts[key] = facts_of(leaf.callback)
-            except Exception:  # reading a strange view must never end the run
-                self.facts[key] = ViewFacts()
-        return self.facts[key]
-
-    def rows_of(self, model: type[models.Model]) -> list[models.Model]:
-        """Some rows of a model, looked up once."""
-        if model not in self._rows:
-            self._rows[model] = rows.rows_of(model)
-        return self._rows[model]
-
-    def leads_home(self, leaf: Leaf, url: str) -> bool:
-        """Whether a URL leads to the leaf; notes what shadows it when not."""
-        found = self.finder.find(url.split("?")[0])
-        if found is not None and found.identity == leaf.identity:
-            return True
-        if found is not None:
-            route = "".join(str(part.pattern) for part in found.chain)
-            own = getattr(found.chain[-1], "name", None)
-            self.shadows.setdefault(leaf.identity, str(own or route))
-        return False
 
 
 def plain(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -112,7 +48,9 @@ def from_settings(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
             if slot.name in knowledge.overrides:
                 anchor[slot.name] = [_given(knowledge.overrides[slot.name], leaf)]
             else:
-                anchor[slot.name] = _special(knowledge, leaf, slot) or [slot.sample]
+                anchor[slot.name] = special_values(knowledge, leaf, slot) or [
+                    slot.sample
+                ]
         yield from _urls(knowledge, leaf, shape, anchor, "row", None)
 
 
@@ -200,73 +138,6 @@ def _owner(row: models.Model | None) -> Any:
     return found if isinstance(found, user_model) else None
 
 
-def anchors(
-    knowledge: Knowledge, leaf: Leaf, shape: shapes.Shape
-) -> list[tuple[Lookup, str]]:
-    """The models whose rows may fill a shape, with the slot each is for."""
-    facts = knowledge.facts_of(leaf)
-    places = shapes.slots(shape)
-    found: list[tuple[Lookup, str]] = []
-    for slot in reversed(places):
-        if slot.name in facts.lookups:
-            found.append((facts.lookups[slot.name], slot.name))
-    last = next(
-        (slot.name for slot in reversed(places) if slot.name in GENERIC),
-        places[-1].name,
-    )
-    if facts.model is not None:
-        found.append((Lookup(facts.model, ""), last))
-    module = leaf.view
-    for slot in reversed(places):
-        if slot.choices or slot.name in DATE_NAMES:
-            continue
-        for model in guesses(leaf, shape, slot, module):
-            found.append((Lookup(model, "", is_exact=False), slot.name))
-    unique: dict[Any, tuple[Lookup, str]] = {}
-    for lookup, slot_name in found:
-        unique.setdefault((lookup.model, slot_name), (lookup, slot_name))
-    return list(unique.values())
-
-
-def guesses(
-    leaf: Leaf, shape: shapes.Shape, slot: shapes.Slot, module: str
-) -> list[type[models.Model]]:
-    """Models that a parameter may be of, by the words around it."""
-    found: list[type[models.Model]] = []
-    words = [w for w in rows.split_words(slot.name) if w not in rows.SUFFIXES]
-    if words and slot.name not in GENERIC:
-        found += rows.models_named(words, module, is_loose=False)
-        found += rows.models_named(words, module)
-    converter = leaf.converters.get(slot.name)
-    if converter is not None and not _is_builtin(converter):
-        kind = type(converter).__name__.removesuffix("Converter")
-        found += rows.models_named(rows.split_words(kind), module)
-    before = shape[: shape.index(slot)]
-    literal = before[-1] if before and isinstance(before[-1], str) else ""
-    segments = [text for text in literal.split("/") if text]
-    for segment in reversed(segments[-2:]):
-        found += rows.models_named(rows.split_words(segment), module)
-    for text in (leaf.name.split(":")[-1], leaf.view.rsplit(".", 1)[-1]):
-        found += rows.models_named(rows.split_words(text), module)
-    if slot.name not in GENERIC and slot.is_named:
-        found += _with_field(slot.name, module)
-    return list(dict.fromkeys(found))[:MAX_ANCHORS]
-
-
-def _is_builtin(converter: Any) -> bool:
-    return type(converter).__module__ == "django.urls.converters"
-
-
-def _with_field(name: str, module: str) -> list[type[models.Model]]:
-    return [
-        model
-        for model in apps.get_models()
-        if (item := rows.field_of(model, name)) is not None
-        and (item.unique or model.__module__.split(".")[0] == module.split(".")[0])
-        and not item.is_relation
-    ][:3]
-
-
 def _slot_values(
     knowledge: Knowledge,
     leaf: Leaf,
@@ -294,7 +165,7 @@ def _slot_values(
     if slot.name in knowledge.overrides:
         return [_given(knowledge.overrides[slot.name], leaf)], True
     if slot.name in DATE_NAMES:
-        return texts(_date_values(facts, row, slot)), True
+        return texts(date_values(facts, row, slot)), True
     is_other = lookup is not None and not isinstance(row, lookup.model)
     if lookup is not None and not (slot.name == anchor_slot and is_other):
         holder, is_own = _holder(knowledge, row, lookup.model)
@@ -305,22 +176,11 @@ def _slot_values(
     if slot.name == anchor_slot:
         digits = slot.takes_digits_only
         values = rows.values_of(row, slot.name, converter, digits)
-        if converter is not None and not _is_builtin(converter):
+        if converter is not None and not is_builtin(converter):
             values.append(row)
         found = texts(values)
         return found, rows.is_named_field(type(row), slot.name, digits)
     return _related_values(knowledge, leaf, slot, row, texts)
-
-
-def _written(values: list[str], converter: Any) -> list[str]:
-    """Values as their converter writes them, where it takes texts at all."""
-    found = []
-    for value in values:
-        try:
-            found.append(rows.url_text(value, converter))
-        except Exception:  # to_url of the project's converters
-            found.append(value)
-    return found
 
 
 def _related_values(
@@ -328,9 +188,9 @@ def _related_values(
 ) -> tuple[list[str], bool]:
     converter = leaf.converters.get(slot.name)
     digits = slot.takes_digits_only
-    special = _special(knowledge, leaf, slot, row)
+    special = special_values(knowledge, leaf, slot, row)
     if special:
-        return _written(special, converter), True
+        return written(special, converter), True
     own = rows.follow(row, slot.name)
     if isinstance(own, models.Model):
         found = texts(rows.values_of(own, slot.name, converter, digits))
@@ -340,8 +200,8 @@ def _related_values(
     near = rows.related_with_field(row, slot.name)
     if near is not None:
         return texts([rows.follow(near, slot.name)]), True
-    words = [w for w in rows.split_words(slot.name) if w not in rows.SUFFIXES]
-    for model in rows.models_named(words, leaf.view)[:2]:
+    words = [w for w in naming.split_words(slot.name) if w not in rows.SUFFIXES]
+    for model in naming.models_named(words, leaf.view)[:2]:
         holder, is_own = _holder(knowledge, row, model)
         if holder is not None:
             found = texts(rows.values_of(holder, slot.name, converter, digits))
@@ -367,69 +227,6 @@ def _holder(
         return found, True
     several = knowledge.rows_of(model)
     return (several[0], len(several) == 1) if several else (None, False)
-
-
-def _date_values(facts: ViewFacts, row: models.Model, slot: shapes.Slot) -> list[Any]:
-    name = getattr(facts.view_class, "date_field", None)
-    value = rows.follow(row, name) if isinstance(name, str) else None
-    if value is None:
-        for item in row._meta.concrete_fields:
-            value = getattr(row, item.attname, None)
-            if isinstance(item, models.DateField) and value is not None:
-                break
-        else:
-            value = datetime.date.today()
-    return [_date_part(facts, value, slot)]
-
-
-def _date_part(facts: ViewFacts, value: datetime.date, slot: shapes.Slot) -> Any:
-    form = getattr(facts.view_class, f"{slot.name}_format", None)
-    if isinstance(form, str):
-        return value.strftime(form).lower()
-    if slot.name == "month" and not slot.takes_digits_only:
-        return value.strftime("%b").lower()
-    number = value.isocalendar()[1] if slot.name == "week" else None
-    number = getattr(value, slot.name) if number is None else number
-    width = len(slot.sample)
-    return str(number).zfill(width) if width in (2, 4) else number
-
-
-def _special(
-    knowledge: Knowledge, leaf: Leaf, slot: shapes.Slot, row: Any = None
-) -> list[str]:
-    """Values for names that mean the same in every project."""
-    name = slot.name
-    if slot.choices:
-        return list(slot.choices)
-    if name == "format":
-        return _formats(leaf)
-    if name in LANGUAGE_NAMES:
-        return [settings.LANGUAGE_CODE, settings.LANGUAGE_CODE.split("-")[0]]
-    if name == "page" and slot.takes_digits_only:
-        return ["1"]
-    if name in ("uidb64", "uid", "token") and knowledge.user is not None:
-        return _reset_values(knowledge.user, name)
-    if name in ("app_label", "model_name", "model", "app_name", "content_type"):
-        model = type(row) if row is not None else None
-        return _model_words(model, name)
-    if name == "path" and leaf.defaults.get("document_root"):
-        return _files(str(leaf.defaults["document_root"]))
-    if name == "url" and "catch_all" in leaf.view:
-        return _without_slash(knowledge, leaf)
-    for value in leaf.defaults.values():
-        if isinstance(value, dict) and value:
-            return [str(key) for key in list(value)[:3]]
-    return []
-
-
-def _without_slash(knowledge: Knowledge, leaf: Leaf) -> list[str]:
-    """What the admin's last pattern is for: paths that lack the slash."""
-    prefix = leaf.pattern.split("(")[0]
-    return [
-        other.pattern[len(prefix) :].rstrip("/")
-        for other in knowledge.leaves
-        if other.name.endswith("_changelist") and other.pattern.startswith(prefix)
-    ][:2]
 
 
 def generic_objects(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -476,38 +273,6 @@ def autocompletes(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
                 yield Candidate(candidate.url + query, "link")
 
 
-def _formats(leaf: Leaf) -> list[str]:
-    classes = getattr(getattr(leaf.callback, "cls", None), "renderer_classes", ())
-    found = [getattr(item, "format", None) for item in classes or ()]
-    return [*(str(item) for item in found if item), "json"][:2]
-
-
-def _reset_values(user: Any, name: str) -> list[str]:
-    if name == "token":
-        try:
-            return [default_token_generator.make_token(user)]
-        except Exception:  # a user model without what the generator hashes
-            return []
-    return [urlsafe_base64_encode(force_bytes(user.pk))]
-
-
-def _model_words(model: type[models.Model] | None, name: str) -> list[str]:
-    if model is None:
-        known = list(apps.get_models())
-        if not known:
-            return []
-        model = next((m for m in known if m._meta.app_label == "auth"), known[0])
-    label = model._meta.app_label
-    return [label if name in ("app_label", "app_name") else str(model._meta.model_name)]
-
-
-def _files(root: str) -> list[str]:
-    for folder, _, names in os.walk(root):
-        for name in sorted(names):
-            return [os.path.relpath(os.path.join(folder, name), root)]
-    return []
-
-
 def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     """URLs with closed choices or, failing these, values made up."""
     for shape in leaf.shapes:
@@ -518,7 +283,7 @@ def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
         is_closed = True
         for slot in places:
             converter = leaf.converters.get(slot.name)
-            special = _written(_special(knowledge, leaf, slot), converter)
+            special = written(special_values(knowledge, leaf, slot), converter)
             is_closed = is_closed and bool(special)
             texts[slot.name] = special or [_invented(leaf, slot, knowledge)]
         provenance = "choice" if is_closed else "made up"
@@ -529,7 +294,7 @@ def _invented(leaf: Leaf, slot: shapes.Slot, knowledge: Knowledge) -> str:
     kind = type(leaf.converters.get(slot.name)).__name__
     if slot.name in DATE_NAMES:
         today = datetime.date.today()
-        return str(_date_part(knowledge.facts_of(leaf), today, slot))
+        return str(date_part(knowledge.facts_of(leaf), today, slot))
     if kind == "UUIDConverter":
         return "00000000-0000-4000-8000-000000000000"
     if re.fullmatch(r"a?", slot.sample) and "email" in slot.name:

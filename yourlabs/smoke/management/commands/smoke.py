@@ -17,7 +17,8 @@ from django.core.management.base import BaseCommand, CommandError
 from yourlabs.smoke import access, memory, reports
 from yourlabs.smoke.guard import refusal
 from yourlabs.smoke.outcomes import Outcome, Result
-from yourlabs.smoke.run import CouldNotRunError, Options, SmokeRun
+from yourlabs.smoke.run import SmokeRun
+from yourlabs.smoke.state import CouldNotRunError, Options
 
 HEALTHY, FAILURES, COULD_NOT_RUN = 0, 1, 2
 BAR = 30

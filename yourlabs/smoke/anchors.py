@@ -1,0 +1,84 @@
+"""Find the models whose rows may fill the parameters of a URL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from yourlabs.smoke import naming, rows, shapes
+from yourlabs.smoke.discovery import Leaf
+from yourlabs.smoke.knowledge import Knowledge
+from yourlabs.smoke.sources import Lookup
+from yourlabs.smoke.specials import (
+    DATE_NAMES,
+    is_builtin,
+)
+
+MAX_ANCHORS = 6
+GENERIC = {"pk", "id", "slug", "uuid", "object_id", "guid", "key", "code", "item"}
+GENERIC |= {"ident", "uid", "number", "name", "obj_id", "instance_pk", "0", "1", "2"}
+
+
+def anchors(
+    knowledge: Knowledge, leaf: Leaf, shape: shapes.Shape
+) -> list[tuple[Lookup, str]]:
+    """The models whose rows may fill a shape, with the slot each is for."""
+    facts = knowledge.facts_of(leaf)
+    places = shapes.slots(shape)
+    found: list[tuple[Lookup, str]] = []
+    for slot in reversed(places):
+        if slot.name in facts.lookups:
+            found.append((facts.lookups[slot.name], slot.name))
+    last = next(
+        (slot.name for slot in reversed(places) if slot.name in GENERIC),
+        places[-1].name,
+    )
+    if facts.model is not None:
+        found.append((Lookup(facts.model, ""), last))
+    module = leaf.view
+    for slot in reversed(places):
+        if slot.choices or slot.name in DATE_NAMES:
+            continue
+        for model in guesses(leaf, shape, slot, module):
+            found.append((Lookup(model, "", is_exact=False), slot.name))
+    unique: dict[Any, tuple[Lookup, str]] = {}
+    for lookup, slot_name in found:
+        unique.setdefault((lookup.model, slot_name), (lookup, slot_name))
+    return list(unique.values())
+
+
+def guesses(
+    leaf: Leaf, shape: shapes.Shape, slot: shapes.Slot, module: str
+) -> list[type[models.Model]]:
+    """Models that a parameter may be of, by the words around it."""
+    found: list[type[models.Model]] = []
+    words = [w for w in naming.split_words(slot.name) if w not in rows.SUFFIXES]
+    if words and slot.name not in GENERIC:
+        found += naming.models_named(words, module, is_loose=False)
+        found += naming.models_named(words, module)
+    converter = leaf.converters.get(slot.name)
+    if converter is not None and not is_builtin(converter):
+        kind = type(converter).__name__.removesuffix("Converter")
+        found += naming.models_named(naming.split_words(kind), module)
+    before = shape[: shape.index(slot)]
+    literal = before[-1] if before and isinstance(before[-1], str) else ""
+    segments = [text for text in literal.split("/") if text]
+    for segment in reversed(segments[-2:]):
+        found += naming.models_named(naming.split_words(segment), module)
+    for text in (leaf.name.split(":")[-1], leaf.view.rsplit(".", 1)[-1]):
+        found += naming.models_named(naming.split_words(text), module)
+    if slot.name not in GENERIC and slot.is_named:
+        found += _with_field(slot.name, module)
+    return list(dict.fromkeys(found))[:MAX_ANCHORS]
+
+
+def _with_field(name: str, module: str) -> list[type[models.Model]]:
+    return [
+        model
+        for model in apps.get_models()
+        if (item := rows.field_of(model, name)) is not None
+        and (item.unique or model.__module__.split(".")[0] == module.split(".")[0])
+        and not item.is_relation
+    ][:3]

@@ -1,0 +1,197 @@
+"""Ask for one URL as one role after the other, until one may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from yourlabs.smoke.client import Client
+from yourlabs.smoke.conf import Conf
+from yourlabs.smoke.exchange import Answer, Prepared
+from yourlabs.smoke.judging import Judge
+from yourlabs.smoke.knowledge import Candidate, Knowledge
+from yourlabs.smoke.links import links_in
+from yourlabs.smoke.outcomes import Verdict
+from yourlabs.smoke.roles import Role, role_of
+from yourlabs.smoke.state import Options, State
+
+MAX_LINKS = 8
+"""How many links to one pattern are kept."""
+
+SLOW = 3000.0
+"""Milliseconds after which a healthy pattern is not asked any further."""
+
+
+class Asking:
+    """The requests of a run; what to request is for its subclass to say."""
+
+    options: Options
+    conf: Conf
+    client: Client
+    roles: list[Role]
+    knowledge: Knowledge
+    judge: Judge
+    by_identity: dict[Any, State]
+    """The states of all leaves, also of those that nobody asked for."""
+
+    def try_candidate(
+        self,
+        state: State,
+        candidate: Candidate,
+        prepare: Callable[[Any], Prepared | None] | None = None,
+    ) -> None:
+        """Request a URL as one role after the other until one may."""
+        if candidate.url:
+            state.tried.add(candidate.url)
+            if self.conf.excludes(candidate.url.split("?")[0]):
+                state.excluded = True
+                return
+        has_missed = False
+        for role, user in self._people(candidate):
+            is_top = role is self.roles[-1]
+            if has_missed and user is None and not is_top:
+                continue
+            answer = self.ask(state, candidate, role, user, prepare)
+            if not answer.url and prepare is not None:
+                return
+            if not answer.url or answer.has_no_user:
+                continue
+            verdict = self.judge.verdict(state, candidate, answer)
+            has_missed = verdict is Verdict.MISSING
+            if verdict is Verdict.OK:
+                self._succeed(state, candidate, answer, role, prepare)
+                return
+            if verdict is Verdict.FAILED and state.failure:
+                return
+            if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
+                return
+        if prepare is not None:
+            self._ask_owner(state, candidate, prepare)
+        if not state.is_settled:
+            self._try_harder(state, candidate, prepare)
+
+    def _ask_owner(
+        self,
+        state: State,
+        candidate: Candidate,
+        prepare: Callable[[Any], Prepared | None],
+    ) -> None:
+        """Ask as the user that a made row belongs to."""
+        role = self.roles[-1]
+        if role.name == "anonymous":
+            return
+        answer = self.ask(state, candidate, role, None, prepare, as_owner=True)
+        if answer.url and not answer.has_no_user:
+            verdict = self.judge.verdict(state, candidate, answer)
+            if verdict is Verdict.OK:
+                state.success, state.candidate = answer, candidate
+
+    def _people(self, candidate: Candidate) -> Iterable[tuple[Role, Any]]:
+        """The roles in order; the row's owner first among equals."""
+        owner = candidate.owner
+        owner_role = role_of(owner) if owner is not None else ""
+        for role in self.roles:
+            if role.name == owner_role:
+                yield role, owner
+                if role.user is not None and role.user.pk == owner.pk:
+                    continue
+            yield role, None
+
+    def ask(
+        self,
+        state: State,
+        candidate: Candidate,
+        role: Role,
+        user: Any = None,
+        prepare: Callable[[Any], Prepared | None] | None = None,
+        **more: Any,
+    ) -> Answer:
+        """Make one request and note what it shows."""
+        inspect = self.judge.inspection(state, candidate)
+        answer = self.client.ask(
+            candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
+        )
+        if answer.url and not answer.has_no_user:
+            state.last = answer
+            state.statuses[role.name] = answer.status
+            self._harvest(answer)
+        return answer
+
+    def _harvest(self, answer: Answer) -> None:
+        if answer.status >= 400 and answer.status != 405:
+            return
+        base = self.client.base_url + answer.url
+        found = links_in(answer.body, answer.content_type, base)
+        if answer.location:
+            own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
+            found += own
+        for link in found:
+            match = self.knowledge.finder.find(urlsplit(link).path)
+            state = self.by_identity.get(match.identity) if match else None
+            if state is not None and len(state.links) < MAX_LINKS:
+                state.links.setdefault(link)
+
+    def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
+        """Go where a middleware redirects to, when that is the same pattern."""
+        found = links_in(
+            f'<a href="{answer.location}">'.encode(),
+            "text/html",
+            self.client.base_url + answer.url,
+        )
+        for url in found:
+            match = self.knowledge.finder.find(urlsplit(url).path)
+            if (
+                url not in state.tried
+                and match is not None
+                and match.identity == state.leaf.identity
+            ):
+                self.try_candidate(state, Candidate(url, candidate.provenance))
+                return True
+        return False
+
+    def _try_harder(
+        self,
+        state: State,
+        candidate: Candidate,
+        prepare: Callable[[Any], Prepared | None] | None,
+    ) -> None:
+        """Ask the way that scripts and API clients do, as the strongest role."""
+        last = state.verdicts[-1:] or [Verdict.ELSEWHERE]
+        if len(self.roles) < 2 or last[0] not in (Verdict.DENIED, Verdict.REFUSED):
+            return
+        state.refusals += 1
+        if state.refusals > 1:
+            return
+        for more in (
+            {"is_forced": True},
+            {"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}},
+        ):
+            role = self.roles[-1]
+            answer = self.ask(state, candidate, role, None, prepare, **more)
+            if (
+                answer.url
+                and self.judge.verdict(state, candidate, answer) is Verdict.OK
+            ):
+                self._succeed(state, candidate, answer, role, prepare)
+                return
+
+    def _succeed(
+        self,
+        state: State,
+        candidate: Candidate,
+        answer: Answer,
+        role: Role,
+        prepare: Callable[[Any], Prepared | None] | None,
+    ) -> None:
+        state.success, state.candidate = answer, candidate
+        position = self.roles.index(role)
+        stronger = self.roles[position + 1 :] if answer.ms < SLOW else []
+        if not self.options.has_all_roles:
+            stronger = stronger[-1:]
+        for other in stronger:
+            more = self.ask(state, candidate, other, None, prepare)
+            if more.url and not more.has_no_user:
+                verdict = self.judge.verdict(state, candidate, more, is_extra=True)
+                if verdict is Verdict.OK and more.more:
+                    answer.more = more.more

@@ -1,0 +1,174 @@
+"""What one request sends and shows."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgiref.sync import async_to_sync
+
+MAX_BODY = 2 * 1024**2
+"""How many bytes of a streaming answer are read before it is closed."""
+
+MAX_STREAM_SECONDS = 3.0
+MAX_TRACEBACK = 64 * 1024
+
+
+class RequestTimeout(BaseException):
+    """A request took longer than it may; no view can swallow this by accident."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A URL that could only be written inside the sandbox."""
+
+    url: str
+    owner: Any = None
+
+
+@dataclass
+class Answer:
+    """What one request showed."""
+
+    url: str
+    role: str
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    location: str = ""
+    content_type: str = ""
+    ms: float = 0.0
+    queries: int = 0
+    identical: tuple[int, str] = (0, "")
+    missing_variables: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    views: list[Any] = field(default_factory=list)
+    """The views that were really called, in order."""
+
+    exception: BaseException | None = None
+    traceback: str = ""
+    request_text: str = ""
+    more: list[str] = field(default_factory=list)
+    """Query strings that the answer itself offers to try."""
+
+    is_user_made: bool = False
+    has_no_user: bool = False
+
+
+def wsgi_path(path: str) -> str:
+    """A path as WSGI wants it."""
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(path).decode("iso-8859-1")
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of an exception, cut at its beginning."""
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        text = "".join(lines)
+    except Exception:  # an exception whose text raises
+        text = type(error).__name__
+    return text[-MAX_TRACEBACK:]
+
+
+def keep(answer: Answer, response: Any, body: bytes) -> None:
+    """Copy a response into an answer."""
+    answer.status = response.status_code
+    answer.headers = {key: str(value) for key, value in response.items()}
+    answer.body = body
+    answer.location = str(response.get("Location", ""))
+    answer.content_type = str(response.get("Content-Type", ""))
+
+
+def read_body(response: Any) -> bytes:
+    """The body of a response, or the beginning of an endless one."""
+    if not response.streaming:
+        return bytes(response.content)
+    if getattr(response, "is_async", False):
+        return async_to_sync(_read_async)(response)
+    kept, deadline = io.BytesIO(), time.monotonic() + MAX_STREAM_SECONDS
+    for chunk in itertools.islice(response.streaming_content, 10_000):
+        kept.write(chunk)
+        if kept.tell() > MAX_BODY or time.monotonic() > deadline:
+            break
+    return kept.getvalue()
+
+
+async def _read_async(response: Any) -> bytes:
+    import asyncio
+
+    kept = io.BytesIO()
+
+    async def read() -> None:
+        count = 0
+        async for chunk in response.streaming_content:
+            kept.write(chunk)
+            count += 1
+            if kept.tell() > MAX_BODY or count > 10_000:
+                break
+
+    with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+        await asyncio.wait_for(read(), MAX_STREAM_SECONDS)
+    return kept.getvalue()
+
+
+def close_response(response: Any) -> None:
+    """Close a response, whatever that raises."""
+    if response is not None:
+        with contextlib.suppress(Exception):
+            response.close()
+
+
+def warning_texts(caught: list[Any]) -> list[str]:
+    """Warnings as short texts, each once."""
+    found: dict[str, None] = {}
+    for item in caught:
+        if not issubclass(item.category, (ResourceWarning, ImportWarning)):
+            found.setdefault(f"{item.category.__name__}: {item.message}"[:300])
+    return list(found)[:20]
+
+
+def request_text_of(environ: dict[str, Any]) -> str:
+    """A request as it would be sent, without its cookies."""
+    query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
+    lines = [f"GET {environ['PATH_INFO']}{query} HTTP/1.1"]
+    for key, value in environ.items():
+        if key.startswith("HTTP_") and key != "HTTP_COOKIE":
+            lines.append(f"{key[5:].replace('_', '-').title()}: {value}")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def quiet_output() -> Iterator[None]:
+    """Keep what a view prints out of the report."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def limited(seconds: float | None) -> Iterator[None]:
+    """Give up a block after some seconds, in the main thread only."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not seconds or not is_main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def give_up(number: int, frame: Any) -> None:
+        raise RequestTimeout(f"The request took longer than {seconds:g} s.")
+
+    previous = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

@@ -1,0 +1,68 @@
+"""What a run is asked to do, and what it knows of each pattern so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from yourlabs.smoke.discovery import Leaf
+from yourlabs.smoke.exchange import Answer
+from yourlabs.smoke.knowledge import Candidate
+from yourlabs.smoke.outcomes import Verdict
+
+MAX_REFUSALS = 4
+"""How many URLs of a pattern may be refused to everybody before it is given up."""
+
+
+class CouldNotRunError(Exception):
+    """The run could not even start; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run, and what counts as a failure."""
+
+    apps: tuple[str, ...] = ()
+    """App labels or dotted names; empty means the whole project."""
+
+    is_listed_only: bool = False
+    only: frozenset[str] = frozenset()
+    """Names or routes of the patterns to judge; empty means all."""
+
+    max_ms: float | None = None
+    """Milliseconds; None means no limit."""
+
+    max_queries: int | None = None
+    timeout: float | None = 60.0
+    """Seconds for one request; None means no limit."""
+
+    has_all_roles: bool = False
+    """Ask as every role, not only as the weakest that may and the strongest."""
+
+    credentials: tuple[str, str] | None = None
+    """Log in through the site's own form with these."""
+
+
+@dataclass
+class State:
+    """What is known of one leaf so far."""
+
+    leaf: Leaf
+    tried: set[str] = field(default_factory=set)
+    links: dict[str, None] = field(default_factory=dict)
+    success: Answer | None = None
+    candidate: Candidate | None = None
+    failure: tuple[Answer, Candidate, str] | None = None
+    doubt: tuple[Answer, Candidate, str] | None = None
+    last: Answer | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    statuses: dict[str, int] = field(default_factory=dict)
+    needs_query: bool = False
+    excluded: bool = False
+    refusals: int = 0
+    """How many URLs were refused to every role."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more has to be tried."""
+        is_hopeless = self.refusals >= MAX_REFUSALS
+        return self.excluded or is_hopeless or bool(self.success or self.failure)

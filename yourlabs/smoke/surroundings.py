@@ -1,0 +1,132 @@
+"""Replace for a while what would leave the process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core import mail
+from django.core.cache import caches
+from django.db.backends.signals import connection_created
+
+
+@contextlib.contextmanager
+def read_only_elsewhere() -> Iterator[None]:
+    """Let connections that other threads open only read."""
+    own = threading.get_ident()
+
+    def restrict(sender: Any, connection: Any, **kwargs: Any) -> None:
+        if threading.get_ident() == own:
+            return
+        statement = {
+            "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            "mysql": "SET SESSION TRANSACTION READ ONLY",
+            "sqlite": "PRAGMA query_only = ON",
+        }.get(connection.vendor)
+        if statement:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+    connection_created.connect(restrict, weak=False)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(restrict)
+
+
+@contextlib.contextmanager
+def quiet_settings() -> Iterator[None]:
+    """Replace for a while what would leave the process: mail, tasks, caches."""
+    changed = _replacements()
+    missing = object()
+    with _without_warnings():
+        saved = {name: getattr(settings, name, missing) for name in changed}
+    mailbox: Any = mail
+    outbox = getattr(mailbox, "outbox", missing)
+    mailbox.outbox = []
+    with _without_warnings():
+        for name, value in changed.items():
+            setattr(settings, name, value)
+    prefixes = _prefix_caches()
+    restore_celery = _silence_celery()
+    try:
+        yield
+    finally:
+        restore_celery()
+        for cache, prefix in prefixes:
+            cache.key_prefix = prefix
+        with _without_warnings():
+            for name, value in saved.items():
+                if value is missing:
+                    delattr(settings, name)
+                else:
+                    setattr(settings, name, value)
+        if outbox is missing:
+            del mailbox.outbox
+        else:
+            mailbox.outbox = outbox
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Newer versions of Django warn when a mail setting is only looked at."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _replacements() -> dict[str, Any]:
+    backend = "django.core.mail.backends.locmem.EmailBackend"
+    changed: dict[str, Any] = {
+        "ALLOWED_HOSTS": ["*"],
+        "INTERNAL_IPS": [],
+        "PASSWORD_HASHERS": [
+            "django.contrib.auth.hashers.MD5PasswordHasher",
+            *settings.PASSWORD_HASHERS,
+        ],
+    }
+    if hasattr(settings, "MAILERS"):
+        changed["MAILERS"] = {alias: {"BACKEND": backend} for alias in settings.MAILERS}
+    else:
+        changed["EMAIL_BACKEND"] = backend
+    return changed
+
+
+def _prefix_caches() -> list[tuple[Any, str]]:
+    prefixes = []
+    for alias in settings.CACHES:
+        try:
+            cache = caches[alias]
+        except Exception:  # a cache whose library is missing
+            continue
+        prefix = getattr(cache, "key_prefix", None)
+        if isinstance(prefix, str):
+            prefixes.append((cache, prefix))
+            cache.key_prefix = f"smoke-{uuid.uuid4().hex[:8]}-{prefix}"
+    return prefixes
+
+
+def _silence_celery() -> Callable[[], None]:
+    import sys
+
+    if "celery.app.task" not in sys.modules:
+        return lambda: None
+    from celery.app.task import Task  # type: ignore[import-untyped,unused-ignore]
+    from celery.result import EagerResult  # type: ignore[import-untyped,unused-ignore]
+
+    original = Task.apply_async
+
+    def apply_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return EagerResult(str(uuid.uuid4()), None, "SUCCESS")
+
+    Task.apply_async = apply_async
+
+    def restore() -> None:
+        Task.apply_async = original
+
+    return restore
