@@ -79,7 +79,6 @@ def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
         "no:cacheprovider",
         "-p",
         "no:randomly",
-        "--smoke",
         "-k",
         "zero or home",
         f"--junit-xml={report}",
@@ -99,8 +98,8 @@ def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
     assert "test_url[undefined /undefined/]" not in cases
 
 
-def test_pytest_plugin_is_opt_in(tmp_path: Path) -> None:
-    """Without ``--smoke`` the plugin collects nothing."""
+def test_pytest_plugin_can_be_left_out(tmp_path: Path) -> None:
+    """With ``--no-smoke`` the plugin collects nothing."""
     (tmp_path / "test_one.py").write_text("def test_one():\n    pass\n")
 
     done = helpers.run(
@@ -111,6 +110,7 @@ def test_pytest_plugin_is_opt_in(tmp_path: Path) -> None:
         "-p",
         "no:cacheprovider",
         "-q",
+        "--no-smoke",
         f"--rootdir={tmp_path}",
         str(tmp_path),
         SMOKE_DB=str(tmp_path / "project.sqlite3"),

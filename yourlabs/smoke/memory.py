@@ -74,6 +74,14 @@ def _forget(model: Any, result: Result) -> None:
 
 def _write(model: Any, result: Result) -> None:
     now = timezone.now()
+    healed = [
+        role
+        for role, status in result.statuses.items()
+        if status < 400 and role != result.role
+    ]
+    model._base_manager.filter(
+        pattern=result.pattern[:500], method=result.method, role__in=healed
+    ).delete()
     values = {
         "name": result.name[:255],
         "url": result.url,

@@ -1,7 +1,7 @@
-"""A pytest plugin with one item a URL pattern; it does nothing without ``--smoke``.
+"""A pytest plugin with one item a URL pattern.
 
-Load it with ``-p yourlabs.smoke.pytest_plugin`` or in ``pytest_plugins``. It needs
-pytest-django.
+Opt in with ``-p yourlabs.smoke.pytest_plugin`` or in ``pytest_plugins``; leave the
+items out of a run with ``--no-smoke``. It needs pytest-django.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ ITEMS = Path(__file__).with_name("pytest_items.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare ``--smoke`` and ``--smoke-strict``."""
+    """Declare ``--smoke``, ``--no-smoke`` and ``--smoke-strict``."""
     group = parser.getgroup("smoke")
     group.addoption(
-        "--smoke", action="store_true", help="Request every URL of the project."
+        "--smoke",
+        action="store_true",
+        default=True,
+        help="Request every URL of the project, which is the default.",
+    )
+    group.addoption(
+        "--no-smoke",
+        action="store_false",
+        dest="smoke",
+        help="Request no URLs in this run.",
     )
     group.addoption(
         "--smoke-strict", action="store_true", help="Doubtful URLs fail too."

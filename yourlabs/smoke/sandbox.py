@@ -90,7 +90,7 @@ class Sandbox:
 
     def __init__(self, aliases: list[str]) -> None:
         self.aliases = aliases
-        self.copies: dict[str, tuple[str, str]] = {}
+        self.copies: dict[str, tuple[Any, str]] = {}
         self.is_nested = any(connections[a].in_atomic_block for a in aliases)
 
     @contextlib.contextmanager
@@ -113,7 +113,8 @@ class Sandbox:
 
     def _copy(self, alias: str, folder: str) -> None:
         connection = connections[alias]
-        name = str(connection.settings_dict["NAME"])
+        original = connection.settings_dict["NAME"]
+        name = str(original)
         if connection.vendor != "sqlite" or not os.path.isfile(name):
             return
         if os.path.getsize(name) > MAX_COPY_BYTES:
@@ -121,7 +122,7 @@ class Sandbox:
         target = os.path.join(folder, f"{alias}.sqlite3")
         _backup(connection, target)
         connection.settings_dict["NAME"] = target
-        self.copies[alias] = (name, target)
+        self.copies[alias] = (original, target)
 
     @contextlib.contextmanager
     def rolled_back(self, recorder: QueryRecorder) -> Iterator[None]:
