@@ -11,7 +11,7 @@ from yourlabs.smoke.conf import Conf
 from yourlabs.smoke.exchange import Answer, Prepared
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
-from yourlabs.smoke.links import links_in
+from yourlabs.smoke.links import links_in, script_links_in
 from yourlabs.smoke.outcomes import Verdict
 from yourlabs.smoke.roles import Role, role_of
 from yourlabs.smoke.state import Options, State
@@ -127,10 +127,17 @@ class Asking:
             own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
             found += own
         for link in found:
-            match = self.knowledge.finder.find(urlsplit(link).path)
-            state = self.by_identity.get(match.identity) if match else None
+            state = self._state_behind(link)
             if state is not None and len(state.links) < MAX_LINKS:
                 state.links.setdefault(link)
+        for link in script_links_in(answer.body, answer.content_type, base):
+            state = self._state_behind(link)
+            if state is not None and len(state.hints) < MAX_LINKS:
+                state.hints.setdefault(link)
+
+    def _state_behind(self, link: str) -> State | None:
+        match = self.knowledge.finder.find(urlsplit(link).path)
+        return self.by_identity.get(match.identity) if match else None
 
     def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
         """Go where a middleware redirects to, when that is the same pattern."""

@@ -15,6 +15,7 @@ _ATTRIBUTE = re.compile(
     re.IGNORECASE,
 )
 _JSON_TEXT = re.compile(r'"((?:https?:\\?/\\?/|/)[^"\s]*)"')
+_DUNDER = re.compile(r"__\w+?__|/:\w|/\{\w|%s|%d")
 _PLACEHOLDERS = ("${", "{{", "<%", "%7B%7B", "__prefix__", "[[")
 """What scripts replace before a link is one."""
 
@@ -32,17 +33,29 @@ def links_in(body: bytes, content_type: str, base: str) -> list[str]:
     text = body.decode("utf-8", "replace")
     if "html" in content_type:
         found = [unescape(a or b) for a, b in _ATTRIBUTE.findall(text)]
-        # Menus that scripts build hide their links in attributes and scripts.
-        found += [
-            link.replace("\\/", "/")
-            for link in _JSON_TEXT.findall(text.replace("&quot;", '"'))
-        ]
     elif "json" in content_type:
         found = [link.replace("\\/", "/") for link in _JSON_TEXT.findall(text)]
     elif "xml" in content_type:
         found = [unescape(link) for link in _LOCATION.findall(text)]
     else:
         return []
+    return _kept(found, base)
+
+
+def script_links_in(body: bytes, content_type: str, base: str) -> list[str]:
+    """List the paths in the scripts and attributes of a page.
+
+    Menus that scripts build hide their links there, but so do templates of links,
+    so that what these lead to is a guess.
+    """
+    if "html" not in content_type:
+        return []
+    text = body.decode("utf-8", "replace").replace("&quot;", '"')
+    found = [unescape(link.replace("\\/", "/")) for link in _JSON_TEXT.findall(text)]
+    return _kept(found, base)
+
+
+def _kept(found: list[str], base: str) -> list[str]:
     host = urlsplit(base).netloc
     kept: dict[str, None] = {}
     for link in found:
@@ -55,7 +68,7 @@ def links_in(body: bytes, content_type: str, base: str) -> list[str]:
 
 
 def _own_path(link: str, base: str, host: str) -> str | None:
-    if any(mark in link for mark in _PLACEHOLDERS):
+    if any(mark in link for mark in _PLACEHOLDERS) or _DUNDER.search(link):
         return None
     if not link or link.startswith(("#", "javascript:", "mailto:", "data:", "tel:")):
         return None

@@ -210,7 +210,8 @@ class SmokeRun(Asking):
             )
 
     def _linked(self, state: State) -> Iterable[Candidate]:
-        return [Candidate(url, "link") for url in list(state.links)]
+        links = [Candidate(url, "link") for url in list(state.links)]
+        return links + [Candidate(url, "guess") for url in list(state.hints)]
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
         """URLs made of the values of another pattern's success."""

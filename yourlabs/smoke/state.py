@@ -49,6 +49,9 @@ class State:
     leaf: Leaf
     tried: set[str] = field(default_factory=set)
     links: dict[str, None] = field(default_factory=dict)
+    hints: dict[str, None] = field(default_factory=dict)
+    """Paths met in scripts, which may be templates of links."""
+
     success: Answer | None = None
     candidate: Candidate | None = None
     failure: tuple[Answer, Candidate, str] | None = None
