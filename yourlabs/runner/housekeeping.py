@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 
 from yourlabs.runner import processes, signals
-from yourlabs.runner.core.ownership import Identity
+from yourlabs.runner.core.ownership import Identity, OwnerRecord
 from yourlabs.runner.core.records import Stall
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.harmless import logger
@@ -50,6 +50,7 @@ class Housekeeper:
         self._pidfds: dict[tuple[int, int | None], int] = {}
         self._impatience = SOON
         self._ghosts: dict[RunnerThread, float] = {}
+        self._records: dict[RunnerThread, OwnerRecord | None] = {}
         self._heartbeat: tuple[float, Callable[[], object]] | None = None
 
     def watch(self, thread: RunnerThread) -> None:
@@ -79,6 +80,7 @@ class Housekeeper:
         with self._mutex:
             self._threads.pop(thread, None)
             self._ghosts.pop(thread, None)
+            self._records.pop(thread, None)
             if not self._threads:
                 self._poke()
 
@@ -165,8 +167,8 @@ class Housekeeper:
     def _watch_owners(self, threads: Iterable[RunnerThread]) -> bool:
         """Get a pidfd of each process that owns a chain we stand by for."""
         wanted: dict[tuple[int, int | None], Identity] = {}
-        for thread in threads:
-            record = thread.lock.owner()
+        self._records = {thread: thread.lock.owner() for thread in threads}
+        for record in self._records.values():
             if record is not None and processes.is_here(record.owner):
                 wanted[(record.owner.pid, record.owner.start)] = record.owner
         for key in list(self._pidfds):
@@ -191,7 +193,7 @@ class Housekeeper:
 
     def _look_for_ghosts(self, thread: RunnerThread) -> None:
         """Say who keeps a lock whose owner is dead: it is not taken from them."""
-        record = thread.lock.owner() if thread.is_standing_by() else None
+        record = self._records.get(thread) if thread.is_standing_by() else None
         if record is None or (record.owner.pid, record.owner.start) in self._pidfds:
             self._ghosts.pop(thread, None)
             return
