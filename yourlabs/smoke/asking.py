@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,13 +15,19 @@ from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.links import links_in, script_links_in
 from yourlabs.smoke.outcomes import Verdict
 from yourlabs.smoke.roles import Role, role_of
-from yourlabs.smoke.state import Options, State
+from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
 MAX_LINKS = 8
 """How many links to one pattern are kept."""
 
 SLOW = 3000.0
 """Milliseconds after which a healthy pattern is not asked any further."""
+
+
+def _is_useless(state: State, role: Role) -> bool:
+    """Whether a role, of which no row can depend, was denied often enough."""
+    is_nobody = role.user is None
+    return is_nobody and state.denials.get(role.name, 0) >= MAX_DENIALS
 
 
 class Asking:
@@ -48,9 +55,13 @@ class Asking:
                 state.excluded = True
                 return
         has_missed = False
+        passed_over: list[Role] = []
         for role, user in self._people(candidate):
             is_top = role is self.roles[-1]
             if has_missed and user is None and not is_top:
+                continue
+            if user is None and not is_top and _is_useless(state, role):
+                passed_over.append(role)
                 continue
             answer = self.ask(state, candidate, role, user, prepare)
             if not answer.url and prepare is not None:
@@ -59,7 +70,17 @@ class Asking:
                 continue
             verdict = self.judge.verdict(state, candidate, answer)
             has_missed = verdict is Verdict.MISSING
+            if verdict is Verdict.DENIED and user is None:
+                state.denials[role.name] = state.denials.get(role.name, 0) + 1
             if verdict is Verdict.OK:
+                for weaker in passed_over:
+                    other = self.ask(state, candidate, weaker, None, prepare)
+                    if not other.url or other.has_no_user:
+                        continue
+                    judged = self.judge.verdict(state, candidate, other, is_extra=True)
+                    if judged is Verdict.OK:
+                        role, answer = weaker, other
+                        break
                 self._succeed(state, candidate, answer, role, prepare)
                 return
             if verdict is Verdict.FAILED and state.failure:
@@ -109,9 +130,11 @@ class Asking:
     ) -> Answer:
         """Make one request and note what it shows."""
         inspect = self.judge.inspection(state, candidate)
+        started = time.monotonic()
         answer = self.client.ask(
             candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
         )
+        state.seconds += time.monotonic() - started
         if answer.url and not answer.has_no_user:
             state.last = answer
             state.statuses[role.name] = answer.status
@@ -192,6 +215,7 @@ class Asking:
         prepare: Callable[[Any], Prepared | None] | None,
     ) -> None:
         state.success, state.candidate = answer, candidate
+        self.knowledge.learn(state.leaf, answer.url)
         position = self.roles.index(role)
         stronger = self.roles[position + 1 :] if answer.ms < SLOW else []
         if not self.options.has_all_roles:

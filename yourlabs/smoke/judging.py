@@ -24,6 +24,7 @@ from yourlabs.smoke.describing import (
 from yourlabs.smoke.discovery import Leaf, speaking
 from yourlabs.smoke.introspection import unwrap
 from yourlabs.smoke.outcomes import Facts, Outcome, Result, Verdict, judge
+from yourlabs.smoke.state import PATTERN_SECONDS
 
 if TYPE_CHECKING:
     from yourlabs.smoke.exchange import Answer
@@ -236,7 +237,11 @@ class Judge:
             describe(result, state.last)
         seen = set(state.verdicts)
         leaf = state.leaf
-        if not state.tried and leaf.identity in self.run.knowledge.shadows:
+        if state.is_cut:
+            result.reason = f"no verdict within {self.run.seconds:g} s of the run"
+        elif state.seconds > PATTERN_SECONDS:
+            result.reason = f"given up after {state.seconds:.0f} s of requests"
+        elif not state.tried and leaf.identity in self.run.knowledge.shadows:
             result.reason = f"shadowed by {self.run.knowledge.shadows[leaf.identity]}"
         elif state.needs_query or (
             Verdict.MISSING in seen and not leaf.has_parameters and reads_query(leaf)

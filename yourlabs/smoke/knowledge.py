@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
 
-from yourlabs.smoke import rows
+from yourlabs.smoke import rows, shapes
 from yourlabs.smoke.discovery import Leaf, PathFinder
 from yourlabs.smoke.introspection import ViewFacts, facts_of
+
+CONTRADICTION = 10
+"""What a value costs in whose place others are known to work."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Knowledge:
     shadows: dict[Any, str] = field(default_factory=dict)
     """By leaf: what its URLs led to instead."""
 
+    proven: dict[Any, set[str]] = field(default_factory=dict)
+    """What parameters were when a view answered well, by what is before them in
+    the path, and by their name alone."""
+
     _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
 
     def facts_of(self, leaf: Leaf) -> ViewFacts:
@@ -72,3 +80,42 @@ class Knowledge:
             own = getattr(found.chain[-1], "name", None)
             self.shadows.setdefault(leaf.identity, str(own or route))
         return False
+
+    def learn(self, leaf: Leaf, url: str) -> None:
+        """Remember the values of a URL that its view answered well."""
+        for key, name, text in self._values_in(leaf, url):
+            self.proven.setdefault(key, set()).add(text)
+            self.proven.setdefault(name, set()).add(text)
+
+    def surprise(self, leaf: Leaf, url: str) -> int:
+        """How far a URL is from what is proven: 0 when each value is known to work.
+
+        A value costs 1 when nothing is known of it, and `CONTRADICTION` when
+        others work in its place.
+        """
+        return sum(
+            self._surprise_of(key, name, text)
+            for key, name, text in self._values_in(leaf, url)
+        )
+
+    def _surprise_of(self, key: Any, name: str, text: str) -> int:
+        known = self.proven.get(key)
+        if known:
+            return 0 if text in known else CONTRADICTION
+        return 0 if text in self.proven.get(name, ()) else 1
+
+    def _values_in(self, leaf: Leaf, url: str) -> Iterator[tuple[Any, str, str]]:
+        found = self.finder.find(url.split("?")[0])
+        if found is None or found.identity != leaf.identity:
+            return
+        for shape in leaf.shapes:
+            if {slot.name for slot in shapes.slots(shape)} != set(found.values):
+                continue
+            before: tuple[str, ...] = ()
+            for part in shape:
+                if isinstance(part, str):
+                    before = (*before, part)
+                else:
+                    yield (before, part.name), part.name, found.values[part.name]
+                    before = (*before, "")
+            return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,15 @@ MAX_TRIES = 12
 
 ROUNDS = 5
 """How often new links are looked for."""
+
+MAX_EARLIER = 4
+"""How many URLs of other patterns' values are tried in each round."""
+
+BASE_SECONDS = 120.0
+"""How long a run may take, before the time for each pattern is added."""
+
+LEAF_SECONDS = 0.2
+"""How long a run may take for each of its patterns."""
 
 
 class SmokeRun(Asking):
@@ -140,6 +150,7 @@ class SmokeRun(Asking):
         self.knowledge = Knowledge(finder, leaves, self.conf.values, user)
         self.judge = Judge(self)
         self.states: dict[Any, State] = {}
+        self.seconds = self.options.max_seconds or 0.0
         self.by_identity: dict[Any, State] = {}
         for leaf in leaves:
             state = State(leaf)
@@ -148,6 +159,9 @@ class SmokeRun(Asking):
                 continue
             self.states[leaf.identity] = state
             state.excluded = self.conf.excludes(leaf.name, "/" + leaf.pattern)
+        if self.options.max_seconds is None:
+            self.seconds = BASE_SECONDS + LEAF_SECONDS * len(self.states)
+        self.deadline = time.monotonic() + self.seconds
         if self.options.credentials:
             from yourlabs.smoke.login import log_in
 
@@ -185,8 +199,11 @@ class SmokeRun(Asking):
         self._try_all(others, lambda s: values.plain(self.knowledge, s.leaf))
         self._make_rows(others)
         self._try_all(others, lambda s: values.made_up(self.knowledge, s.leaf))
+        if self._is_late():
+            self._end_early()
         for state in mine:
-            self._look_closer(state)
+            if not self._is_late():
+                self._look_closer(state)
 
     def _is_translation(self, state: State) -> bool:
         return state.leaf.language not in (None, settings.LANGUAGE_CODE)
@@ -194,27 +211,46 @@ class SmokeRun(Asking):
     def _try_all(
         self, states: list[State], candidates: Callable[[State], Iterable[Candidate]]
     ) -> None:
+        settled = sum(state.is_settled for state in self.states.values())
         for state in states:
-            if state.is_settled:
+            if state.is_settled or self._is_late():
                 continue
             limit = len(state.tried) + MAX_TRIES
             for candidate in candidates(state):
-                if len(state.tried) >= limit:
+                if len(state.tried) >= limit or self._is_late():
                     break
                 if candidate.url not in state.tried:
                     self.try_candidate(state, candidate)
                 if state.is_settled:
                     break
-            self.progress(
-                sum(s.is_settled for s in self.states.values()), len(self.states)
-            )
+            settled += state.is_settled
+            self.progress(settled, len(self.states))
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _end_early(self) -> None:
+        """Note which patterns the time was too short for."""
+        for state in self.states.values():
+            state.is_cut = not state.is_settled
+        count = sum(state.is_cut for state in self.states.values())
+        self.notes.append(
+            f"The run took longer than {self.seconds:g} s and ended before {count} "
+            "patterns had a verdict. Give it more time with --max-seconds."
+        )
 
     def _linked(self, state: State) -> Iterable[Candidate]:
         links = [Candidate(url, "link") for url in list(state.links)]
         return links + [Candidate(url, "guess") for url in list(state.hints)]
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
-        """URLs made of the values of another pattern's success."""
+        """URLs made of the values of other patterns' successes, proven ones first."""
+        urls = dict.fromkeys(self._urls_of_others(state))
+        fresh = [url for url in urls if url not in state.tried]
+        fresh.sort(key=lambda url: self.knowledge.surprise(state.leaf, url))
+        return [Candidate(url, "earlier") for url in fresh[:MAX_EARLIER]]
+
+    def _urls_of_others(self, state: State) -> Iterable[str]:
         for shape in state.leaf.shapes:
             names = {slot.name for slot in shapes.slots(shape)}
             if not names:
@@ -229,7 +265,7 @@ class SmokeRun(Asking):
                     continue
                 url = shapes.fill(shape, found.values)
                 if self.knowledge.leads_home(state.leaf, url):
-                    yield Candidate(url, "earlier")
+                    yield url
 
     def _translated(self, state: State) -> Iterable[Candidate]:
         for other in self.by_identity.values():
@@ -254,6 +290,8 @@ class SmokeRun(Asking):
         for state in states:
             if state.is_settled or not state.leaf.has_parameters:
                 continue
+            if self._is_late():
+                break
             for shape in reversed(state.leaf.shapes):
                 if not shapes.slots(shape) or state.is_settled:
                     continue

@@ -13,6 +13,13 @@ MAX_REFUSALS = 4
 """How many URLs of a pattern may be refused to everybody before it is given up."""
 
 
+MAX_DENIALS = 2
+"""How many URLs of a pattern are denied to a role before it comes last."""
+
+PATTERN_SECONDS = 30.0
+"""How many seconds the requests of one pattern may take before it is given up."""
+
+
 class CouldNotRunError(Exception):
     """The run could not even start; the text says why and what to do."""
 
@@ -34,6 +41,10 @@ class Options:
     max_queries: int | None = None
     timeout: float | None = 60.0
     """Seconds for one request; None means no limit."""
+
+    max_seconds: float | None = None
+    """Seconds for all requests; None means `BASE_SECONDS` and `LEAF_SECONDS` for
+    each pattern, infinity means no limit."""
 
     has_all_roles: bool = False
     """Ask as every role, not only as the weakest that may and the strongest."""
@@ -64,8 +75,17 @@ class State:
     refusals: int = 0
     """How many URLs were refused to every role."""
 
+    denials: dict[str, int] = field(default_factory=dict)
+    """How many URLs were denied, by role."""
+
+    seconds: float = 0.0
+    """How long the requests took."""
+
+    is_cut: bool = False
+    """Whether the run ended before there was a verdict."""
+
     @property
     def is_settled(self) -> bool:
         """Whether nothing more has to be tried."""
-        is_hopeless = self.refusals >= MAX_REFUSALS
+        is_hopeless = self.refusals >= MAX_REFUSALS or self.seconds > PATTERN_SECONDS
         return self.excluded or is_hopeless or bool(self.success or self.failure)

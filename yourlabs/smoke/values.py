@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from yourlabs.smoke import naming, rows, shapes
 from yourlabs.smoke.anchors import MAX_ANCHORS, anchors
 from yourlabs.smoke.discovery import Leaf
-from yourlabs.smoke.knowledge import Candidate, Knowledge
+from yourlabs.smoke.knowledge import CONTRADICTION, Candidate, Knowledge
 from yourlabs.smoke.specials import (
     DATE_NAMES,
     date_part,
@@ -26,6 +26,12 @@ from yourlabs.smoke.specials import (
 )
 
 MAX_COMBINATIONS = 6
+
+MAX_CONSIDERED = 36
+"""How many URLs made of rows are compared before one is requested."""
+
+MAX_CONTRADICTIONS = 4
+"""How many URLs are requested though others work in place of their values."""
 
 
 def plain(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -63,7 +69,19 @@ def _given(value: Any, leaf: Leaf) -> str:
 
 
 def from_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
-    """URLs made of rows, those that the view itself names first."""
+    """URLs made of rows: proven values first, then those the view itself names."""
+    considered = itertools.islice(_of_rows(knowledge, leaf), MAX_CONSIDERED)
+    unique = {found.url: found for found in reversed(list(considered))}
+    costs = [(knowledge.surprise(leaf, url), url) for url in reversed(unique)]
+    costs.sort(key=lambda cost: cost[0])
+    doubted = 0
+    for cost, url in costs:
+        doubted += cost >= CONTRADICTION
+        if doubted <= MAX_CONTRADICTIONS:
+            yield unique[url]
+
+
+def _of_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     for shape in reversed(leaf.shapes):
         if not shapes.slots(shape):
             continue

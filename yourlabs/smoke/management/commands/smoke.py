@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         add("--max-ms", type=float, help="A slower answer is a failure.")
         add("--max-queries", type=int, help="More queries are a failure.")
         add("--timeout", type=float, default=60.0, help="Seconds for one request.")
+        add("--max-seconds", type=float, help="Seconds for the whole run.")
         add("--only", action="append", default=[], metavar="NAME_OR_ROUTE")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -135,6 +137,7 @@ def _options(options: dict[str, Any]) -> Options:
         max_ms=options["max_ms"],
         max_queries=options["max_queries"],
         timeout=options["timeout"] or None,
+        max_seconds=math.inf if options["max_seconds"] == 0 else options["max_seconds"],
         has_all_roles=bool(options["access"]),
         credentials=(username, password) if username and password else None,
     )
