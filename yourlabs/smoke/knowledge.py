@@ -12,6 +12,9 @@ from yourlabs.smoke import rows, shapes
 from yourlabs.smoke.discovery import Leaf, PathFinder
 from yourlabs.smoke.introspection import ViewFacts, facts_of
 
+MAX_PROVEN = 2
+"""How many values that worked elsewhere are combined with ones made up."""
+
 CONTRADICTION = 10
 """What a value costs in whose place others are known to work."""
 
@@ -98,6 +101,11 @@ class Knowledge:
             for key, name, text in self._values_in(leaf, url)
         )
 
+    def proven_values(self, shape: shapes.Shape, slot: shapes.Slot) -> list[str]:
+        """What worked in the place of a slot, below other patterns of its prefix."""
+        key = _key(shape[: shape.index(slot)], slot)
+        return sorted(self.proven.get(key, ()))[:MAX_PROVEN]
+
     def _surprise_of(self, key: Any, name: str, text: str) -> int:
         known = self.proven.get(key)
         if known:
@@ -111,11 +119,14 @@ class Knowledge:
         for shape in leaf.shapes:
             if {slot.name for slot in shapes.slots(shape)} != set(found.values):
                 continue
-            before: tuple[str, ...] = ()
-            for part in shape:
-                if isinstance(part, str):
-                    before = (*before, part)
-                else:
-                    yield (before, part.name), part.name, found.values[part.name]
-                    before = (*before, "")
+            for place, part in enumerate(shape):
+                if not isinstance(part, str):
+                    key = _key(shape[:place], part)
+                    yield key, part.name, found.values[part.name]
             return
+
+
+def _key(before: shapes.Shape, slot: shapes.Slot) -> Any:
+    """What tells a place in paths from others, whatever the other slots are called."""
+    texts = tuple(part if isinstance(part, str) else "" for part in before)
+    return texts, slot.name

@@ -296,6 +296,8 @@ class SmokeRun(Asking):
                 if not shapes.slots(shape) or state.is_settled:
                     continue
                 found = anchors(self.knowledge, state.leaf, shape)
+                # What has rows was tried with them, so empty tables come first.
+                found.sort(key=lambda one: bool(self.knowledge.rows_of(one[0].model)))
                 for lookup, slot_name in found[:2]:
                     prepare = self._preparation(state, shape, lookup.model, slot_name)
                     candidate = Candidate("", "made row")
@@ -318,8 +320,12 @@ class SmokeRun(Asking):
                 is_exact=True,
                 provenance="made row",
             )
-            first = next(iter(found), None)
-            return Prepared(first.url, first.owner) if first else None
+            best = min(
+                found,
+                key=lambda one: self.knowledge.surprise(state.leaf, one.url),
+                default=None,
+            )
+            return Prepared(best.url, best.owner) if best else None
 
         return prepare
 

@@ -303,7 +303,8 @@ def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
             converter = leaf.converters.get(slot.name)
             special = written(special_values(knowledge, leaf, slot), converter)
             is_closed = is_closed and bool(special)
-            texts[slot.name] = special or [_invented(leaf, slot, knowledge)]
+            proven = knowledge.proven_values(shape, slot)
+            texts[slot.name] = special or proven or [_invented(leaf, slot, knowledge)]
         provenance = "choice" if is_closed else "made up"
         yield from _urls(knowledge, leaf, shape, texts, provenance, None)
 
