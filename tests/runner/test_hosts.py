@@ -473,6 +473,10 @@ def test_overwritten_hook_of_uwsgi() -> None:
     assert lines == ["another hook", "the chain started"]
 
 
+@pytest.mark.skipif(
+    (3, 12) <= sys.version_info < (3, 12, 3),
+    reason="these Pythons refuse new threads from the beginning of the exit on",
+)
 def test_exit() -> None:
     """What was given to `at_exit` runs once at the exit, while threads can start."""
     lines = run(
