@@ -112,6 +112,8 @@ def of_row(
             )
         except Exception:  # properties and converters of the project
             found, is_kept_together = [], False
+        if provenance == "made row" and slot.name != anchor_slot:
+            found = list(dict.fromkeys([*knowledge.proven_values(shape, slot), *found]))
         if not found:
             return
         texts[slot.name] = found
