@@ -32,8 +32,6 @@ class ViewFacts:
     lookups: dict[str, Lookup] = field(default_factory=dict)
     view_class: type | None = None
     model_admin: Any = None
-    words: tuple[str, ...] = ()
-    """Names to guess a model from, the most telling first."""
 
 
 def unwrap(callback: Any) -> Any:
@@ -94,7 +92,6 @@ def facts_of(callback: Any) -> ViewFacts:
     for function in functions_of(view):
         for name, lookup in lookups_in_source(function):
             facts.lookups.setdefault(name, lookup)
-    facts.words = _words(view)
     return facts
 
 
@@ -159,8 +156,3 @@ def _lookups_of_class(
 def _has_path(model: type[models.Model], path: str) -> bool:
     first = path.split("__")[0]
     return first == "pk" or first in {item.name for item in model._meta.get_fields()}
-
-
-def _words(view: Any) -> tuple[str, ...]:
-    name = getattr(view, "__name__", None) or type(view).__name__
-    return (str(name),)

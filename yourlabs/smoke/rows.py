@@ -55,11 +55,6 @@ def rows_of(model: type[models.Model], limit: int = MAX_ROWS) -> list[models.Mod
     return []
 
 
-def is_empty(model: type[models.Model]) -> bool:
-    """Whether no row of a model can be found."""
-    return not rows_of(model, 3)
-
-
 def follow(row: Any, path: str) -> Any:
     """Walk a path of fields from a row; None where it ends early."""
     value = row
