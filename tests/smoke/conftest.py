@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.test import override_settings
 
 from tests.smoke import helpers
 
@@ -52,3 +56,33 @@ def defects_run(
         "admin",
         SMOKE_URLS=DEFECTS,
     )
+
+
+@pytest.fixture(scope="module")
+def installed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The project installed in the process of the tests, its tables empty.
+
+    Much faster than a process of its own, where neither a copy of the database
+    nor the command is what is looked at.
+    """
+    from tests.smoke.project import settings
+
+    names = ("AUTH_USER_MODEL", "ROOT_URLCONF", "TEMPLATES", "MIDDLEWARE")
+    names += ("MIGRATION_MODULES", "LANGUAGE_CODE", "LANGUAGES", "LOGIN_URL")
+    names += ("PASSWORD_HASHERS", "DEFAULT_AUTO_FIELD", "SMOKE")
+    changed = {name: getattr(settings, name) for name in names}
+    apps = [name for name in settings.INSTALLED_APPS if not name.endswith("unsafe")]
+    apps += ["tests.smoke.project.defects", "tests.smoke.project.ways"]
+    # Models look at the other settings when they are imported.
+    with override_settings(**changed), override_settings(INSTALLED_APPS=apps):
+        with django_db_blocker.unblock():
+            call_command("migrate", run_syncdb=True, verbosity=0)
+        yield
+
+
+@pytest.fixture
+def rows(installed: None, db: None) -> None:
+    """The project in the process of the tests, with some rows."""
+    from tests.smoke.project.populate import populate
+
+    populate()

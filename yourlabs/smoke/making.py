@@ -7,7 +7,6 @@ import decimal
 import uuid
 from typing import Any
 
-from django.core.files.base import ContentFile
 from django.db import models, router, transaction
 from django.utils import timezone
 
@@ -38,13 +37,17 @@ def make_plainly(model: type[models.Model], depth: int = 0) -> models.Model:
     """Make a row with a value in each field that needs one."""
     row = model()
     for item in model._meta.concrete_fields:
-        if isinstance(item, models.BooleanField):
-            if any(word in item.name for word in _VISIBLE):
-                setattr(row, item.name, True)
+        if _shows(item):
+            setattr(row, item.name, True)
         elif _is_needed(item, row):
             setattr(row, item.name, _value(item, depth))
     row.save()
     return row
+
+
+def _shows(item: Any) -> bool:
+    is_switch = isinstance(item, models.BooleanField)
+    return is_switch and any(word in item.name for word in _VISIBLE)
 
 
 def _is_needed(item: Any, row: models.Model) -> bool:
@@ -75,10 +78,10 @@ def _value(item: Any, depth: int) -> Any:
     if isinstance(item, models.URLField):
         return "https://example.com/"
     if isinstance(item, models.FileField):
-        return None if item.null else ContentFile(b"", name="smoke.txt").name
+        return "smoke.txt"
     if isinstance(item, (models.CharField, models.TextField)):
         text = f"smoke{uuid.uuid4().hex[:8]}" if item.unique else "smoke"
-        return text[: item.max_length or len(text)]
+        return text[-(item.max_length or len(text)) :]
     return _scalar(item)
 
 
@@ -94,7 +97,7 @@ def _scalar(item: Any) -> Any:
     if isinstance(item, models.DecimalField):
         return decimal.Decimal(1)
     if isinstance(item, models.BooleanField):
-        return True
+        return False
     if isinstance(item, (models.IntegerField, models.FloatField)):
         return uuid.uuid4().int % 30000 + 1 if item.unique else 1
     if isinstance(item, models.GenericIPAddressField):

@@ -1,0 +1,1 @@
+"""The ways in which views say what their parameters mean."""

@@ -1,0 +1,89 @@
+"""Models whose rows are hard to make, and users of other kinds."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+
+
+class Everything(models.Model):
+    """A field of each kind, none with a default."""
+
+    kind = models.CharField(max_length=9, choices=[("", "none"), ("a", "A")])
+    group = models.CharField(max_length=9, choices=[("Letters", [("b", "B")])])
+    token = models.UUIDField()
+    email = models.EmailField(unique=True)
+    homepage = models.URLField()
+    code = models.CharField(max_length=9, unique=True)
+    text = models.TextField()
+    slug = models.SlugField(null=True)
+    file = models.FileField()
+    path = models.FilePathField(path="/", max_length=20)
+    at = models.DateTimeField()
+    on = models.DateField(null=True)
+    noon = models.TimeField()
+    lasts = models.DurationField()
+    price = models.DecimalField(max_digits=5, decimal_places=2)
+    is_public = models.BooleanField(default=False)
+    is_deleted = models.BooleanField()
+    number = models.IntegerField(unique=True)
+    weight = models.FloatField()
+    address = models.GenericIPAddressField()
+    data = models.JSONField()
+    raw = models.BinaryField()
+    changed = models.DateTimeField(auto_now=True)
+    note = models.CharField(max_length=9, null=True)
+    above = models.ForeignKey("self", models.CASCADE, null=True)
+    doubled = models.GeneratedField(
+        expression=models.F("number") * 2,
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
+
+
+class Endless(models.Model):
+    """A row that needs another one of its kind, which needs another one."""
+
+    above = models.OneToOneField("self", models.CASCADE)
+
+
+class Operator(AbstractBaseUser):
+    """Users with a switch of their own, and a manager that makes none."""
+
+    code = models.CharField(max_length=20, unique=True)
+    is_admin = models.BooleanField(default=False)
+
+    objects = models.Manager()
+    USERNAME_FIELD = "code"
+
+
+class Sealed(AbstractBaseUser):
+    """Users that nobody can make, with a property that raises."""
+
+    code = models.CharField(max_length=20, unique=True)
+
+    objects = models.Manager()
+    USERNAME_FIELD = "code"
+
+    @property
+    def is_staff(self) -> bool:
+        """Raise."""
+        raise RuntimeError("Ask somebody else.")
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse."""
+        raise RuntimeError("Nobody can make one.")
+
+
+class Elsewhere(AbstractBaseUser):
+    """Users of another program, whose table is not here."""
+
+    is_superuser = functools.cached_property(lambda self: self.pk == 1)
+    objects = models.Manager()
+    USERNAME_FIELD = "id"
+
+    class Meta:
+        managed = False

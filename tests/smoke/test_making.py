@@ -1,0 +1,65 @@
+"""Tests of making rows for tables that are empty."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path
+
+from tests.smoke import inside
+from yourlabs.smoke import making
+from yourlabs.smoke.outcomes import Outcome
+
+pytestmark = pytest.mark.usefixtures("rows")
+
+
+def page_of(name: str) -> Any:
+    """A pattern of a page that needs a row of a model."""
+    from django.apps import apps
+
+    model = apps.get_model("ways", name)
+
+    def view(request: Any, pk: int) -> HttpResponse:
+        get_object_or_404(model, pk=pk)
+        return HttpResponse()
+
+    return path(f"{name.lower()}/<int:pk>/", view, name=name)
+
+
+def test_each_field_gets_a_value_that_is_valid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without model-bakery, two rows of a model with all kinds of fields are valid."""
+    from tests.smoke.project.ways.models import Everything
+
+    monkeypatch.setitem(sys.modules, "model_bakery", None)
+
+    several: list[Any] = [making.make(Everything) for _ in range(2)]
+
+    for row in several:
+        row.refresh_from_db()
+        row.full_clean(exclude=["path", "data", "note", "above"])
+    assert [None, None] == [row.note for row in several]
+    assert [True, True] == [row.is_public for row in several]
+    assert [False, False] == [row.is_deleted for row in several]
+
+
+def test_row_is_made_for_an_empty_table() -> None:
+    """A page of an empty table is shown with a row that is made, and undone."""
+    from tests.smoke.project.ways.models import Everything
+
+    found = inside.judge([page_of("Everything")])["Everything"]
+
+    assert (Outcome.OK, "made row") == (found.outcome, found.provenance)
+    assert not Everything.objects.exists()
+
+
+def test_row_that_cannot_be_made_is_the_reason() -> None:
+    """A page whose row needs another one without end is skipped for lack of it."""
+    found = inside.judge([page_of("Endless")])["Endless"]
+
+    assert (Outcome.SKIPPED, "no row of ways.Endless") == (found.outcome, found.reason)
