@@ -1,0 +1,96 @@
+"""Tests of the values that parameters of URLs are given."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tests.smoke import inside
+from yourlabs.smoke.outcomes import Outcome, Result
+
+YEAR = datetime.date.today().year
+EXPLAINED = {
+    "function": "/function/one-0/",
+    "several": "/several/hats/",
+    "asynchronous": "/asynchronous/P-1/",
+    "converted": "/converted/P-1/",
+    "keywords": "/keywords/P-1/",
+    "closure": "/closure/P-1/",
+    "partial": "/partial/hats/",
+    "object": "/object/hats/",
+    "method": "/method/hats/",
+    "own-get": "/own-get/P-1/",
+    "own-property": "/own-property/P-1/",
+    "own-queryset": "/own-queryset/P-1/",
+    "own-form": "/own-form/1/",
+    "descriptor": "/descriptor/hats/",
+    "initkwargs": "/initkwargs/hats/",
+    "week": "/week/2026/05/",
+    "day": "/day/one-0/2026/feb/03/",
+    "year": f"/year/shoes/{YEAR}/",
+}
+"""What only the class or the source of a view says."""
+
+COMMON = {
+    "sourceless": ("/bare/one-0/", "guess"),
+    "format": ("/export.json", "choice"),
+    "language": ("/in/en/", "choice"),
+    "page": ("/all/1/", "choice"),
+    "label": ("/models/auth/permission/", "choice"),
+    "files": ("/files/__init__.py", "choice"),
+    "stubborn": ("/stubborn/a/", "made up"),
+    "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),
+    "email": ("/mail/chief@example.com/", "guess"),
+}
+"""What names mean in every project, with where the values are from."""
+
+
+@pytest.fixture(scope="module")
+def ways(installed: None, django_db_blocker: Any) -> Iterator[dict[str, Result]]:
+    """The results of one run over views that say in many ways what they take."""
+    from tests.smoke.project.populate import populate
+    from tests.smoke.project.ways.urls import urlpatterns
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        populate()
+        yield inside.judge(urlpatterns)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_views_say_what_they_take(ways: dict[str, Result], name: str) -> None:
+    """A value is found that the class or the source of a view asks for."""
+    found = ways[name]
+
+    assert (EXPLAINED[name], "row", Outcome.OK) == (
+        found.url,
+        found.provenance,
+        found.outcome,
+    ), found.reason
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_names_say_what_they_take(ways: dict[str, Result], name: str) -> None:
+    """A value is found for a name that means the same everywhere."""
+    found = ways[name]
+
+    assert (*COMMON[name], Outcome.OK) == (
+        found.url,
+        found.provenance,
+        found.outcome,
+    ), found.reason
+
+
+def test_objects_are_named_with_their_content_type(ways: dict[str, Result]) -> None:
+    """A pattern of a content type and a key is asked for a row with a page."""
+    from django.contrib.contenttypes.models import ContentType
+
+    from tests.smoke.project.shop.models import Article
+
+    kind = ContentType.objects.get_for_model(Article)
+
+    assert f"/pair/{kind.pk}/1/" == ways["pair"].url
