@@ -75,7 +75,7 @@ def traceback_text(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         text = "".join(lines)
-    except Exception:  # an exception whose text raises
+    except Exception:  # a syntax error whose place is nonsense
         text = type(error).__name__
     return text[-MAX_TRACEBACK:]
 
@@ -156,7 +156,10 @@ def quiet_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def limited(seconds: float | None) -> Iterator[None]:
-    """Give up a block after some seconds, in the main thread only."""
+    """Give up a block after some seconds, in the main thread only.
+
+    A timer of somebody else, like that of a test runner, goes on afterwards.
+    """
     is_main = threading.current_thread() is threading.main_thread()
     if not seconds or not is_main or not hasattr(signal, "setitimer"):
         yield
@@ -166,9 +169,14 @@ def limited(seconds: float | None) -> Iterator[None]:
         raise RequestTimeout(f"The request took longer than {seconds:g} s.")
 
     previous = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    started = time.monotonic()
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+        if remaining:
+            # Zero would stop the timer although its time has come.
+            rest = max(remaining - (time.monotonic() - started), 0.001)
+            signal.setitimer(signal.ITIMER_REAL, rest, interval)
