@@ -268,8 +268,6 @@ class Judge:
         knowledge = self.run.knowledge
         for shape in reversed(leaf.shapes):
             places = shapes.slots(shape)
-            if not places:
-                continue
             found = anchors(knowledge, leaf, shape)
             if found:
                 exact = [lookup for lookup, _ in found if lookup.is_exact]

@@ -1,0 +1,315 @@
+"""Tests of what is said of views that answer oddly."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.decorators import login_not_required
+from django.http import (
+    Http404,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.test import override_settings
+from django.urls import URLPattern, path, re_path
+from django.urls.resolvers import RegexPattern
+from django.views import View
+
+from tests.smoke import inside
+from yourlabs.smoke import exchange, judging, state
+from yourlabs.smoke.describing import login_paths
+from yourlabs.smoke.outcomes import Outcome, Result
+
+pytestmark = pytest.mark.usefixtures("rows")
+NOWHERE = "no way found to write its URL"
+
+
+class MuteError(Exception):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("No text.")
+
+
+def judge(view: Callable[..., Any], route: str = "page/", **options: Any) -> Result:
+    """What a run says of one view."""
+    return inside.judge([path(route, view, name="page")], **options)["page"]
+
+
+def missing(request: Any, **kwargs: Any) -> HttpResponse:
+    """Never there."""
+    raise Http404
+
+
+def fine(request: Any, **kwargs: Any) -> HttpResponse:
+    """Always there."""
+    return HttpResponse()
+
+
+def mute(request: Any) -> HttpResponse:
+    """Raise what cannot be printed."""
+    raise MuteError
+
+
+def odd_syntax(request: Any) -> HttpResponse:
+    """Raise what Python's own traceback cannot be written of."""
+    error = SyntaxError("odd")
+    error.lineno, error.offset, error.text = 1, "x", "text"  # type: ignore[assignment]
+    raise error
+
+
+def number(request: Any, ref: str) -> HttpResponse:
+    """Take only numbers, whatever the pattern says."""
+    return HttpResponse(int(ref))
+
+
+def of_query(request: Any) -> HttpResponse:
+    """Be there only with a query string."""
+    if "page" not in request.GET:
+        raise Http404
+    return HttpResponse()
+
+
+class OfQuery(View):
+    """Is there only with a query string."""
+
+    def get(self, request: Any) -> HttpResponse:
+        """Look at the query string."""
+        if "page" not in request.GET:
+            raise Http404
+        return HttpResponse()
+
+
+@pytest.mark.parametrize("view", [mute, odd_syntax])
+def test_exception_that_cannot_be_written_is_a_failure(view: Any) -> None:
+    """An exception whose text or traceback raises costs one pattern only."""
+    found = judge(view)
+
+    assert Outcome.FAILED is found.outcome
+    assert found.exception_class.rsplit(".", 1)[1] in found.reason
+    assert found.traceback
+
+
+def test_value_that_a_view_cannot_take_is_doubted() -> None:
+    """A made-up value that cannot be converted is not the view's fault."""
+    found = judge(number, "page/<str:ref>/")
+
+    assert Outcome.DOUBTFUL is found.outcome
+    assert "ValueError: invalid literal for int()" in found.reason
+
+
+@pytest.mark.parametrize("view", [of_query, OfQuery.as_view()])
+def test_missing_query_string_is_the_reason(view: Any) -> None:
+    """A page that looks at its query string before it answers 404 needs one."""
+    assert "needs a query string" == judge(view).reason
+
+
+def test_page_of_an_error_may_answer_with_it() -> None:
+    """A pattern that is called like a status is there to show it."""
+    assert Outcome.OK is judge(missing, "404/").outcome
+
+
+@pytest.mark.parametrize(
+    ("expected", "outcome", "reason"),
+    [
+        (404, Outcome.OK, ""),
+        (200, Outcome.FAILED, "answered 404, expected 200"),
+    ],
+)
+def test_expected_status_decides(expected: int, outcome: Outcome, reason: str) -> None:
+    """What the setting expects is right, and everything else is wrong."""
+    with override_settings(SMOKE={"expect": {"page": expected}}):
+        found = judge(missing)
+
+    assert (outcome, reason) == (found.outcome, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("location", "outcome"),
+    [
+        ("/sso/sign-in/", Outcome.SKIPPED),
+        ("https://sso.example.com/login", Outcome.SKIPPED),
+        ("https://example.org/", Outcome.OK),
+        ("/entry/", Outcome.SKIPPED),
+        ("/classes/", Outcome.SKIPPED),
+        ("/other/", Outcome.OK),
+        ("/other/?next=/page/", Outcome.SKIPPED),
+    ],
+)
+def test_redirect_to_a_page_to_log_in_is_a_refusal(
+    location: str, outcome: Outcome
+) -> None:
+    """A redirect to log in is no answer, however that page is called."""
+    from django.contrib.auth.views import LoginView
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponseRedirect(location)
+
+    found = inside.judge(
+        [
+            path("page/", view, name="page"),
+            path("entry/", login_not_required(fine), name="signin"),
+            path("classes/", LoginView.as_view(template_name="home.html")),
+            path("other/", fine),
+        ]
+    )["page"]
+
+    assert outcome is found.outcome
+    assert found.reason == ("" if outcome is Outcome.OK else "forbidden for all roles")
+
+
+def test_made_user_is_no_proof_where_there_are_people() -> None:
+    """A page that fails only for a user who was made is healthy for a real one."""
+    from django.contrib.auth import get_user_model
+
+    get_user_model().objects.filter(is_superuser=False).delete()
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse(1 / request.user.is_superuser)
+
+    found = judge(view)
+
+    assert (Outcome.OK, "superuser") == (found.outcome, found.role)
+
+
+def test_pattern_that_takes_too_long_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pattern without a verdict in its time says so."""
+    for module in (state, judging):
+        monkeypatch.setattr(module, "PATTERN_SECONDS", 0.0)
+
+    assert "given up after 0 s of requests" == judge(missing).reason
+
+
+class Closed:
+    """A middleware that answers for a view."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        """Answer without the view."""
+        if request.path == "/page/":
+            return HttpResponse("closed")
+        return self.get_response(request)
+
+
+class Counted(Closed):
+    """A middleware that redirects until the URL says how often."""
+
+    def __call__(self, request: Any) -> Any:
+        """Redirect to the same page."""
+        if "seen" not in request.GET:
+            return HttpResponseRedirect(f"{request.path}?seen=1")
+        return self.get_response(request)
+
+
+@pytest.mark.parametrize(
+    ("middleware", "url", "reason"),
+    [
+        (Closed, "/page/", "shadowed by a middleware"),
+        (Counted, "/page/?seen=1", ""),
+    ],
+)
+def test_middleware_is_no_view(middleware: type, url: str, reason: str) -> None:
+    """A middleware's answer says nothing of a view; its redirect is followed."""
+    with override_settings(MIDDLEWARE=[f"{__name__}.{middleware.__name__}"]):
+        found = judge(fine)
+
+    assert (url, reason) == (found.url, found.reason)
+    assert found.outcome is (Outcome.SKIPPED if reason else Outcome.OK)
+
+
+class Odd(RegexPattern):
+    """A pattern that does not say what it matches."""
+
+    @property
+    def regex(self) -> Any:
+        """Raise."""
+        raise RuntimeError("Guess.")
+
+    def match(self, path: str) -> Any:
+        """Raise as well."""
+        raise RuntimeError("Guess.")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        (re_path(r"^rest/", missing, name="page"), "the rest of the path"),
+        (re_path(r"^(?!a)[a-z]$", fine, name="page"), NOWHERE),
+        (URLPattern(Odd("odd"), fine, name="page"), NOWHERE),
+    ],
+)
+def test_pattern_that_cannot_be_written_says_so(pattern: Any, reason: str) -> None:
+    """A pattern without a URL is skipped with one reason, and breaks nothing."""
+    found = inside.judge([pattern])
+
+    assert Outcome.SKIPPED is found["page"].outcome
+    assert reason in found["page"].reason
+    assert {"login", "page"} == set(found)
+
+
+def endless(request: Any) -> StreamingHttpResponse:
+    """Stream large pieces for ever."""
+
+    def pieces() -> Any:
+        while True:
+            yield b"x" * 1024**2
+
+    return StreamingHttpResponse(pieces())
+
+
+async def endless_too(request: Any) -> StreamingHttpResponse:
+    """Stream large pieces for ever, without blocking."""
+
+    async def pieces() -> Any:
+        while True:
+            yield b"x" * 1024**2
+
+    return StreamingHttpResponse(pieces())
+
+
+async def stuck(request: Any) -> StreamingHttpResponse:
+    """Stream once, then wait for ever."""
+
+    async def pieces() -> Any:
+        yield b"once"
+        await asyncio.Event().wait()
+
+    return StreamingHttpResponse(pieces())
+
+
+@pytest.mark.parametrize("view", [endless, endless_too, stuck])
+def test_stream_without_an_end_is_closed(
+    view: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that does not end is read for a while and closed."""
+    monkeypatch.setattr(exchange, "MAX_STREAM_SECONDS", 0.1)
+
+    assert Outcome.OK is judge(view).outcome
+
+
+def test_request_without_an_end_is_given_up() -> None:
+    """A request is given up after its time, and has failed."""
+
+    def view(request: Any) -> HttpResponse:
+        threading.Event().wait(60)
+        return HttpResponse()
+
+    found = judge(view, timeout=0.05)
+
+    assert Outcome.FAILED is found.outcome
+    assert "RequestTimeout: The request took longer than 0.05 s." == found.reason
+
+
+def test_page_to_log_in_that_is_not_there_is_none() -> None:
+    """A setting that names no pattern sends people nowhere."""
+    with override_settings(LOGIN_URL="not-there"):
+        assert () == login_paths()
