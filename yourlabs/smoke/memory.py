@@ -34,10 +34,15 @@ def log_failures(results: list[Result]) -> None:
         )
 
 
-def remember(results: list[Result]) -> str:
+def remember(results: list[Result], *, is_whole: bool = False) -> str:
     """Write failures down and delete those that are healthy again.
 
     Results that were skipped or are doubtful change nothing.
+
+    Args:
+        results: What a run found.
+        is_whole: Whether the run was over the whole project, so that patterns
+            it did not find are not there any more.
 
     Returns:
         An empty text, or why nothing could be remembered.
@@ -48,11 +53,19 @@ def remember(results: list[Result]) -> str:
 
     try:
         with transaction.atomic(using=router.db_for_write(FailUrl)):
+            # Several listed URLs may be of one pattern: one failure is enough.
+            failed = {
+                _key(result): result
+                for result in results
+                if result.outcome is Outcome.FAILED
+            }
             for result in results:
-                if result.outcome is Outcome.OK:
+                if result.outcome is Outcome.OK and _key(result) not in failed:
                     _forget(FailUrl, result)
-                elif result.outcome is Outcome.FAILED:
-                    _write(FailUrl, result)
+            for result in failed.values():
+                _write(FailUrl, result)
+            if is_whole:
+                _forget_unknown(FailUrl, results)
     except Exception as error:  # no table, no database, a router of the project
         return (
             f"Failures are not remembered ({type(error).__name__}: {error}). "
@@ -70,6 +83,17 @@ def _forget(model: Any, result: Result) -> None:
     else:
         rows = rows.exclude(role="listed")
     rows.delete()
+
+
+def _forget_unknown(model: Any, results: list[Result]) -> None:
+    known = {(result.pattern[:500], result.is_listed) for result in results}
+    for row in model._base_manager.only("pattern", "role"):
+        if (row.pattern, row.role == "listed") not in known:
+            row.delete()
+
+
+def _key(result: Result) -> tuple[str, str, str]:
+    return result.pattern[:500], result.role[:30], result.method
 
 
 def _write(model: Any, result: Result) -> None:
@@ -95,11 +119,7 @@ def _write(model: Any, result: Result) -> None:
         "tags": " ".join(result.tags),
         "last_seen": now,
     }
-    key = {
-        "pattern": result.pattern[:500],
-        "role": result.role[:30],
-        "method": result.method,
-    }
+    key = dict(zip(("pattern", "role", "method"), _key(result), strict=True))
     row = model._base_manager.filter(**key).first()
     if row is None:
         model._base_manager.create(**key, **values, first_seen=now)

@@ -103,7 +103,8 @@ class Command(BaseCommand):
         except (OSError, ValueError) as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         memory.log_failures(results)
-        note = memory.remember(results)
+        is_part = options["apps"] or options["only"] or options["listed"]
+        note = memory.remember(results, is_whole=not is_part)
         if note:
             run.notes.append(note)
 
