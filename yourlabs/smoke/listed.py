@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from yourlabs.smoke import SmokeUrl
 from yourlabs.smoke.describing import describe, failure_reason
-from yourlabs.smoke.exchange import Prepared
+from yourlabs.smoke.exchange import Prepared, traceback_text
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.roles import Role
 
@@ -61,8 +61,9 @@ def _as_url(item: Any) -> SmokeUrl:
 def _broken(label: str, error: Exception) -> Result:
     text = f"{type(error).__name__}: {error}"
     return Result(
-        f"{label}.smoke",
         "",
+        f"{label}.smoke",
+        role="listed",
         outcome=Outcome.FAILED,
         reason=f"its list of URLs could not be read: {text}",
         exception=error,
@@ -77,6 +78,7 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
             url = reverse(url)
         except Exception as error:
             result = _broken(label, error)
+            result.pattern = url
             result.reason = f"{url!r} is neither a path nor the name of a pattern"
             return result
     match = run.knowledge.finder.find(url.split("?")[0])
@@ -97,6 +99,10 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
     answer = _ask(run, smoke, url)
     describe(result, answer)
     result.role = "listed"
+    if not answer.request_text:
+        # get_client() raised, so that nothing was requested.
+        result.status = result.ms = result.queries = None
+        result.response_text = ""
     expected = run.conf.expected(result.name, url.split("?")[0])
     if expected is not None and answer.status == expected:
         result.outcome = Outcome.OK
@@ -115,9 +121,15 @@ def _ask(run: SmokeRun, smoke: Any, url: str) -> Answer:
     cookies: dict[str, str] = {}
     headers: dict[str, str] = {}
 
-    def prepare(user: Any) -> Prepared:
+    errors: list[Exception] = []
+
+    def prepare(user: Any) -> Prepared | None:
         get_client = getattr(smoke, "get_client", None)
-        client = get_client() if get_client is not None else None
+        try:
+            client = get_client() if get_client is not None else None
+        except Exception as error:
+            errors.append(error)
+            return None
         if client is not None:
             cookies.update({key: m.value for key, m in client.cookies.items()})
             headers.update(
@@ -128,7 +140,7 @@ def _ask(run: SmokeRun, smoke: Any, url: str) -> Answer:
     answer = run.client.ask(
         url, role, prepare=prepare, cookies=cookies, headers=headers
     )
-    if not answer.url:
-        answer.url, answer.status = url, 500
-        answer.exception = RuntimeError("get_client() raised")
+    if errors:
+        answer.url, answer.exception = url, errors[0]
+        answer.traceback = traceback_text(errors[0])
     return answer
