@@ -34,12 +34,23 @@ def database(populated: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole_run(
-    populated: Path, tmp_path_factory: pytest.TempPathFactory
-) -> helpers.Finished:
+def whole_folder(populated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the database and the JUnit file of `whole_run` are."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copy(populated, folder / "project.sqlite3")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole_run(whole_folder: Path) -> helpers.Finished:
     """One run over the whole project."""
-    target = tmp_path_factory.mktemp("whole") / "project.sqlite3"
-    return helpers.smoke(Path(shutil.copy(populated, target)), "--format", "json")
+    return helpers.smoke(
+        whole_folder / "project.sqlite3",
+        "--format",
+        "json",
+        "--junit",
+        str(whole_folder / "report.xml"),
+    )
 
 
 @pytest.fixture(scope="session")

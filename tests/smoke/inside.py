@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from types import ModuleType
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import path
 
+from tests.smoke.helpers import Finished
 from yourlabs.smoke.outcomes import Result
 from yourlabs.smoke.run import SmokeRun
 from yourlabs.smoke.state import Options
+
+
+class Terminal(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def command(*arguments: str, stderr: StringIO | None = None) -> Finished:
+    """Run ``manage.py smoke`` on the installed project."""
+    out, err, code = StringIO(), stderr or StringIO(), 0
+    try:
+        call_command("smoke", *arguments, stdout=out, stderr=err)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    except CommandError as error:
+        code = error.returncode
+        err.write(str(error))
+    return Finished(code, out.getvalue(), err.getvalue())
 
 
 @login_not_required

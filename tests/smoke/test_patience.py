@@ -31,10 +31,12 @@ class Finder:
         return SimpleNamespace(identity=leaf.identity, values=values)
 
 
-def test_run_without_time_reports_every_pattern(database: Path) -> None:
+def test_run_without_time_reports_every_pattern(
+    database: Path, whole_run: helpers.Finished
+) -> None:
     """A run that is out of time skips each pattern, and says that this is why."""
     done = helpers.smoke(database, "--max-seconds", "0.001", "--format", "json")
-    names = helpers.smoke(database, "--format", "json").by_name()
+    names = whole_run.by_name()
     rows = [row for row in done.report["results"] if not row["listed"]]
     reasons = {row["reason"] for row in rows}
 

@@ -1,0 +1,212 @@
+"""Tests of the command's options, in the process of the tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpResponse
+from django.test import override_settings
+from django.urls import include, path
+
+from tests.smoke.inside import Terminal, command, judge
+from yourlabs.smoke.run import SmokeRun
+
+pytestmark = pytest.mark.usefixtures("rows")
+JSON = ("--format", "json")
+
+
+def test_strict_counts_doubtful() -> None:
+    """With ``--strict`` what is doubtful has failed."""
+    arguments = ("--only", "shop:ghost", *JSON)
+
+    assert command(*arguments).code == 0
+    assert command(*arguments, "--strict").code == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [("--max-queries=5", "queries, more than 5"), ("--max-ms=0", "ms, more than 0")],
+)
+def test_limits_make_failures(option: str, reason: str) -> None:
+    """An answer over a limit is a failure that says by how much."""
+    done = command("--only", "shop:many", *JSON, option)
+
+    assert done.code == 1
+    assert reason in done.by_name()["shop:many"]["reason"]
+
+
+def test_listed_only() -> None:
+    """With ``--listed`` only what apps list is requested."""
+    done = command("--listed", *JSON)
+
+    assert [row["url"] for row in done.report["results"]] == [
+        "/search/?q=shoe",
+        "/staff/",
+        "/search/?q=crash",
+    ]
+
+
+@pytest.mark.parametrize("app", ["people", "tests.smoke.project.people"])
+def test_apps_limit_what_is_requested(app: str) -> None:
+    """With the label or name of an app only its views and admin pages are requested."""
+    done = command(app, *JSON)
+
+    assert {row["name"].rsplit("_", 1)[0] for row in done.report["results"]} == {
+        "admin:people_person",
+        "",
+    }
+
+
+def test_patterns_of_an_app_are_its_views_and_namespace() -> None:
+    """A pattern is of an app by its view's module or by its namespace."""
+    from tests.smoke.project.shop import views
+
+    own = path("own/", login_not_required(lambda request: HttpResponse()), name="own")
+
+    found = judge(
+        [
+            path("view/", views.plain, name="view"),
+            own,
+            path("", include(([own], "shop"))),
+        ],
+        apps=("shop",),
+    )
+
+    assert {"view", "shop:own"} == set(found)
+
+
+def test_access_file_fails_when_something_opens(tmp_path: Path) -> None:
+    """A second run fails where a weaker role is let in than before."""
+    target = tmp_path / "access.json"
+    arguments = ("--only", "shop:staff", "--access", str(target), *JSON)
+
+    assert command(*arguments).code == 0
+    assert command(*arguments, "--only", "home").code == 0
+    known = json.loads(target.read_text())
+    assert known["shop:staff /staff/"]["superuser"] == 200
+    known["shop:staff /staff/"]["staff"] = 302
+    target.write_text(json.dumps(known))
+    done = command(*arguments)
+
+    assert done.code == 1
+    assert done.by_name()["shop:staff"]["reason"] == "became open to staff"
+    assert json.loads(target.read_text()) == known
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "reason"),
+    [
+        ("--access", "[]", "does not hold an object of pattern and roles"),
+        ("--access", "no JSON", "Expecting value"),
+        ("--junit", None, "No such file or directory"),
+    ],
+)
+def test_file_that_cannot_be_used_ends_with_2(
+    tmp_path: Path, option: str, content: str | None, reason: str
+) -> None:
+    """A file that cannot be read or written ends the command with 2."""
+    target = tmp_path / "file"
+    if content is None:
+        target /= "not-there"
+    else:
+        target.write_text(content)
+
+    done = command("--only", "home", option, str(target))
+
+    assert done.code == 2
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"SMOKE": ["home"]}, "SMOKE is ['home']; expected a dict"),
+        ({"SMOKE": {"skip": ["home"]}}, "unknown keys ['skip']"),
+        ({"MIDDLEWARE": ["not.there"]}, "The middleware could not be loaded"),
+        ({"ROOT_URLCONF": "not.there"}, "ROOT_URLCONF 'not.there' could not be loaded"),
+    ],
+)
+def test_setting_that_cannot_be_used_ends_with_2(
+    setting: dict[str, Any], reason: str
+) -> None:
+    """A setting that cannot be used ends the command with 2 and is named."""
+    with override_settings(**setting):
+        done = command("--only", "home")
+
+    assert done.code == 2
+    assert reason in done.stderr
+    assert done.stdout == ""
+
+
+def test_wrong_credentials_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that no form takes are a note in the report."""
+    monkeypatch.setenv("SMOKE_TEST_USERNAME", "nobody@example.com")
+    monkeypatch.setenv("SMOKE_TEST_PASSWORD", "wrong")
+
+    done = command("--only", "home", *JSON)
+
+    assert "SMOKE_TEST_USERNAME" in done.report["summary"]["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "words"),
+    [
+        ("0", ["failed"]),
+        ("1", ["skipped", "failed", "slowest"]),
+        ("2", ["ok", "skipped", "failed", "slowest"]),
+    ],
+)
+def test_report_for_people_says_as_much_as_asked(
+    verbosity: str, words: list[str]
+) -> None:
+    """The report names what failed, then more, and ends with the counts."""
+    names = ("home", "shop:missing", "shop:nobody")
+    only = [part for name in names for part in ("--only", name)]
+
+    done = command(*only, "--verbosity", verbosity)
+
+    lines = done.stdout.strip().splitlines()
+    assert words == [line.split(" (")[0] for line in lines[:-1] if line[:1].strip()]
+    assert lines[-1] == "3 patterns: 1 ok, 1 failed, 0 doubtful, 1 skipped"
+
+
+def test_report_of_nothing_has_no_slowest() -> None:
+    """Where nothing was requested nothing was slow."""
+    assert "slowest" not in command("--only", "shop:excluded").stdout
+
+
+def test_progress_is_shown_on_a_terminal() -> None:
+    """A bar is drawn on a terminal, and is gone in the end."""
+    screen = Terminal()
+
+    command("--only", "home", "--only", "shop:staff", stderr=screen)
+
+    steps = screen.getvalue().split("\r")
+    assert f"[{'#' * 15}{'.' * 15}] 1/2" in steps
+    assert f"[{'#' * 30}] 2/2" in steps
+    assert steps[-2:] == [" " * 50, ""]
+
+
+def test_no_progress_is_shown_elsewhere() -> None:
+    """Nothing is drawn where nobody looks."""
+    assert command("--only", "home").stderr == ""
+
+
+def test_defect_of_the_run_itself_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that breaks says so with 2, and with ``--traceback`` why."""
+
+    def fail(self: SmokeRun) -> None:
+        raise LookupError("broken")
+
+    monkeypatch.setattr(SmokeRun, "_rounds", fail)
+
+    done = command("--only", "home")
+
+    assert done.code == 2
+    assert "The run itself broke: LookupError: broken" in done.stderr
+    with pytest.raises(LookupError):
+        command("--only", "home", "--traceback")
