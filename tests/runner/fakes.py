@@ -14,7 +14,6 @@ from yourlabs.runner.core.ownership import OwnerRecord
 from yourlabs.runner.core.task import Task, make_chain
 from yourlabs.runner.declare import task, task_of
 from yourlabs.runner.loading import load_tasks
-from yourlabs.runner.state import MemoryState
 from yourlabs.runner.threads import RunnerThread
 
 PATIENCE = 20.0
@@ -60,6 +59,30 @@ class MemoryLock:
 
     def end(self) -> None:
         self.marks.append(None)
+
+
+class MemoryState:
+    """A `State` that is forgotten with the process."""
+
+    def __init__(self) -> None:
+        self._sections: dict[str, Any] = {}
+
+    def get(self, section: str) -> Any:
+        """Return what was put. None: nothing was."""
+        return self._sections.get(section)
+
+    def put(self, section: str, value: Any, *, now: bool = False) -> None:
+        """Keep `value`."""
+        self._sections[section] = value
+
+    def load(self) -> None:
+        """Begin with what there is."""
+
+    def save(self) -> None:
+        """Nothing to write."""
+
+    def close(self, *, write: bool = True) -> None:
+        """Nothing to close."""
 
 
 class NoKeeper:

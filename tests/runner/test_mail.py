@@ -15,6 +15,7 @@ import django
 import pytest
 from django.core import mail as django_mail
 
+from tests.runner.fakes import MemoryState
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from yourlabs.runner import delivery, mail, signals
 from yourlabs.runner.core.exceptions import RunnerError
@@ -22,7 +23,7 @@ from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.core.task import Task, make_chain
 from yourlabs.runner.mail import EmailSubscriber
 from yourlabs.runner.notifiers import Notifier, Report, subscribe
-from yourlabs.runner.state import FileState, MemoryState
+from yourlabs.runner.state import FileState
 from yourlabs.runner.subscriber import FLUSH
 
 ZERO = timedelta()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.runner.fakes import Counted, happens, log, make, quick, started
-from yourlabs.runner.state import MAX_ASIDE, MAX_SIZE, FileState, MemoryState
+from yourlabs.runner.state import MAX_ASIDE, MAX_SIZE, FileState
 
 NOBODY = 65_534
 
@@ -410,18 +410,6 @@ def test_set_aside_is_bounded(path: Path) -> None:
     assert len(asides(path)) == MAX_ASIDE - 1
     assert "too many were set aside" in kept.texts()[0]
     assert opened(path).get("section") == 1
-
-
-def test_memory_state() -> None:
-    """A state without a file keeps what is put for as long as the process lives."""
-    state = MemoryState()
-    state.load()
-    state.put("section", 1, now=True)
-    state.save()
-    state.close()
-
-    assert state.get("section") == 1
-    assert state.get("other") is None
 
 
 # A chain with such a file.

@@ -18,6 +18,7 @@ from tests.runner.fakes import (
     PATIENCE,
     Counted,
     MemoryLock,
+    MemoryState,
     NoKeeper,
     happens,
     log,
@@ -37,7 +38,6 @@ from yourlabs.runner.core.ownership import (
     OwnerRecord,
     RunMark,
 )
-from yourlabs.runner.state import MemoryState
 from yourlabs.runner.threads import RunnerThread
 
 HOUR = 3_600.0

@@ -27,6 +27,19 @@ MAX_STATE = 200_000
 class ChainLog:
     """What was told of the tasks of one chain, in this process."""
 
+    __slots__ = (
+        "_rules",
+        "_section",
+        "_state",
+        "_written",
+        "histories",
+        "is_enabled",
+        "lock",
+        "name",
+        "names",
+        "release",
+    )
+
     def __init__(self, name: str, state: ChainState | None, section: str) -> None:
         self.name = name
         self.lock = threading.Lock()
@@ -34,11 +47,16 @@ class ChainLog:
         self.names: dict[str, str] = {}
         self.release = ""
         self.is_enabled = True
-        self.where = f"{socket.gethostname()}, pid {os.getpid()}"
         self._state = state
         self._section = section
         self._rules: dict[str, Rules] = {}
         self._written = 0.0
+
+    @property
+    def where(self) -> str:
+        """Which process runs the chain, for a person."""
+        release = f", release {self.release}" if self.release else ""
+        return f"{socket.gethostname()}, pid {os.getpid()}{release}"
 
     def rules(self, task: Task) -> Rules:
         """Return the rules for `task`; read once, when the chain is known to run."""

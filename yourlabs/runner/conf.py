@@ -21,10 +21,10 @@ from yourlabs.runner.core.task import OPTIONS, Options, Task, as_option
 from yourlabs.runner.loading import is_path_of
 
 DEFAULTS: dict[str, Any] = {
-    "SUCCESS_COOLDOWN": Options.success_cooldown,
-    "FAIL_COOLDOWN": Options.fail_cooldown,
-    "NON_RECOVERABLE_DOWNTIME": Options.non_recoverable_downtime,
-    "MAX_DURATION": Options.max_duration,
+    "SUCCESS_COOLDOWN": Options().success_cooldown,
+    "FAIL_COOLDOWN": Options().fail_cooldown,
+    "NON_RECOVERABLE_DOWNTIME": Options().non_recoverable_downtime,
+    "MAX_DURATION": Options().max_duration,
     "TASKS": {},
     "AUTOSTART": "auto",
     "EMAIL": True,

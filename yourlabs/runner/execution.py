@@ -37,6 +37,21 @@ class TaskRunner:
     It belongs to the chain's thread; other threads read `status` only.
     """
 
+    __slots__ = (
+        "_call",
+        "_success_seconds",
+        "chain",
+        "cooldown",
+        "failures",
+        "incident",
+        "last_run",
+        "more",
+        "options",
+        "runs",
+        "started",
+        "task",
+    )
+
     def __init__(self, task: Task, chain: str) -> None:
         self.task = task
         self.options = task.options

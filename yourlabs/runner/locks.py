@@ -65,13 +65,33 @@ class PidfileLock:
     parent's lock, and keeping them would outlive it.
     """
 
+    # There is one a chain, and there may be a thousand chains.
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_descriptor",
+        "_head_size",
+        "_inode",
+        "_marked",
+        "_marked_at",
+        "_marks",
+        "_proven_at",
+        "_read",
+        "_request",
+        "_root",
+        "_width",
+        "chain",
+        "interrupted",
+        "kind",
+        "path",
+    )
+
     def __init__(self, root: Path, chain: Chain, kind: str = HOSTED) -> None:
         self.chain = chain
         self.kind = kind
-        self.path = os.fspath(root / f"{chain.name}.pid")
-        self.request_path = os.fspath(root / f"{chain.name}.takeover")
+        self._root = os.fspath(root)
+        self.path = os.path.join(root, f"{chain.name}.pid")
         self.interrupted: OwnerRecord | None = None
-        self._root = root
         self._descriptor: int | None = None
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
@@ -79,11 +99,15 @@ class PidfileLock:
         self._address = b""
         self._read: tuple[bytes, OwnerRecord | None] | None = None
         self._marked, self._marked_at = -1, 0.0
-        self._head = b""
+        self._head_size = 0
         self._width = tail_width(chain.paths)
-        self._idle = encode_tail(self._width, released=False)
-        self._marks = [run_tail(path) for path in chain.paths]
+        self._marks = tuple(run_tail(path) for path in chain.paths)
         _open_locks.add(self)
+
+    @property
+    def request_path(self) -> str:
+        """What is locked by who asks the owner to yield."""
+        return os.path.join(self._root, f"{self.chain.name}.takeover")
 
     # Owning.
 
@@ -101,7 +125,7 @@ class PidfileLock:
                 self.release()
             if self._request is None and self.is_wanted():
                 return False
-            lockfiles.make_run_root(self._root)
+            lockfiles.make_run_root(Path(self._root))
             descriptor = lockfiles.lock(self.path)
             if descriptor is None:
                 return False
@@ -124,10 +148,11 @@ class PidfileLock:
             functions=self.chain.paths,
         )
         self.interrupted = self._unfinished(old)
-        self._head = encode_head(record)
+        head = encode_head(record)
+        self._head_size = len(head)
         self._address = _address(record)
         # A run that was interrupted stays in the record until it is booked.
-        block = self._head + self._tail(self.interrupted)
+        block = head + self._tail(self.interrupted)
         # Whatever longer thing stood here becomes blanks, in the same write.
         os.pwrite(descriptor, block.ljust(min(found.st_size, READ_SIZE)), 0)
         lockfiles.blank(descriptor, READ_SIZE, found.st_size)
@@ -143,7 +168,7 @@ class PidfileLock:
 
     def _tail(self, interrupted: OwnerRecord | None) -> bytes:
         if interrupted is None or interrupted.run is None:
-            return self._idle
+            return encode_tail(self._width, released=False)
         mark = interrupted.run
         tail = self._marks[self.chain.paths.index(mark.task)] % mark.since
         return tail.ljust(self._width) + b"\n"
@@ -157,7 +182,7 @@ class PidfileLock:
             try:
                 with contextlib.suppress(OSError):
                     tail = encode_tail(self._width, released=True)
-                    os.pwrite(descriptor, tail, len(self._head))
+                    os.pwrite(descriptor, tail, self._head_size)
             finally:
                 # Closed, never unlocked: a copy that a child still has must not matter.
                 os.close(descriptor)
@@ -196,13 +221,14 @@ class PidfileLock:
         self._marked, self._marked_at = index, now
         if self._descriptor is not None:
             tail = (self._marks[index] % now).ljust(self._width) + b"\n"
-            os.pwrite(self._descriptor, tail, len(self._head))
+            os.pwrite(self._descriptor, tail, self._head_size)
 
     def end(self) -> None:
         """Write into the record that no task is being run."""
         self._marked = -1
         if self._descriptor is not None:
-            os.pwrite(self._descriptor, self._idle, len(self._head))
+            tail = encode_tail(self._width, released=False)
+            os.pwrite(self._descriptor, tail, self._head_size)
 
     # Others.
 
@@ -228,7 +254,7 @@ class PidfileLock:
             ):
                 return True
             self.withdraw()
-            lockfiles.make_run_root(self._root)
+            lockfiles.make_run_root(Path(self._root))
             self._request = lockfiles.lock(self.request_path)
             return self._request is not None
 

@@ -99,7 +99,7 @@ def make_thread(chain: Chain, kind: str, **options: Any) -> RunnerThread:
     return RunnerThread(
         chain,
         lock=PidfileLock(root, chain, kind),
-        state=FileState(root / f"{chain.name}.json"),
+        state=FileState(os.path.join(root, f"{chain.name}.json")),
         keeper=housekeeper,
         kind=kind,
         **options,

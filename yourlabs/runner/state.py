@@ -28,30 +28,6 @@ MAX_ASIDE = 100
 """How many names are tried for a file that is set aside."""
 
 
-class MemoryState:
-    """A `State` that is forgotten with the process."""
-
-    def __init__(self) -> None:
-        self._sections: dict[str, Any] = {}
-
-    def get(self, section: str) -> Any:
-        """Return what was put. None: nothing was."""
-        return self._sections.get(section)
-
-    def put(self, section: str, value: Any, *, now: bool = False) -> None:
-        """Keep `value`."""
-        self._sections[section] = value
-
-    def load(self) -> None:
-        """Begin with what there is."""
-
-    def save(self) -> None:
-        """Nothing to write."""
-
-    def close(self, *, write: bool = True) -> None:
-        """Nothing to close."""
-
-
 class FileState:
     """
     A `State` in a JSON file. Between `load` and `close` it takes values.
@@ -59,24 +35,38 @@ class FileState:
     In a forked child it is closed: the file is the parent's.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    # There is one a chain, and there may be a thousand chains.
+    __slots__ = (
+        "__weakref__",
+        "_changed",
+        "_complained",
+        "_lock",
+        "_open",
+        "_refused",
+        "_sections",
+        "path",
+    )
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = os.fspath(path)
         self._lock = threading.Lock()
-        self._sections: dict[str, Any] = {}
+        # As the text that is written: the values would take five times the memory.
+        self._sections: dict[str, str] = {}
         self._open = False
         self._changed = False
         self._complained = False
-        self._refused: set[str] = set()
+        self._refused: frozenset[str] = frozenset()
         _states.add(self)
 
     def get(self, section: str) -> Any:
         """Return what was put, by this owner or the last one. None: nothing."""
         with self._lock:
-            return self._sections.get(section)
+            text = self._sections.get(section)
+        return None if text is None else json.loads(text)
 
     def put(self, section: str, value: Any, *, now: bool = False) -> None:
         """
-        Keep `value`, which must be plain JSON and not be changed any more.
+        Keep `value`, which must be plain JSON: what is not is logged once.
 
         Ignored once another process may own the chain. It never raises: a full disk
         is logged once, and tried again with the next write.
@@ -84,7 +74,7 @@ class FileState:
         with self._lock:
             if not self._open:
                 return
-            self._sections[section] = value
+            self._keep(section, value)
             self._changed = True
             if now:
                 self._write()
@@ -92,7 +82,9 @@ class FileState:
     def load(self) -> None:
         """Read what the last owner left. To be called by the owner only."""
         with self._lock:
-            self._sections = self._read()
+            self._sections = {}
+            for section, value in self._read().items():
+                self._keep(section, value)
             self._open = True
             self._changed = False
 
@@ -135,28 +127,31 @@ class FileState:
         self._changed = False
         self._complained = False
 
+    def _keep(self, section: str, value: Any) -> None:
+        try:
+            self._sections[section] = json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as exc:
+            # What was kept before is true no longer.
+            self._sections.pop(section, None)
+            self._refuse(section, exc)
+
     def _encode(self) -> str:
-        """Return the file's text, without the sections that are no JSON."""
         parts = [f'"version": {VERSION}']
-        for name, value in self._sections.items():
-            if name == "version":
-                continue
-            try:
-                part = f"{json.dumps(name)}: {json.dumps(value)}"
-            except (TypeError, ValueError, RecursionError) as exc:
-                self._refuse(name, exc)
-            else:
-                parts.append(part)
+        parts += [
+            f"{json.dumps(section)}: {text}"
+            for section, text in self._sections.items()
+            if section != "version"
+        ]
         return f"{{{', '.join(parts)}}}"
 
-    def _refuse(self, name: str, exc: Exception) -> None:
-        if name in self._refused:
+    def _refuse(self, section: str, exc: Exception) -> None:
+        if section in self._refused:
             return
-        self._refused.add(name)
+        self._refused |= {section}
         logger.error(
             "The section %r cannot be written to %s: %s. Expected plain JSON values; "
             "the other sections are written.",
-            name,
+            section,
             self.path,
             exc,
             extra={"action": "state_unwritable"},

@@ -97,7 +97,6 @@ class Subscriber:
             return
         value = log.read()
         log.release = releases.release_of(thread.chain)
-        log.where += f", release {log.release}" if log.release else ""
         start = new_start(value, log.release, is_fresh=thread.fresh)
         now = _now()
         with log.lock:
@@ -106,7 +105,8 @@ class Subscriber:
                 history = notifications.begin(
                     history, now, log.rules(task), start=start
                 )
-                log.histories[task.path] = history
+                # Most tasks have none, and share this one.
+                log.histories[task.path] = NOTHING if history == NOTHING else history
                 log.names[task.path] = task.name
             log.write()
         for task in thread.chain.tasks:

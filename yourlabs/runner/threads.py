@@ -7,12 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from yourlabs.runner import db, signals
 from yourlabs.runner.core import status as states
 from yourlabs.runner.core.exceptions import ChainNameTaken, RunnerError
-from yourlabs.runner.core.incidents import incidents_from_json
 from yourlabs.runner.core.ownership import (
     COMMAND,
     END_OF_TIME,
@@ -20,26 +19,19 @@ from yourlabs.runner.core.ownership import (
     check_functions,
     describe_owner,
 )
-from yourlabs.runner.core.schedule import (
-    Schedule,
-    schedule_from_json,
-    schedule_to_json,
-    wait_for,
-)
+from yourlabs.runner.core.schedule import Schedule
 from yourlabs.runner.core.status import ChainStatus
 from yourlabs.runner.core.task import Chain
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.harmless import logger
+from yourlabs.runner.logbook import Logbook
 from yourlabs.runner.ports import Keeper, OwnerLock, State
 
 WORTH_WRITING = 0.5
 """A wait of at least this is written to the state, in seconds."""
 
-WRITE_EVERY = 1.0
-"""Without such waits the state is written at most this often, in seconds."""
-
-WRITE_SELDOM = 30.0
-"""How often it is written while no task of the chain fails, in seconds."""
+EARLY = 0.0003
+"""How long before the end of a cooldown it gets ready for the run, in seconds."""
 
 BURST = 0.001
 """How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
@@ -67,6 +59,36 @@ class RunnerThread(threading.Thread):
     from any thread and from signal handlers; a forked child has a copy that runs
     nothing.
     """
+
+    # In a dict these would take a kilobyte more, and there may be a thousand chains.
+    __slots__ = (
+        "_bell",
+        "_current",
+        "_doubted",
+        "_keeper",
+        "_logbook",
+        "_made_in",
+        "_next_run",
+        "_phase",
+        "_ready",
+        "_rested",
+        "_stalled",
+        "_stop_asked",
+        "_trouble",
+        "_wake_asked",
+        "_yield_asked",
+        "chain",
+        "ended",
+        "failed",
+        "fresh",
+        "has_limits",
+        "kind",
+        "lock",
+        "once",
+        "reason",
+        "state",
+        "tasks",
+    )
 
     def __init__(
         self,
@@ -123,9 +145,8 @@ class RunnerThread(threading.Thread):
         self._current: TaskRunner | None = None
         self._stalled: TaskRunner | None = None
         self._next_run: float | None = None
-        self._written = 0.0
-        self._was_down = False
         self._rested = 0.0
+        self._logbook = Logbook(chain, self.tasks, state)
 
     # For everybody.
 
@@ -331,7 +352,9 @@ class RunnerThread(threading.Thread):
         self.state.load()
         self._phase = states.STARTING
         self.reason = ""
-        schedule, wait = self._take_up()
+        schedule, wait = self._logbook.read()
+        if self.fresh or self.once:
+            schedule, wait = Schedule(), 0.0
         if self.kind == HOSTED:
             logger.info(
                 "[%s] The chain runs in this process",
@@ -356,36 +379,9 @@ class RunnerThread(threading.Thread):
             self.fresh = False
             signals.send_robust(signals.chain_stopped, self)
             if not lost:
-                self._write(None)
+                self._logbook.write()
             self.state.close(write=not lost)
             self.lock.release()
-
-    def _take_up(self) -> tuple[Schedule, float]:
-        """Go on where the last owner ended."""
-        now, monotonic = time.time(), time.monotonic()
-        known = self.state.get("incidents")
-        incidents = incidents_from_json(known, now=now, monotonic=monotonic)
-        if known is not None:
-            # Another owner may have seen the end of a downtime that began here.
-            for runner in self.tasks:
-                runner.incident = incidents.get(runner.task.path)
-        schedule = schedule_from_json(self.state.get("schedule"), self.chain.paths)
-        if self.fresh or self.once:
-            return Schedule(), 0.0
-        return schedule, wait_for(
-            schedule, now=now, longest=self._longest(schedule.after)
-        )
-
-    def _longest(self, path: str) -> float:
-        """Return the longest cooldown that the task of `path` can have now, in s."""
-        for runner in self.tasks:
-            if runner.task.path == path:
-                options = runner.options
-                longest = max(options.success_cooldown, options.fail_cooldown)
-                if runner.incident is not None and runner.incident.interrupted:
-                    longest = max(longest, timedelta(hours=1))
-                return longest.total_seconds()
-        return 0.0
 
     def _resume(self, schedule: Schedule, wait: float) -> tuple[int, float]:
         """Return which task is next and when, and book a run that was interrupted."""
@@ -396,7 +392,7 @@ class RunnerThread(threading.Thread):
         runner = self.tasks[index]
         deadline = runner.interrupt(record)
         # It is in the state before the mark in the pidfile is gone.
-        self._write(None)
+        self._logbook.write()
         incident = runner.incident
         if self.once:
             return 0, time.monotonic()
@@ -408,15 +404,17 @@ class RunnerThread(threading.Thread):
 
     def _loop(self, index: int, deadline: float) -> None:
         tasks, lock, last = self.tasks, self.lock, len(self.tasks) - 1
+        is_held = False
         if deadline > time.monotonic():
             # What was interrupted is booked by now.
             lock.end()
-            self._cool_down(index, deadline, self.chain.paths[index - 1])
+            is_held = self._cool_down(index, deadline, self.chain.paths[index - 1])
         self._phase = states.RUNNING
         rested = True
         while not (self._stop_asked or self._yields()):
-            if not lock.is_held():
+            if not (is_held or lock.is_held()):
                 raise LostOwnershipError
+            is_held = False
             runner = tasks[index]
             lock.begin(index)
             # Before the task is seen to run, or its last run would seem to last still.
@@ -441,27 +439,36 @@ class RunnerThread(threading.Thread):
                 # First of all: a kill from now on interrupts no run.
                 lock.end()
                 self._log_sleep(runner)
-                self._cool_down(index, deadline, runner.task.path)
+                is_held = self._cool_down(index, deadline, runner.task.path)
                 rested = True
             else:
-                self._write_now_and_then()
+                self._logbook.write_now_and_then()
                 if self.kind == HOSTED:
                     self._breathe()
 
-    def _cool_down(self, index: int, deadline: float, after: str) -> None:
-        """Sleep until `deadline`, or until somebody wants something."""
+    def _cool_down(self, index: int, deadline: float, after: str) -> bool:
+        """
+        Sleep until `deadline`, or until somebody wants something.
+
+        Returns:
+            True when the pidfile was seen to be held at the end of it. False: it has
+            to be looked at.
+        """
         left = deadline - time.monotonic()
         self._next_run = due = time.time() + left
         self._phase = states.COOLING_DOWN
         if left >= WORTH_WRITING:
-            self._write(Schedule(index, due, after))
+            self._logbook.write(Schedule(index, due, after))
         else:
             # Before the sleep, where it makes no run late.
-            self._write_now_and_then()
-        self._sleep(deadline)
+            self._logbook.write_now_and_then()
+        is_held = self._sleep(deadline)
         self._phase = states.RUNNING
+        return is_held
 
-    def _sleep(self, deadline: float) -> None:
+    def _sleep(self, deadline: float) -> bool:
+        """Return whether the pidfile was seen to be held a moment ago."""
+        is_held = False
         while not (self._stop_asked or self._yields() or self._wake_asked):
             if self._doubted and not self.lock.is_held():
                 break
@@ -469,8 +476,16 @@ class RunnerThread(threading.Thread):
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            self._bell.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+            if left > 2 * EARLY:
+                self._bell.acquire(timeout=min(left - EARLY, threading.TIMEOUT_MAX))
+                continue
+            # What has to be looked at before a run is looked at before its time.
+            is_held = self.lock.is_held()
+            if not is_held:
+                break
+            self._bell.acquire(timeout=max(0, deadline - time.monotonic()))
         self._wake_asked = False
+        return is_held
 
     def _yields(self) -> bool:
         """Say whether to let go: a candidate may have given up in the meantime."""
@@ -506,31 +521,6 @@ class RunnerThread(threading.Thread):
                 format(runner.cooldown.total_seconds(), ".15g"),
                 extra={"action": "cooling_down", "task": runner.task.name},
             )
-
-    def _write_now_and_then(self) -> None:
-        age = time.monotonic() - self._written
-        if age < WRITE_EVERY:
-            return
-        down = any(runner.incident is not None for runner in self.tasks)
-        # While all is well there is nothing to lose but a count of runs.
-        if down or self._was_down or age >= WRITE_SELDOM:
-            self._write(None)
-
-    def _write(self, schedule: Schedule | None) -> None:
-        """Put into the state what has changed, and write it."""
-        self._written = time.monotonic()
-        incidents = {
-            runner.task.path: runner.incident.to_json()
-            for runner in self.tasks
-            if runner.incident is not None
-        }
-        self._was_down = bool(incidents)
-        self.state.put("incidents", incidents)
-        self.state.put("status", [runner.to_json() for runner in self.tasks])
-        if schedule is not None:
-            value = schedule_to_json(schedule, self.chain.paths)
-            self.state.put("schedule", value)
-        self.state.save()
 
 
 def _instant(epoch: float) -> datetime:

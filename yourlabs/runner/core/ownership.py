@@ -91,8 +91,8 @@ def encode_head(record: OwnerRecord) -> bytes:
 
 def encode_tail(width: int, *, released: bool) -> bytes:
     """Return the end of a record while nothing is run, padded to `width` bytes."""
-    tail = f'"released": {json.dumps(released)}, "run": null}}'
-    return tail.encode().ljust(width) + b"\n"
+    tail = b'"released": %s, "run": null}' % (b"true" if released else b"false")
+    return tail.ljust(width) + b"\n"
 
 
 def run_tail(task: str) -> bytes:

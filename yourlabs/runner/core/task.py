@@ -18,7 +18,7 @@ MAX_NAME = 200
 """Longest name of a chain, in characters: a file name has 255 bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Options:
     """What can be adjusted of a task; durations are `timedelta`."""
 
