@@ -114,19 +114,23 @@ def _prefix_caches() -> list[tuple[Any, str]]:
 def _silence_celery() -> Callable[[], None]:
     import sys
 
-    if "celery.app.task" not in sys.modules:
+    # Celery imports its parts when they are used, which may be in a view.
+    if "celery" not in sys.modules:
         return lambda: None
+    from celery import Celery  # type: ignore[import-untyped,unused-ignore]
     from celery.app.task import Task  # type: ignore[import-untyped,unused-ignore]
     from celery.result import EagerResult  # type: ignore[import-untyped,unused-ignore]
 
-    original = Task.apply_async
-
-    def apply_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def do_nothing(self: Any, *args: Any, **kwargs: Any) -> Any:
         return EagerResult(str(uuid.uuid4()), None, "SUCCESS")
 
-    Task.apply_async = apply_async
+    saved = [(Celery, "send_task", Celery.send_task)]
+    saved += [(Task, "apply_async", Task.apply_async)]
+    for owner, name, _ in saved:
+        setattr(owner, name, do_nothing)
 
     def restore() -> None:
-        Task.apply_async = original
+        for owner, name, original in saved:
+            setattr(owner, name, original)
 
     return restore

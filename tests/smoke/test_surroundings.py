@@ -1,0 +1,143 @@
+"""Tests of what a run takes from its project, and of what it keeps from leaving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.decorators import login_not_required
+from django.core import mail
+from django.core.cache import cache
+from django.core.mail import send_mail
+from django.db import connections
+from django.http import HttpResponse
+from django.test import override_settings
+from django.urls import path
+
+from tests.smoke import inside
+from yourlabs.smoke import discovery, project
+from yourlabs.smoke.outcomes import Outcome, Result
+from yourlabs.smoke.run import SmokeRun
+from yourlabs.smoke.state import CouldNotRunError
+
+pytestmark = pytest.mark.usefixtures("installed", "db")
+
+
+def judge(view: Any) -> Result:
+    """What a run says of one view that is open to everybody."""
+    return inside.judge([path("page/", login_not_required(view), name="page")])["page"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "host"),
+    [
+        ({"ALLOWED_HOSTS": []}, "localhost"),
+        ({"ALLOWED_HOSTS": ["*"]}, "localhost"),
+        ({"ALLOWED_HOSTS": ["*", ".example.com"]}, "example.com"),
+        ({"ALLOWED_HOSTS": ["[::1]", "a.example.com"]}, "a.example.com"),
+        ({"SITE_URL": "https://b.example.com/x"}, "b.example.com"),
+        ({"SITE_URL": "", "BASE_URL": "http://c.example.com:80"}, "c.example.com:80"),
+    ],
+)
+def test_host_is_one_that_the_project_answers_to(
+    changed: dict[str, Any], host: str
+) -> None:
+    """Without sites the host is that of a setting, or an allowed one."""
+    with override_settings(SITE_ID=1, **changed):
+        assert host == project.choose_host()
+
+
+def test_host_is_the_domain_of_a_site() -> None:
+    """Where the host decides which site is shown, it is that of a site."""
+    from django.contrib.sites.models import Site
+
+    Site.objects.all().delete()
+    with override_settings(ALLOWED_HOSTS=[]):
+        before = project.choose_host()
+        Site.objects.create(domain="d.example.com", name="D")
+
+        assert ("localhost", "d.example.com") == (before, project.choose_host())
+
+
+@pytest.mark.parametrize(
+    ("changed", "languages"),
+    [
+        ({}, ["en", "fr"]),
+        ({"USE_I18N": False}, ["en"]),
+        ({"LANGUAGES": discovery.global_settings.LANGUAGES}, ["en"]),
+        ({"LANGUAGE_CODE": "fr"}, ["fr", "en"]),
+    ],
+)
+def test_languages_are_those_the_project_chose(
+    changed: dict[str, Any], languages: list[str]
+) -> None:
+    """The project's language comes first; Django's list of all is no choice."""
+    with override_settings(**changed):
+        assert languages == discovery.languages()
+
+
+def test_mail_and_cache_stay_in_the_run() -> None:
+    """What a view mails and caches is not there after the run."""
+    cache.set("key", "before")
+
+    def view(request: Any) -> HttpResponse:
+        send_mail("subject", "text", "a@example.com", ["b@example.com"])
+        found = cache.get("key")
+        cache.set("key", "during")
+        return HttpResponse(status=200 if found != "before" else 500)
+
+    found = judge(view)
+
+    assert Outcome.OK is found.outcome
+    assert "before" == cache.get("key")
+    assert [] == mail.outbox
+
+
+def test_cache_without_its_library_is_left_alone() -> None:
+    """A cache that cannot be used breaks only the views that use it."""
+    caches = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "other": {"BACKEND": "not.there.Cache"},
+    }
+
+    with override_settings(CACHES=caches):
+        assert Outcome.OK is judge(lambda request: HttpResponse()).outcome
+
+
+@pytest.mark.parametrize("way", ["delay", "by name", "signature"])
+def test_tasks_are_not_sent(way: str) -> None:
+    """A Celery task that a view sends goes nowhere, and Celery works afterwards."""
+    celery = pytest.importorskip("celery")
+    app = celery.Celery("smoke", broker="memory://", set_as_current=False)
+    app.conf.task_always_eager = True
+    ran: list[str] = []
+
+    @app.task(name="append")
+    def task(text: str) -> None:
+        ran.append(text)
+
+    ways = {
+        "delay": lambda: task.delay("sent"),
+        "by name": lambda: app.send_task("append", ["sent"]),
+        "signature": lambda: task.s("sent").apply_async(),
+    }
+
+    found = judge(lambda request: HttpResponse(ways[way]().status))
+    task.delay("afterwards")
+
+    assert Outcome.OK is found.outcome
+    assert ["afterwards"] == ran
+    with app.connection_or_acquire() as connection:
+        queue = connection.SimpleQueue("celery")
+        assert 0 == queue.qsize()
+
+
+def test_database_without_transactions_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing could be undone nothing is requested."""
+    features = connections["default"].features
+    monkeypatch.setattr(features, "supports_transactions", False)
+
+    with pytest.raises(CouldNotRunError, match="has no transactions"):
+        SmokeRun().run()
