@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.smoke import helpers
 
 UNSAFE = "tests.smoke.project.unsafe.urls"
@@ -68,3 +70,33 @@ def test_unknown_app_cannot_run(database: Path) -> None:
 
     assert done.code == 2
     assert "not_there" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("broken", "code", "text"),
+    [
+        ("other", 0, "note: The database 'other' does not answer: OperationalError"),
+        ("default", 2, "The database 'default' does not answer: OperationalError"),
+    ],
+)
+def test_database_that_does_not_answer_is_named(
+    database: Path, tmp_path: Path, broken: str, code: int, text: str
+) -> None:
+    """Without a database of several the rest is requested; the main one is needed."""
+    (tmp_path / "several_settings.py").write_text(
+        f"from {helpers.SETTINGS} import *\n"
+        "main = DATABASES['default']\n"
+        "DATABASES = {'default': main, 'other': {**main}, 'empty': {}}\n"
+        f"DATABASES['{broken}'] = {{**main, 'NAME': '/not/there.sqlite3'}}\n"
+    )
+
+    done = helpers.smoke(
+        database,
+        "--only",
+        "home",
+        DJANGO_SETTINGS_MODULE="several_settings",
+        PYTHONPATH=f"{helpers.ROOT}:{tmp_path}",
+    )
+
+    assert code == done.code, done.stderr
+    assert text in done.stdout + done.stderr
