@@ -29,6 +29,28 @@ class Other(SmokeTestCase):
     def setUpTestData(cls):
         populate()
 """
+DOUBLES = """
+from django.http import HttpResponse
+from django.urls import path
+
+from tests.smoke.inside import log_in
+
+
+def crash(request, number=0):
+    return HttpResponse(1 / 0)
+
+
+def guess(request, number):
+    return HttpResponse(int(number, 3))
+
+
+urlpatterns = [
+    path("login/", log_in, name="login"),
+    path("page/", crash),
+    path("page/", log_in),
+    path("guess/<str:number>/", guess),
+]
+"""
 PLUGIN = """
 import pytest
 
@@ -66,7 +88,7 @@ def test_test_case_has_a_subtest_a_pattern(tmp_path: Path) -> None:
 
 
 def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
-    """Pytest selects patterns by name and reports each of them."""
+    """Pytest, in parallel, selects patterns by name and reports each of them."""
     (tmp_path / "conftest.py").write_text(PLUGIN)
     report = tmp_path / "report.xml"
 
@@ -79,6 +101,8 @@ def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
         "no:cacheprovider",
         "-p",
         "no:randomly",
+        "-n",
+        "2",
         "-k",
         "zero or home",
         f"--junit-xml={report}",
@@ -96,6 +120,35 @@ def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
     assert failed == {"test_url[zero /zero/]"}, done.stdout
     assert "test_url[home /home/]" in cases
     assert "test_url[undefined /undefined/]" not in cases
+
+
+def test_pytest_plugin_tells_patterns_of_one_name_apart(tmp_path: Path) -> None:
+    """Of two patterns of one route the first fails though the second is shadowed."""
+    (tmp_path / "doubles.py").write_text(DOUBLES)
+
+    done = helpers.run(
+        "-m",
+        "pytest",
+        "-p",
+        "yourlabs.smoke.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--smoke-strict",
+        "-rA",
+        f"--rootdir={tmp_path}",
+        str(tmp_path),
+        SMOKE_URLS="doubles",
+        SMOKE_DB=str(tmp_path / "project.sqlite3"),
+        PYTHONPATH=f"{helpers.ROOT}:{tmp_path}",
+    )
+
+    lines = done.stdout.splitlines()
+    seen = [line.split(" - ")[0] for line in lines if line.startswith("FAILED ")]
+    assert 2 == len(seen), done.stdout
+    assert "2 failed, 1 passed, 1 skipped" in lines[-1]
+    assert "shadowed by page/" in done.stdout
 
 
 def test_pytest_plugin_can_be_left_out(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def smoke_results(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
-) -> dict[str, Result]:
-    """The results of one run over the selected patterns, by item name."""
+) -> dict[str, list[Result]]:
+    """The results of one run over the selected patterns, by name, in order."""
     from yourlabs.smoke.pytest_items import result_name
     from yourlabs.smoke.run import SmokeRun
     from yourlabs.smoke.state import Options
@@ -61,4 +61,7 @@ def smoke_results(
     }
     with django_db_blocker.unblock():
         results = SmokeRun(Options(only=frozenset(wanted))).run()
-    return {result_name(r.name, r.pattern, r.language): r for r in results}
+    found: dict[str, list[Result]] = {}
+    for r in results:
+        found.setdefault(result_name(r.name, r.pattern, r.language), []).append(r)
+    return found
