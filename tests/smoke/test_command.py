@@ -50,6 +50,37 @@ def test_listed_only() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "urls"),
+    [
+        ("home", ["/"]),
+        ("/", ["/"]),
+        ("gone/", ["/gone/"]),
+        ("/gone/", ["/gone/"]),
+        ("shop:staff", ["/staff/", "/staff/"]),
+        ("/search/?q=crash", ["/search/?q=crash"]),
+    ],
+)
+def test_only_what_is_named_is_requested(name: str, urls: list[str]) -> None:
+    """A pattern is named by its name or route; its listed URLs come with it."""
+    done = command("--only", name, *JSON)
+
+    assert urls == [row["url"] for row in done.report["results"]]
+
+
+def test_name_of_nothing_ends_with_2() -> None:
+    """A name that nothing has is told, and is no reason to call a project healthy."""
+    alone = command("--only", "hoem", *JSON)
+    beside = command("--only", "hoem", "--only", "home", *JSON)
+
+    assert (2, "") == (alone.code, alone.stdout)
+    assert "No URL pattern has the name or route 'hoem'." in alone.stderr
+    assert (0, ["No URL pattern has the name or route 'hoem'."]) == (
+        beside.code,
+        beside.report["summary"]["notes"],
+    )
+
+
 @pytest.mark.parametrize("app", ["people", "tests.smoke.project.people"])
 def test_apps_limit_what_is_requested(app: str) -> None:
     """With the label or name of an app only its views and admin pages are requested."""

@@ -83,7 +83,7 @@ def run_in_process(patterns: list[str]) -> tuple[int, str]:
     """
     command = [sys.executable, "-m", "django", "smoke", "--production", "-v0"]
     for pattern in patterns:
-        command += ["--only", pattern]
+        command += ["--only", pattern if pattern.startswith("/") else f"/{pattern}"]
     environment = {
         **os.environ,
         ENVIRONMENT_VARIABLE: os.environ.get(ENVIRONMENT_VARIABLE, ""),

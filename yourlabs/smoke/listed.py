@@ -48,10 +48,8 @@ def listed_results(run: SmokeRun) -> list[Result]:
         except Exception as error:
             results.append(_broken(label, error))
             continue
-        for item in items:
-            if not run.options.only:
-                results.append(_result(run, label, smoke, item))
-    return results
+        results += [_result(run, label, smoke, item) for item in items]
+    return [r for r in results if run.options.asks_for(r.name, r.pattern, r.url)]
 
 
 def _as_url(item: Any) -> SmokeUrl:
@@ -93,6 +91,8 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
         provenance="listed",
         view=leaf.view if leaf else "",
     )
+    if not run.options.asks_for(result.name, result.pattern, url):
+        return result
     if run.conf.excludes(result.name, url.split("?")[0]):
         result.reason = "excluded"
         return result

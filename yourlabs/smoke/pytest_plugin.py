@@ -55,7 +55,7 @@ def smoke_results(
 
     items = [i for i in request.session.items if hasattr(i, "callspec")]
     wanted = {
-        item.callspec.params["smoke_leaf"].pattern
+        f"/{item.callspec.params['smoke_leaf'].pattern}"
         for item in items
         if "smoke_leaf" in item.callspec.params
     }

@@ -69,7 +69,7 @@ class SmokeRun(Asking):
 
         Raises:
             CouldNotRunError: The URL patterns, the middleware or the database is not
-                usable at all.
+                usable at all, or none of what was asked for is there.
         """
         self.conf = self._read_conf()
         leaves = self._load_leaves()
@@ -90,7 +90,22 @@ class SmokeRun(Asking):
             results = [self.judge.result_of(s) for s in self.states.values()]
             if self.options.is_listed_only:
                 results = []
-            return results + listed_results(self)
+            results += listed_results(self)
+            self._look_for_names(results)
+            return results
+
+    def _look_for_names(self, results: list[Result]) -> None:
+        """Tell which patterns were asked for and are not there."""
+        known = {
+            n for r in results for n in (r.name, r.pattern, "/" + r.pattern, r.url)
+        }
+        missing = sorted(self.options.only - known)
+        if missing and not results:
+            raise CouldNotRunError(
+                f"No URL pattern has the name or route {missing[0]!r}."
+            )
+        for name in missing:
+            self.notes.append(f"No URL pattern has the name or route {name!r}.")
 
     def _read_conf(self) -> Conf:
         try:
@@ -168,8 +183,7 @@ class SmokeRun(Asking):
             log_in(self)
 
     def _is_wanted(self, leaf: Leaf) -> bool:
-        only = self.options.only
-        if only and not {leaf.name, leaf.pattern, leaf.label} & only:
+        if not self.options.asks_for(leaf.name, leaf.pattern):
             return False
         return not self.options.apps or project.is_of_apps(
             leaf, self.knowledge.facts_of(leaf), self.options.apps

@@ -33,7 +33,7 @@ class Options:
 
     is_listed_only: bool = False
     only: frozenset[str] = frozenset()
-    """Names or routes of the patterns to judge; empty means all."""
+    """Names or routes of the patterns to judge, or listed URLs; empty means all."""
 
     max_ms: float | None = None
     """Milliseconds; None means no limit."""
@@ -51,6 +51,11 @@ class Options:
 
     credentials: tuple[str, str] | None = None
     """Log in through the site's own form with these."""
+
+    def asks_for(self, name: str, pattern: str, url: str = "") -> bool:
+        """Whether a pattern, by name or route, or a URL is one to judge."""
+        names = {name, pattern, f"/{pattern}", url} - {""}
+        return not self.only or not names.isdisjoint(self.only)
 
 
 @dataclass
