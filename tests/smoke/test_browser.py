@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
 
 from tests.smoke import helpers
 
@@ -95,12 +96,27 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-def test_failures_are_seen_in_the_admin(site: str, browser: webdriver.Chrome) -> None:
-    """A person logs in, sees the failures, and reads the traceback of one."""
+def log_in(site: str, browser: webdriver.Chrome) -> None:
+    """Log in and open the list of failures."""
     browser.get(f"{site}/admin/login/?next=/admin/yourlabs_smoke/failurl/")
     browser.find_element(By.NAME, "username").send_keys("chief@example.com")
     browser.find_element(By.NAME, "password").send_keys("secret")
     browser.find_element(By.NAME, "password").submit()
+
+
+def counts(browser: webdriver.Chrome) -> dict[str, str]:
+    """How often each URL of the list was seen to fail."""
+    return {
+        row.find_element(By.CSS_SELECTOR, ".field-where").text: row.find_element(
+            By.CSS_SELECTOR, ".field-count"
+        ).text
+        for row in browser.find_elements(By.CSS_SELECTOR, "#result_list tbody tr")
+    }
+
+
+def test_failures_are_seen_in_the_admin(site: str, browser: webdriver.Chrome) -> None:
+    """A person logs in, sees the failures, and reads the traceback of one."""
+    log_in(site, browser)
 
     table = browser.find_element(By.ID, "result_list").text
     assert "/zero/" in table
@@ -112,3 +128,24 @@ def test_failures_are_seen_in_the_admin(site: str, browser: webdriver.Chrome) ->
     page = browser.find_element(By.ID, "content").text
     assert "Traceback (most recent call last)" in page
     assert browser.find_elements(By.CSS_SELECTOR, "[name=_save]") == []
+
+
+def test_failures_are_run_again_in_the_admin(
+    site: str, database: Path, browser: webdriver.Chrome
+) -> None:
+    """Of two failures that are run again the healed one goes, the other is counted."""
+    names = ("--only", "shop:missing", "--only", "shop:many")
+    helpers.smoke(database, *names, "--max-queries", "5")
+    log_in(site, browser)
+    before = counts(browser)
+
+    for url in ("/missing/", "/many/"):
+        row = browser.find_element(By.XPATH, f"//tr[.//a[text()='{url}']]")
+        row.find_element(By.NAME, "_selected_action").click()
+    Select(browser.find_element(By.NAME, "action")).select_by_value("run_again")
+    browser.find_element(By.NAME, "index").click()
+    told = browser.find_element(By.CSS_SELECTOR, ".messagelist .warning").text
+
+    assert "2 patterns: 1 ok, 1 failed, 0 doubtful, 0 skipped" == told
+    assert ("1", "1") == (before.pop("/missing/"), before.pop("/many/"))
+    assert {**before, "/missing/": "2"} == counts(browser)
