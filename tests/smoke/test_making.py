@@ -63,3 +63,18 @@ def test_row_that_cannot_be_made_is_the_reason() -> None:
     found = inside.judge([page_of("Endless")])["Endless"]
 
     assert (Outcome.SKIPPED, "no row of ways.Endless") == (found.outcome, found.reason)
+
+
+@pytest.mark.parametrize("name", ["Below", "Durable"])
+def test_rows_of_unusual_tables_are_made(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that extend those of another table, or open a durable transaction, too."""
+    from django.apps import apps
+
+    monkeypatch.setitem(sys.modules, "model_bakery", None)
+    found = inside.judge([page_of(name)])[name]
+    several = [making.make(apps.get_model("ways", name)) for _ in range(2)]
+
+    assert (Outcome.OK, "made row") == (found.outcome, found.provenance)
+    assert 2 == len({row.pk for row in several})

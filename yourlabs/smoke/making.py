@@ -24,25 +24,42 @@ def make(model: type[models.Model]) -> models.Model:
         Exception: Whatever the model, its signals or the database refuse with.
     """
     try:
-        with transaction.atomic(using=router.db_for_write(model)):
+        with savepoint(model):
             return make_plainly(model)
     except Exception:
         from model_bakery import baker
 
-        with transaction.atomic(using=router.db_for_write(model)):
+        with savepoint(model):
             return baker.make(model)
+
+
+def savepoint(model: type[models.Model]) -> transaction.Atomic:
+    """A transaction to make rows in, where models may open durable ones of theirs."""
+    atomic = transaction.atomic(using=router.db_for_write(model))
+    atomic._from_testcase = True  # type: ignore[attr-defined]
+    return atomic
 
 
 def make_plainly(model: type[models.Model], depth: int = 0) -> models.Model:
     """Make a row with a value in each field that needs one."""
     row = model()
+    several = _unique_together(model)
     for item in model._meta.concrete_fields:
         if _shows(item):
             setattr(row, item.name, True)
         elif _is_needed(item, row):
-            setattr(row, item.name, _value(item, depth))
+            is_unique = item.unique or item.name in several
+            setattr(row, item.name, _value(item, depth, is_unique))
     row.save()
     return row
+
+
+def _unique_together(model: type[models.Model]) -> set[str]:
+    """The fields that are unique with others; each gets a value of its own."""
+    constraints = [item.fields for item in model._meta.total_unique_constraints]
+    return {
+        name for names in (*model._meta.unique_together, *constraints) for name in names
+    }
 
 
 def _shows(item: Any) -> bool:
@@ -51,6 +68,8 @@ def _shows(item: Any) -> bool:
 
 
 def _is_needed(item: Any, row: models.Model) -> bool:
+    if getattr(item.remote_field, "parent_link", False):
+        return False
     if getattr(item, "auto_created", False) and not item.is_relation:
         return False
     if isinstance(item, models.AutoField) or getattr(item, "generated", False):
@@ -66,7 +85,7 @@ def _is_needed(item: Any, row: models.Model) -> bool:
     return not getattr(row, item.attname, None)
 
 
-def _value(item: Any, depth: int) -> Any:
+def _value(item: Any, depth: int, is_unique: bool) -> Any:
     if item.is_relation:
         return _related(item, depth)
     if item.choices:
@@ -80,12 +99,12 @@ def _value(item: Any, depth: int) -> Any:
     if isinstance(item, models.FileField):
         return "smoke.txt"
     if isinstance(item, (models.CharField, models.TextField)):
-        text = f"smoke{uuid.uuid4().hex[:8]}" if item.unique else "smoke"
+        text = f"smoke{uuid.uuid4().hex[:8]}" if is_unique else "smoke"
         return text[-(item.max_length or len(text)) :]
-    return _scalar(item)
+    return _scalar(item, is_unique)
 
 
-def _scalar(item: Any) -> Any:
+def _scalar(item: Any, is_unique: bool) -> Any:
     if isinstance(item, models.DateTimeField):
         return timezone.now()
     if isinstance(item, models.DateField):
@@ -99,7 +118,7 @@ def _scalar(item: Any) -> Any:
     if isinstance(item, models.BooleanField):
         return False
     if isinstance(item, (models.IntegerField, models.FloatField)):
-        return uuid.uuid4().int % 30000 + 1 if item.unique else 1
+        return uuid.uuid4().int % 30000 + 1 if is_unique else 1
     if isinstance(item, models.GenericIPAddressField):
         return "127.0.0.1"
     if isinstance(item, models.JSONField):

@@ -157,7 +157,7 @@ def _by_manager(model: Any, role: str) -> Any:
     for name in dict.fromkeys(names):
         item = model._meta.get_field(name)
         is_email = "email" in name
-        value = making._value(item, 0)
+        value = making._value(item, 0, item.unique)
         values[name] = f"smoke-{role}@example.com" if is_email else value
     manager = model._default_manager
     if role == "superuser" and hasattr(manager, "create_superuser"):

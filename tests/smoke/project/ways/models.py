@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import models
+from django.db import models, transaction
 
 
 class Everything(models.Model):
@@ -48,6 +48,33 @@ class Endless(models.Model):
     """A row that needs another one of its kind, which needs another one."""
 
     above = models.OneToOneField("self", models.CASCADE)
+
+
+class Above(models.Model):
+    """A row that is part of those of another table."""
+
+    name = models.CharField(max_length=20)
+
+
+class Below(Above):
+    """A row in two tables, of which the second has one for each pair of values."""
+
+    above = models.ForeignKey(Above, models.CASCADE, null=True, related_name="more")
+    number = models.IntegerField()
+    letter = models.CharField(max_length=9)
+
+    class Meta:
+        unique_together = [("above", "number")]
+        constraints = [models.UniqueConstraint(fields=["letter"], name="letters")]
+
+
+class Durable(models.Model):
+    """A row that is saved in a transaction that must be the outermost."""
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Open the transaction."""
+        with transaction.atomic(durable=True):
+            super().save(*args, **kwargs)
 
 
 class Operator(AbstractBaseUser):
