@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -25,6 +26,22 @@ from yourlabs.smoke import shapes
         r"^((?:[\w\-]+/)*)$",
         r"^(?P<u>[^/.]+)/(?!x)(?P<v>[^\d]+)$",
         r"(?i)^Foo/(?P<bar>[\w.@+-]+)$",
+        r"^(?P<any>.)/(?P<other>[^a])/(?P<lazy>a+?)$",
+        r"^(?P<no_word>\W)/(?P<no_space>\S)/(?P<no_digit>\D+)$",
+        r"^(?P<letter>[^\W\d_])(?P<space>\s)$",
+        r"^(?:x/(?P<a>\d)|y/(?P<b>[a-c]))?$",
+        r"^(?:(?:(?P<deep>\d)-)?z)?$",
+        r"^(?:a(?P<twice>\d)){2}$",
+        r"^(?P<code>(?:a|b){2})/(?P<flag>x?y)/(?P<three>[ab]{3})$",
+        r"^(?P<word>\bend\b)(?<=d)$",
+        r"^(?P<outer>(x+)y)/(?P<either>(?:ab|c+)d)$",
+        r"^(?i:Foo(?P<scoped>b))$",
+        pytest.param(
+            r"^(?>ab)(?P<n>\d++)/(?:(?>c(?P<m>\d))/)?$",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="These groups are newer."
+            ),
+        ),
     ],
 )
 def test_samples_match(expression: str) -> None:
@@ -49,6 +66,28 @@ def test_closed_choices_are_listed() -> None:
     (shape,) = shapes.shapes_of(r"^(?P<app_label>auth|admin|sites)/$")
 
     assert [("auth", "admin", "sites")] == [s.choices for s in shapes.slots(shape)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "choices"),
+    [
+        (r"(?P<x>a|b)", ("a", "b")),
+        (r"(?P<x>[ab])", ("a", "b")),
+        (r"(?P<x>[ab]{2})", ("aa", "ab", "ba", "bb")),
+        (r"(?P<x>s?)", ("", "s")),
+        (r"(?P<x>(?:new|old)(?=/))/", ("new", "old")),
+        (r"(?P<x>(a)|b)", ("a", "b")),
+        (r"(?P<x>[a-z])", ()),
+        (r"(?P<x>[ab]{3})", ()),
+        (r"(?P<x>[abcde][abcde])", ()),
+        (r"(?P<x>a+)", ()),
+    ],
+)
+def test_few_texts_are_choices(expression: str, choices: tuple[str, ...]) -> None:
+    """A group that matches a few texts offers them all, and one of many none."""
+    (shape,) = shapes.shapes_of(expression)
+
+    assert [choices] == [slot.choices for slot in shapes.slots(shape)]
 
 
 def test_group_that_matches_nothing_is_a_choice() -> None:
