@@ -66,8 +66,33 @@ def read_conf() -> Conf:
         raise ImproperlyConfigured(
             f"The setting SMOKE has the unknown keys {unknown!r}; expected {KEYS}."
         )
-    return Conf(
-        exclude=tuple(raw.get("exclude") or ()),
-        expect=dict(raw.get("expect") or {}),
-        values=dict(raw.get("values") or {}),
+    conf = Conf(
+        exclude=_read(raw, "exclude", (list, tuple, set, frozenset), tuple),
+        expect=_read(raw, "expect", (dict,), dict),
+        values=_read(raw, "values", (dict,), dict),
     )
+    _check(conf)
+    return conf
+
+
+def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> Any:
+    found = raw.get(key) or kind()
+    if not isinstance(found, kinds):
+        raise ImproperlyConfigured(
+            f"SMOKE[{key!r}] is {found!r}; expected a {kinds[0].__name__}."
+        )
+    return kind(found)
+
+
+def _check(conf: Conf) -> None:
+    for name in (*conf.exclude, *conf.expect, *conf.values):
+        if not isinstance(name, str):
+            raise ImproperlyConfigured(
+                f"The setting SMOKE has {name!r}; expected a name, a path or a "
+                "parameter, as a text."
+            )
+    for name, status in conf.expect.items():
+        if not isinstance(status, int):
+            raise ImproperlyConfigured(
+                f"SMOKE['expect'][{name!r}] is {status!r}; expected a status like 410."
+            )
