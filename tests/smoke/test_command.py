@@ -152,6 +152,39 @@ def test_file_that_cannot_be_used_ends_with_2(
     assert reason in done.stderr
 
 
+def no_magic() -> str:
+    """A value that is not there today."""
+    raise LookupError("no magic")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (no_magic, "LookupError: no magic"),
+        (f"{__name__}.no_magic", "LookupError: no magic"),
+        (f"{__name__}.nothing", "ImportError"),
+    ],
+)
+def test_value_of_the_project_that_is_not_there_ends_with_2(
+    value: Any, text: str
+) -> None:
+    """A value that the setting cannot give ends the command with 2 and is named."""
+    with override_settings(SMOKE={"values": {"magic": value}}):
+        done = command("--only", "shop:magic")
+
+    assert done.code == 2
+    assert f"SMOKE['values']['magic'] gives no value: {text}" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["abracadabra", lambda: "abracadabra"])
+def test_value_of_the_project_is_a_text_or_made(value: Any) -> None:
+    """A value that the setting gives is used, made by a callable or as it stands."""
+    with override_settings(SMOKE={"values": {"magic": value}}):
+        done = command("--only", "shop:magic", *JSON)
+
+    assert "/magic/abracadabra/" == done.by_name()["shop:magic"]["url"]
+
+
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [

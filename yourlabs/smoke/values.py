@@ -24,6 +24,7 @@ from yourlabs.smoke.specials import (
     special_values,
     written,
 )
+from yourlabs.smoke.state import CouldNotRunError
 
 MAX_COMBINATIONS = 6
 
@@ -52,7 +53,7 @@ def from_settings(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
         anchor: dict[str, list[str]] = {}
         for slot in shapes.slots(shape):
             if slot.name in knowledge.overrides:
-                anchor[slot.name] = [_given(knowledge.overrides[slot.name], leaf)]
+                anchor[slot.name] = [_given(knowledge, slot.name)]
             else:
                 anchor[slot.name] = special_values(knowledge, leaf, slot) or [
                     slot.sample
@@ -60,11 +61,17 @@ def from_settings(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
         yield from _urls(knowledge, leaf, shape, anchor, "row", None)
 
 
-def _given(value: Any, leaf: Leaf) -> str:
-    if isinstance(value, str) and "." in value:
-        value = import_string(value)
-    if callable(value):
-        value = value()
+def _given(knowledge: Knowledge, name: str) -> str:
+    value = knowledge.overrides[name]
+    try:
+        if isinstance(value, str) and "." in value:
+            value = import_string(value)
+        if callable(value):
+            value = value()
+    except Exception as error:
+        raise CouldNotRunError(
+            f"SMOKE['values'][{name!r}] gives no value: {type(error).__name__}: {error}"
+        ) from error
     return str(getattr(value, "pk", value))
 
 
@@ -183,7 +190,7 @@ def _slot_values(
         return [text for text in found if text]
 
     if slot.name in knowledge.overrides:
-        return [_given(knowledge.overrides[slot.name], leaf)], True
+        return [_given(knowledge, slot.name)], True
     if slot.name in DATE_NAMES:
         return texts(date_values(facts, row, slot)), True
     is_other = lookup is not None and not isinstance(row, lookup.model)
