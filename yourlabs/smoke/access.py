@@ -52,11 +52,17 @@ def newly_open(before: Access, after: Access) -> dict[str, list[str]]:
     return found
 
 
-def check(path: str, results: list[Result]) -> None:
+def check(path: str, results: list[Result], *, is_whole: bool = False) -> None:
     """Compare results with a file, mark what opened as failed, write the file.
 
     The file is left as it is when something became open, so that the next run
-    fails too; delete it to accept the new state.
+    fails too; delete it to accept the new state. What a run did not see is kept.
+
+    Args:
+        path: The file; it is made when it is not there.
+        results: What a run found.
+        is_whole: Whether the run was over the whole project, so that patterns
+            it did not find are dropped from the file.
 
     Raises:
         OSError: The file cannot be read or written.
@@ -66,16 +72,22 @@ def check(path: str, results: list[Result]) -> None:
     target = Path(path)
     if target.exists():
         before = json.loads(target.read_text(encoding="utf-8"))
-        if not isinstance(before, dict):
+        if not isinstance(before, dict) or not all(
+            isinstance(roles, dict) for roles in before.values()
+        ):
             raise ValueError(f"{path!r} does not hold an object of pattern and roles.")
         opened = newly_open(before, after)
         for result in results:
-            roles = opened.get(key_of(result))
+            roles = [] if result.is_listed else opened.get(key_of(result), [])
             if roles and result.outcome is not Outcome.FAILED:
                 result.outcome = Outcome.FAILED
                 result.reason = f"became open to {', '.join(roles)}"
         if opened:
             return
+        found = {key_of(result) for result in results}
+        for key, roles in before.items():
+            if key in found or not is_whole:
+                after[key] = {**roles, **after.get(key, {})}
     _replace(target, json.dumps(after, indent=1, sort_keys=True) + "\n")
 
 

@@ -94,16 +94,16 @@ class Command(BaseCommand):
             for result in results:
                 if result.outcome is Outcome.DOUBTFUL:
                     result.outcome = Outcome.FAILED
+        is_part = options["apps"] or options["only"] or options["listed"]
         try:
             if options["access"]:
-                access.check(options["access"], results)
+                access.check(options["access"], results, is_whole=not is_part)
             if options["junit"]:
                 text = reports.as_junit(results, seconds)
                 Path(options["junit"]).write_text(text, encoding="utf-8")
         except (OSError, ValueError) as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
         memory.log_failures(results)
-        is_part = options["apps"] or options["only"] or options["listed"]
         note = memory.remember(results, is_whole=not is_part)
         if note:
             run.notes.append(note)
