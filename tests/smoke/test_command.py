@@ -92,6 +92,14 @@ def test_apps_limit_what_is_requested(app: str) -> None:
     }
 
 
+def test_unknown_app_cannot_run() -> None:
+    """The name of an app that is not installed ends the run with 2."""
+    done = command("not_there")
+
+    assert (2, "") == (done.code, done.stdout)
+    assert "No installed app is called 'not_there'" in done.stderr
+
+
 def test_patterns_of_an_app_are_its_views_and_namespace() -> None:
     """A pattern is of an app by its view's module or by its namespace."""
     from tests.smoke.project.shop import views

@@ -64,14 +64,6 @@ def test_broken_urlconf_cannot_run(database: Path) -> None:
     assert "not.there" in done.stderr
 
 
-def test_unknown_app_cannot_run(database: Path) -> None:
-    """The name of an app that is not installed ends the run with 2."""
-    done = helpers.smoke(database, "not_there")
-
-    assert done.code == 2
-    assert "not_there" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("broken", "code", "text"),
     [

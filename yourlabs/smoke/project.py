@@ -16,6 +16,12 @@ def has_managed_models() -> bool:
     return any(model._meta.managed for model in apps.get_models())
 
 
+def unknown_app(wanted: tuple[str, ...]) -> str:
+    """The first of some labels or names that no app has; empty when all are known."""
+    known = {name for c in apps.get_app_configs() for name in (c.label, c.name)}
+    return next((name for name in wanted if name not in known), "")
+
+
 def needs_site_domain() -> bool:
     """Whether the site is chosen by the host of the request."""
     return apps.is_installed("django.contrib.sites") and not getattr(
@@ -30,14 +36,10 @@ def first_site_domain() -> str:
 
 
 def is_of_apps(leaf: Any, facts: Any, wanted: tuple[str, ...]) -> bool:
-    """Whether a leaf's view, model or namespace is of one of some apps."""
+    """Whether a leaf's view, model or namespace is of one of some installed apps."""
     model = getattr(facts.model_admin, "model", None)
     for name in wanted:
-        config = next(
-            (c for c in apps.get_app_configs() if name in (c.label, c.name)), None
-        )
-        if config is None:
-            continue
+        config = next(c for c in apps.get_app_configs() if name in (c.label, c.name))
         module = leaf.view
         if model is not None:
             if model._meta.app_label == config.label:

@@ -72,6 +72,11 @@ class SmokeRun(Asking):
                 usable at all, or none of what was asked for is there.
         """
         self.conf = self._read_conf()
+        unknown = project.unknown_app(self.options.apps)
+        if unknown:
+            raise CouldNotRunError(
+                f"No installed app is called {unknown!r}; see INSTALLED_APPS."
+            )
         leaves = self._load_leaves()
         aliases = self._open_databases()
         self.sandbox = Sandbox(aliases)
