@@ -82,7 +82,7 @@ def relation_path(
     for _ in range(depth):
         following: list[tuple[type[models.Model], str]] = []
         for model, path in frontier:
-            for item in _relations(model):
+            for item in relations(model):
                 related = item.related_model
                 step = f"{path}__{item.name}" if path else item.name
                 if issubclass(related, target) or issubclass(target, related):
@@ -94,7 +94,8 @@ def relation_path(
     return None
 
 
-def _relations(model: type[models.Model]) -> Iterable[Any]:
+def relations(model: type[models.Model]) -> Iterable[Any]:
+    """The fields of a model that each lead to one row of another."""
     return [
         item
         for item in model._meta.get_fields()
@@ -110,7 +111,7 @@ def related_with_field(row: models.Model, name: str) -> models.Model | None:
     for _ in range(2):
         following: list[models.Model] = []
         for holder in frontier:
-            for item in _relations(type(holder)):
+            for item in relations(type(holder)):
                 found = follow(holder, item.name)
                 if not isinstance(found, models.Model):
                     continue
@@ -123,7 +124,7 @@ def related_with_field(row: models.Model, name: str) -> models.Model | None:
 
 def reverse_row(row: models.Model, target: type[models.Model]) -> models.Model | None:
     """A row of another model that refers to this one, if any."""
-    for item in _relations(target):
+    for item in relations(target):
         if isinstance(row, item.related_model):
             try:
                 with transaction.atomic(using=row._state.db):
@@ -234,7 +235,7 @@ def give_to(row: models.Model, user: Any) -> None:
     """Make a user the owner of a row, where the row has one."""
     if user is None or isinstance(row, type(user)):
         return
-    for item in _relations(type(row)):
+    for item in relations(type(row)):
         if isinstance(user, item.related_model):
             setattr(row, item.name, user)
             row.save()

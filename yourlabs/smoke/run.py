@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connections
 
-from yourlabs.smoke import making, project, rows, shapes, values
+from yourlabs.smoke import project, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf, read_conf
 from yourlabs.smoke.discovery import Leaf, PathFinder, iter_leaves
-from yourlabs.smoke.exchange import Prepared
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.outcomes import Result
+from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
 from yourlabs.smoke.sandbox import Sandbox, usable_aliases
 from yourlabs.smoke.state import CouldNotRunError, Options, State
@@ -307,6 +307,8 @@ class SmokeRun(Asking):
 
     def _make_rows(self, states: list[State]) -> None:
         for state in states:
+            # That guesses were refused says nothing of a row of one's own.
+            state.refusals = 0
             if state.is_settled or not state.leaf.has_parameters:
                 continue
             if self._is_late():
@@ -318,35 +320,13 @@ class SmokeRun(Asking):
                 # What has rows was tried with them, so empty tables come first.
                 found.sort(key=lambda one: bool(self.knowledge.rows_of(one[0].model)))
                 for lookup, slot_name in found[:2]:
-                    prepare = self._preparation(state, shape, lookup.model, slot_name)
+                    prepare = preparation(
+                        self.knowledge, state.leaf, shape, lookup.model, slot_name
+                    )
                     candidate = Candidate("", "made row")
                     self.try_candidate(state, candidate, prepare)
                     if state.is_settled:
                         break
-
-    def _preparation(
-        self, state: State, shape: shapes.Shape, model: Any, slot_name: str
-    ) -> Callable[[Any], Prepared | None]:
-        def prepare(user: Any) -> Prepared | None:
-            row = making.make(model)
-            rows.give_to(row, user)
-            found = values.of_row(
-                self.knowledge,
-                state.leaf,
-                shape,
-                row,
-                slot_name,
-                is_exact=True,
-                provenance="made row",
-            )
-            best = min(
-                found,
-                key=lambda one: self.knowledge.surprise(state.leaf, one.url),
-                default=None,
-            )
-            return Prepared(best.url, best.owner) if best else None
-
-        return prepare
 
     def _look_closer(self, state: State) -> None:
         """Request more URLs of a healthy pattern: other rows, filters, links."""
