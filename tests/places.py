@@ -91,6 +91,15 @@ class Child:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def insist(self, number: int) -> int:
+        """
+        Send it a signal until it has ended, and return its exit code.
+
+        Signals that come before the first of them is handled are one for the process.
+        """
+        wait_for(lambda: self.has_ended() or self.send(number))
+        return self.wait()
+
     def wait(self, deadline: float = DEADLINE) -> int:
         """Return its exit code, when it ends in time."""
         try:
