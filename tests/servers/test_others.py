@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.conftest import Launch
-from tests.servers.harness import has, overlaps, program, wait_for
+from tests.servers.harness import Server, has, overlaps, program, wait_for
 
 pytestmark = pytest.mark.servers
 
@@ -45,6 +46,12 @@ SERVERS = {
         "127.0.0.1:{port}",
     ],
 }
+PARENTS = {
+    *("uvicorn, 3 workers", "hypercorn", "hypercorn, 2 workers"),
+    *("granian, WSGI", "granian, ASGI", "runserver"),
+}
+"""Where the process that is started only starts those that serve."""
+
 STOP_TIMEOUT = 2
 
 
@@ -55,24 +62,49 @@ def command_of(name: str) -> list[str]:
     return command
 
 
+def printed(server: Server) -> set[str]:
+    """Return the lines that the server has printed, without their numbers."""
+    return set(re.sub(r"\d+", "0", server.text()).splitlines())
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_one_process(launch: Launch, name: str) -> None:
-    """One process of the server runs the chain, and SIGTERM ends it as fast as ever."""
-    command = command_of(name)
-    without = launch(command, place="without", CHAIN="")
-    took_without = without.stop()
-    server = launch(command)
+    """
+    One process of the server runs the chain, and SIGTERM ends it as without a chain.
 
-    runs = server.wait_for_runs(5)
-    took = server.stop()
+    That is in the same time, or with a task that runs within `STOP_TIMEOUT` more, with
+    the same exit status, and with the same words.
+    """
+    command = command_of(name)
+    without = launch(command, place="without", wait=False, CHAIN="")
+    idle = launch(command, place="idle", wait=False)
+    busy = launch(
+        command,
+        place="busy",
+        wait=False,
+        CHAIN="tasks.work",
+        SECONDS="30",
+        STOP_TIMEOUT=str(STOP_TIMEOUT),
+    )
+    for server in (without, idle, busy):
+        server.wait_until_up()
+    runs = idle.wait_for_runs(5)
+    busy.wait_for_runs(1)
+    wait_for(lambda: printed(without) == printed(idle) == printed(busy))
+
+    took_without, took_idle, took_busy = (s.stop() for s in (without, idle, busy))
 
     assert len({run["pid"] for run in runs}) == 1
-    assert overlaps(server.place.events("enter", "leave"), {}) == []
-    assert took < took_without + 1
-    assert without.place.events("enter") == []
-    serving = {run["pid"] for run in runs}
-    if name == "runserver":
-        assert serving != {server.process.pid}
+    assert (runs[0]["pid"] != idle.process.pid) == (name in PARENTS)
+    assert overlaps(idle.place.events("enter", "leave"), {}) == []
+    assert len(busy.place.events("enter")) == 1
+    assert without.place.events("enter") == busy.place.events("leave") == []
+    assert took_idle < took_without + 1
+    assert took_busy < took_without + STOP_TIMEOUT + 1
+    assert printed(without) == printed(idle) == printed(busy)
+    codes = {server.process.returncode for server in (without, idle, busy)}
+    assert len(codes) == 1
+    wait_for(lambda: not [*idle.pids(), *busy.pids()], message="A process is left.")
 
 
 def test_workers_of_granian(launch: Launch) -> None:
@@ -90,22 +122,9 @@ def test_workers_of_granian(launch: Launch) -> None:
     assert after["at"] - at < 1
 
 
-@pytest.mark.parametrize("name", ["uvicorn with lifespan", "daphne", "waitress"])
-def test_stop_while_a_task_runs(launch: Launch, name: str) -> None:
-    """SIGTERM waits for a running task for the time that is granted, and no longer."""
-    command = command_of(name)
-    server = launch(
-        command, CHAIN="tasks.work", SECONDS="30", STOP_TIMEOUT=str(STOP_TIMEOUT)
-    )
-    server.wait_for_runs(1)
-
-    took = server.stop()
-
-    assert took < STOP_TIMEOUT + 2
-    assert server.place.events("leave") == []
-
-
-@pytest.mark.parametrize("name", ["uvicorn with lifespan", "daphne"])
+@pytest.mark.parametrize(
+    "name", ["uvicorn with lifespan", "daphne", "hypercorn", "granian, WSGI"]
+)
 def test_task_that_ends_in_time(launch: Launch, name: str) -> None:
     """A task that is done within that time is finished, where an exit hook runs."""
     command = command_of(name)
