@@ -280,23 +280,6 @@ def overlaps(events: list[Event], killed: dict[int, float]) -> list[str]:
     return found
 
 
-def unserved(events: list[Event], start: float, end: float) -> float:
-    """Return for how many seconds of this span no process was there to run chains."""
-    alive: set[int] = set()
-    total, since = 0.0, None
-    for event in sorted(events, key=lambda event: event["at"]):
-        if event["event"] == "exit":
-            alive.discard(event["pid"])
-        elif event["event"] == "serves":
-            alive.add(event["pid"])
-        if alive and since is not None:
-            total += max(0.0, min(end, event["at"]) - max(start, since))
-            since = None
-        elif not alive and since is None:
-            since = event["at"]
-    return total
-
-
 def copy_of_project(to: Path) -> Path:
     """Copy the project, so that a test can edit it."""
     return Path(

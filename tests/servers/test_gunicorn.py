@@ -18,7 +18,6 @@ from tests.servers.harness import (
     overlaps,
     program,
     replace_in,
-    unserved,
     wait_for,
 )
 
@@ -87,29 +86,33 @@ def test_kill_of_the_owner(launch: Launch, way: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "seconds"), [("sync", 30), ("gthread preload", 10)], ids=str
+    ("way", "seconds"), [("sync", 30), ("gthread", 30), ("gthread preload", 10)]
 )
 def test_recycled_workers(launch: Launch, way: str, seconds: int) -> None:
     """Workers that end after 20 requests hand the chain over, and keep its cooldown."""
     server = launch([*WAYS[way], "--max-requests=20"], COOLDOWN="2")
     server.wait_for_runs(1)
 
-    with load_on(server, pause=0.03) as load:
+    # A new worker each 0.8 s. Faster than they can load the project they would leave
+    # nobody to run the chain.
+    with load_on(server, pause=0.15) as load:
         time.sleep(seconds)
 
-    events = server.place.events()
+    events = server.place.events("enter", "leave")
     runs = [event for event in events if event["event"] == "enter"]
     ends = [event for event in events if event["event"] == "leave"]
-    waits = [
-        (next_run["at"] - end["at"], unserved(events, end["at"] + 2, next_run["at"]))
-        for end, next_run in zip(ends, runs[1:], strict=False)
+    cooldowns = [
+        run["at"] - end["at"] for end, run in zip(ends, runs[1:], strict=False)
     ]
-    assert load.answered > 100
+    owners = {run["pid"] for run in runs}
+    ended = {event["pid"] for event in server.place.events("exit")}
+    assert load.failed == []
+    assert load.answered > seconds * 20
     assert overlaps(events, {}) == []
-    assert len({run["pid"] for run in runs}) > 2
-    assert server.process.pid not in {run["pid"] for run in runs}
-    assert min(wait for wait, _ in waits) > 1.9
-    assert max(wait - nobody for wait, nobody in waits) < 3
+    assert len(owners & ended) > seconds / 10
+    assert server.process.pid not in owners
+    assert len(cooldowns) > seconds / 3 - 1
+    assert 1 < min(cooldowns) <= max(cooldowns) < 3
 
 
 def test_reload(launch: Launch, tmp_path: Path) -> None:
@@ -127,8 +130,7 @@ def test_reload(launch: Launch, tmp_path: Path) -> None:
     server.wait_for_runs(count + 10)
 
     versions = [run["version"] for run in server.place.events("enter")]
-    up = next(e["at"] for e in server.place.events("serves") if e["at"] > at)
-    assert new[0]["at"] - up < GRACEFUL_TIMEOUT
+    assert new[0]["at"] - at < GRACEFUL_TIMEOUT
     assert versions == sorted(versions, reverse=True)
     assert overlaps(server.place.events("enter", "leave"), {}) == []
 
@@ -195,29 +197,30 @@ def test_crash(launch: Launch) -> None:
 
 def test_take_over_by_a_command(launch: Launch) -> None:
     """run_functions gets the chain from a worker, which lives on and takes it back."""
-    server = launch(gunicorn("-k", "gthread"))
-    server.wait_for_runs(2)
+    task = {"CHAIN": "tasks.work", "SECONDS": "1", "COOLDOWN": "0.01"}
+    server = launch(gunicorn("-k", "gthread"), **task)
+    server.wait_for_runs(1)
+    server.wait_for_workers(4)
     workers = set(server.pids())
 
     command = launch(
-        [program("python"), "manage.py", "run_functions", "tasks.beat"], wait=False
+        [program("python"), "manage.py", "run_functions", "tasks.work"],
+        wait=False,
+        **task,
     )
     pid = command.process.pid
-    asked_at = time.monotonic()
     taken = wait_for(
         lambda: [e for e in server.place.events("enter") if e["pid"] == pid]
     )
-    begun_at = min(
-        event["at"] for event in server.place.events("ready") if event["pid"] == pid
-    )
-    wait_for(lambda: len(server.place.events("enter")) > 20)
     command.stop()
     ended_at = time.monotonic()
     back = server.wait_for_run_after(ended_at)
 
-    assert taken[0]["at"] - max(begun_at, asked_at) < 1.5
+    events = server.place.events("enter", "leave")
+    before = [e["at"] for e in events if e["pid"] != pid and e["at"] < taken[0]["at"]]
+    assert taken[0]["at"] - max(before) < 1
     assert command.process.returncode == 0
     assert back["pid"] in workers
     assert back["at"] - ended_at < 1
     assert set(server.pids()) == workers
-    assert overlaps(server.place.events("enter", "leave"), {}) == []
+    assert overlaps(events, {}) == []
