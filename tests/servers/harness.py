@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,11 +42,18 @@ def wait_for(what: Callable[[], Any], timeout: float = 20, message: str = "") ->
         time.sleep(0.005)
 
 
+# Below those that the kernel gives to connections: one of them could be taken between
+# the choice and the server's start. Each run of the tests begins elsewhere.
+_ports = itertools.count(20_000 + os.getpid() * 97 % 10_000)
+
+
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of this machine that nobody has, another one each time."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def program(name: str) -> str:
@@ -278,6 +287,13 @@ def overlaps(events: list[Event], killed: dict[int, float]) -> list[str]:
         elif event["event"] == "leave":
             running = None
     return found
+
+
+def side_by_side(check: Callable[[Any], object], cases: Iterable[Any]) -> None:
+    """Check the cases, five at a time, until one fails."""
+    with ThreadPoolExecutor(5) as pool:
+        for _ in pool.map(check, cases):
+            continue
 
 
 def copy_of_project(to: Path) -> Path:

@@ -7,7 +7,14 @@ import sys
 import pytest
 
 from tests.servers.conftest import Launch
-from tests.servers.harness import Server, has, overlaps, program, wait_for
+from tests.servers.harness import (
+    Server,
+    has,
+    overlaps,
+    program,
+    side_by_side,
+    wait_for,
+)
 
 pytestmark = [
     pytest.mark.servers,
@@ -96,23 +103,16 @@ def test_mule(launch: Launch) -> None:
     assert len(server.pids()) == 6
 
 
-def starts(launch: Launch, number: int) -> None:
-    for way in ("master", "lazy-apps"):
-        for index in range(number):
-            server = launch(WAYS[way], place=f"{way} {index}")
-            pids = {server.request() for _ in range(8)}
-            server.wait_for_runs(1)
-            assert server.process.pid not in pids
-            server.clean_up()
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("way", ["master", "lazy-apps"])
+def test_starts(launch: Launch, way: str) -> None:
+    """Of 50 starts none hangs a request, or a chain."""
 
+    def start_once(index: int) -> None:
+        server = launch(WAYS[way], place=f"{index}")
+        pids = {server.request() for _ in range(8)}
+        server.wait_for_runs(1)
+        server.clean_up()
+        assert server.process.pid not in pids
 
-def test_starts(launch: Launch) -> None:
-    """No start hangs a request."""
-    starts(launch, 2)
-
-
-@pytest.mark.torture
-@pytest.mark.timeout(600)
-def test_fifty_starts(launch: Launch) -> None:
-    """Of 50 starts in each of two ways none hangs a request."""
-    starts(launch, 50)
+    side_by_side(start_once, range(50))
