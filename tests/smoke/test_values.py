@@ -13,6 +13,7 @@ from tests.smoke import inside
 from yourlabs.smoke.outcomes import Outcome, Result
 
 YEAR = datetime.date.today().year
+MONTH = datetime.date.today().month
 EXPLAINED = {
     "function": "/function/one-0/",
     "several": "/several/hats/",
@@ -32,6 +33,7 @@ EXPLAINED = {
     "week": "/week/2026/05/",
     "day": "/day/one-0/2026/feb/03/",
     "year": f"/year/shoes/{YEAR}/",
+    "numbered": f"/numbered/shoes/{YEAR}/{MONTH}/",
 }
 """What only the class or the source of a view says."""
 
@@ -44,6 +46,7 @@ COMMON = {
     "files": ("/files/__init__.py", "choice"),
     "stubborn": ("/stubborn/a/", "made up"),
     "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),
+    "spelt": (f"/spelt/shoes/{YEAR}/{MONTH}/", "guess"),
     "email": ("/mail/chief@example.com/", "guess"),
 }
 """What names mean in every project, with where the values are from."""

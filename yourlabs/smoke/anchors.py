@@ -31,10 +31,9 @@ def anchors(
     for slot in reversed(places):
         if slot.name in facts.lookups:
             found.append((facts.lookups[slot.name], slot.name))
-    last = next(
-        (slot.name for slot in reversed(places) if slot.name in GENERIC),
-        places[-1].name,
-    )
+    usual = [slot.name for slot in places if slot.name in GENERIC]
+    others = [slot.name for slot in places if slot.name not in DATE_NAMES]
+    last = (usual or others or [places[-1].name])[-1]
     if facts.model is not None:
         found.append((Lookup(facts.model, ""), last))
     module = leaf.view

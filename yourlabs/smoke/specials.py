@@ -49,20 +49,22 @@ def date_values(facts: ViewFacts, row: models.Model, slot: shapes.Slot) -> list[
                 break
         else:
             value = datetime.date.today()
-    return [date_part(facts, value, slot)]
+    return date_parts(facts, value, slot)
 
 
-def date_part(facts: ViewFacts, value: datetime.date, slot: shapes.Slot) -> Any:
-    """The year, month, day or week of a date, as the view writes it."""
-    form = getattr(facts.view_class, f"{slot.name}_format", None)
-    if isinstance(form, str):
-        return value.strftime(form).lower()
-    if slot.name == "month" and not slot.takes_digits_only:
-        return value.strftime("%b").lower()
+def date_parts(facts: ViewFacts, value: datetime.date, slot: shapes.Slot) -> list[Any]:
+    """The year, month, day or week of a date, the way the view writes it first."""
     number = value.isocalendar()[1] if slot.name == "week" else None
     number = getattr(value, slot.name) if number is None else number
     width = len(slot.sample)
-    return str(number).zfill(width) if width in (2, 4) else number
+    digits = str(number).zfill(width) if width in (2, 4) else str(number)
+    form = getattr(facts.view_class, f"{slot.name}_format", None)
+    if not isinstance(form, str):
+        form = "%b" if slot.name == "month" else None
+    text = value.strftime(form).lower() if form else digits
+    if text.isdigit():
+        return [text]
+    return [digits] if slot.takes_digits_only else [text, digits]
 
 
 def special_values(

@@ -18,7 +18,7 @@ from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.knowledge import CONTRADICTION, Candidate, Knowledge
 from yourlabs.smoke.specials import (
     DATE_NAMES,
-    date_part,
+    date_parts,
     date_values,
     is_builtin,
     special_values,
@@ -322,7 +322,7 @@ def _invented(leaf: Leaf, slot: shapes.Slot, knowledge: Knowledge) -> str:
     kind = type(leaf.converters.get(slot.name)).__name__
     if slot.name in DATE_NAMES:
         today = datetime.date.today()
-        return str(date_part(knowledge.facts_of(leaf), today, slot))
+        return str(date_parts(knowledge.facts_of(leaf), today, slot)[0])
     if kind == "UUIDConverter":
         return "00000000-0000-4000-8000-000000000000"
     if re.fullmatch(r"a?", slot.sample) and "email" in slot.name:

@@ -57,6 +57,16 @@ urlpatterns = [
         views.of_day,
         name="day",
     ),
+    path(
+        "numbered/<slug:slug>/<int:year>/<int:month>/",
+        views.Numbered.as_view(),
+        name="numbered",
+    ),
+    path(
+        "spelt/<slug:slug>/<int:year>/<str:month>/",
+        views.Numbered.as_view(),
+        name="spelt",
+    ),
     path("year/<slug:slug>/<int:year>/", views.of_year, name="year"),
     re_path(r"^export\.(?P<format>[a-z]+)$", views.anything, name="format"),
     path("in/<str:lang>/", views.anything, name="language"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from functools import cached_property, partial
 from typing import Any
 
@@ -154,6 +155,17 @@ class Week(generic.WeekArchiveView):
     model = models.Article
     date_field = "on"
     template_name = "page.html"
+
+
+class Numbered(generic.dates.YearMixin, generic.dates.MonthMixin, View):
+    """Inherits that months are words, and reads them as numbers."""
+
+    model = models.Category
+
+    def get(self, request: Any, **kwargs: Any) -> HttpResponse:
+        """Answer for a month of a shelf."""
+        get_object_or_404(models.Category, slug=kwargs["slug"])
+        return HttpResponse(datetime.date(int(kwargs["year"]), int(kwargs["month"]), 1))
 
 
 def of_day(request: Any, slug: str, year: str, month: str, day: str) -> HttpResponse:
