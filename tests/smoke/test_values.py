@@ -24,6 +24,7 @@ EXPLAINED = {
     "partial": "/partial/hats/",
     "object": "/object/hats/",
     "method": "/method/hats/",
+    "variables": "/variables/P-1/",
     "own-get": "/own-get/P-1/",
     "own-property": "/own-property/P-1/",
     "own-queryset": "/own-queryset/P-1/",

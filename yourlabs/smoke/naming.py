@@ -35,7 +35,8 @@ def _models_by_name() -> dict[str, list[type[models.Model]]]:
         meta = model._meta
         if meta.proxy and meta.concrete_model in apps.get_models():
             continue
-        names = {meta.model_name or "", *_verbose_names(meta)}
+        own = meta.model_name or ""
+        names = {own, own.removesuffix("model") or own, *_verbose_names(meta)}
         for name in names:
             found.setdefault(name, []).append(model)
     return found

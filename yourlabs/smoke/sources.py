@@ -96,6 +96,22 @@ def parse(function: Any) -> ast.AST | None:
         return None
 
 
+@functools.cache
+def variables_of(function: Any) -> dict[str, ast.AST]:
+    """What the names that a function assigns to stand for at first."""
+    found: dict[str, ast.AST] = {}
+    for node in ast.walk(parse(function) or ast.Module([], [])):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target: ast.AST = node.targets[0]
+        elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)) and node.value:
+            target = node.target
+        else:
+            continue
+        if isinstance(target, ast.Name) and node.value is not None:
+            found.setdefault(target.id, node.value)
+    return found
+
+
 def lookups_in_source(function: Any) -> Iterator[tuple[str, Lookup]]:
     """What the parameters of a function select, by its queries."""
     tree = parse(function)
@@ -108,7 +124,9 @@ def lookups_in_source(function: Any) -> Iterator[tuple[str, Lookup]]:
         if model is None:
             continue
         for keyword in node.keywords:
-            parameter = _parameter_in(keyword.value)
+            variable = variables_of(function).get(getattr(keyword.value, "id", ""))
+            parameter = _parameter_in(variable) if variable else None
+            parameter = parameter or _parameter_in(keyword.value)
             if keyword.arg and parameter:
                 yield parameter, Lookup(model, keyword.arg)
 
@@ -130,6 +148,7 @@ def _queried_model(node: ast.Call, function: Any) -> type[models.Model] | None:
 def model_in(node: ast.AST, function: Any) -> type[models.Model] | None:
     """Find the model that an expression's leftmost name stands for."""
     chain: list[str] = []
+    variables = dict(variables_of(function))
     while True:
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name) and node.args:
@@ -141,6 +160,9 @@ def model_in(node: ast.AST, function: Any) -> type[models.Model] | None:
             node = node.value
         elif isinstance(node, ast.Subscript):
             node = node.value
+        elif isinstance(node, ast.Name) and node.id in variables:
+            # Taken out, as a variable may be made of itself.
+            node = variables.pop(node.id)
         else:
             break
     if not isinstance(node, ast.Name):

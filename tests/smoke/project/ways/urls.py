@@ -41,6 +41,7 @@ several = {
     "partial": views.greeted,
     "object": thing,
     "method": thing.method,
+    "variables": views.Variables.as_view(),
     "own-get": views.OwnGet.as_view(),
     "own-property": views.OwnProperty.as_view(),
     "own-queryset": views.OwnQueryset.as_view(),

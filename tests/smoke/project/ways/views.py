@@ -79,6 +79,18 @@ class Callable:
         return HttpResponse()
 
 
+class Variables(View):
+    """Gives names to what it asks for."""
+
+    def get(self, request: Any, **kwargs: Any) -> HttpResponse:
+        """Ask for a row."""
+        code = self.kwargs["ref"]
+        bought = Purchase.objects.order_by("pk")
+        bought = bought.filter(article__isnull=False)
+        get_object_or_404(bought, code=code)
+        return HttpResponse()
+
+
 class OwnGet(View):
     """Reads its parameter where Django keeps it."""
 
