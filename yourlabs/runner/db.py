@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
@@ -18,12 +19,25 @@ from django.db.backends.signals import connection_created
 
 from yourlabs.runner.harmless import logger
 
-_connected: set[int] = set()
-"""The threads that have opened a connection: in others there is nothing to do."""
+
+class _Opened(threading.local):
+    """The connections that this thread has opened: to ask Django takes longer."""
+
+    def __init__(self) -> None:
+        self.all: list[BaseDatabaseWrapper] = []
 
 
-def _note_connection(**_: Any) -> None:
-    _connected.add(threading.get_ident())
+_opened = _Opened()
+
+
+def _note_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    # A copy that is none of Django's own is left to who made it.
+    if connection not in _opened.all and connection in _all():
+        _opened.all.append(connection)
+
+
+def _all() -> Sequence[BaseDatabaseWrapper]:
+    return connections.all(initialized_only=True)
 
 
 connection_created.connect(_note_connection, dispatch_uid=__name__)
@@ -31,18 +45,14 @@ connection_created.connect(_note_connection, dispatch_uid=__name__)
 
 def before_run() -> None:
     """Close what has grown obsolete since the last run, as before a request."""
-    if threading.get_ident() not in _connected:
-        return
-    for connection in connections.all(initialized_only=True):
+    for connection in tuple(_opened.all):
         if not connection.in_atomic_block:
             _close_if_obsolete(connection)
 
 
 def after_run() -> None:
     """Close what is obsolete, as after a request, and drop what a task left broken."""
-    if threading.get_ident() not in _connected:
-        return
-    for connection in connections.all(initialized_only=True):
+    for connection in tuple(_opened.all):
         # With DEBUG on it would grow for ever: no request clears it here.
         connection.queries_log.clear()
         if _is_left_broken(connection):
@@ -97,6 +107,8 @@ def _drop(connection: BaseDatabaseWrapper) -> None:
             raw.close()
     with contextlib.suppress(AttributeError):
         del connections[alias]
+    with contextlib.suppress(ValueError):
+        _opened.all.remove(connection)
     logger.warning(
         "A task left the database connection %r inside a transaction or unusable; "
         "it was dropped, and what was not committed with it.",
@@ -107,9 +119,9 @@ def _drop(connection: BaseDatabaseWrapper) -> None:
 
 def close_all() -> None:
     """Close every connection of this thread."""
-    for connection in connections.all(initialized_only=True):
+    for connection in _all():
         try:
             connection.close()
         except Exception:
             _drop(connection)
-    _connected.discard(threading.get_ident())
+    _opened.all.clear()
