@@ -137,7 +137,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("value", "message"), BAD, ids=[repr(v)[:50] for v, _ in BAD])
+@pytest.mark.parametrize(("value", "message"), BAD, ids=[repr(v)[:25] for v, _ in BAD])
 def test_bad_setting(settings: Any, value: Any, message: str) -> None:
     """A bad setting is an error at start that names it, and nothing is started."""
     settings.RUNNER = value

@@ -164,7 +164,11 @@ def test_broken_module(path: str, error: type[Exception], message: str) -> None:
     assert not isinstance(caught.value, TaskNotFound)
 
 
-@pytest.mark.parametrize("value", [5, None, "loadable.LIMIT", object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [5, None, "loadable.LIMIT", object()],
+    ids=lambda value: repr(value).partition(" at 0x")[0],
+)
 def test_not_callable(value: Any) -> None:
     """What cannot be called is no function."""
     with pytest.raises(InvalidTask, match="is no function: it cannot be called"):

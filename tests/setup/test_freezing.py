@@ -162,7 +162,7 @@ def thaw(source: str) -> dict[str, Any]:
         ["os.environ", "Path(", "re.compile("],
         datetime.timezone.utc,
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_values(value: object) -> None:
     """Values that settings are made of are written as source."""
