@@ -116,3 +116,19 @@ def test_row_is_made_though_every_guess_was_refused() -> None:
     found = inside.judge([pattern])["coupon"]
 
     assert (Outcome.OK, "made row") == (found.outcome, found.provenance)
+
+
+def test_made_row_without_its_file_is_no_failure() -> None:
+    """A page that reads the file of a made row is skipped: there is no such file."""
+    from tests.smoke.project.ways.models import Everything
+
+    def view(request: Any, pk: int) -> HttpResponse:
+        return HttpResponse(get_object_or_404(Everything, pk=pk).file.open())
+
+    pattern = path("everything/<int:pk>/", view, name="file")
+    found = inside.judge([pattern])["file"]
+
+    assert (Outcome.SKIPPED, "no row of ways.Everything") == (
+        found.outcome,
+        found.reason,
+    )

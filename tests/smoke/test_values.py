@@ -43,11 +43,13 @@ COMMON = {
     "format": ("/export.json", "choice"),
     "language": ("/in/en/", "choice"),
     "page": ("/all/1/", "choice"),
-    "label": ("/models/auth/permission/", "choice"),
+    "label": ("/models/auth/permission/", "guess"),
     "files": ("/files/__init__.py", "choice"),
     "stubborn": ("/stubborn/a/", "made up"),
     "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),
     "spelt": (f"/spelt/shoes/{YEAR}/{MONTH}/", "guess"),
+    "named": ("/named/shop/shy/1/", "guess"),
+    "word": ("/words/known/", "guess"),
     "email": ("/mail/chief@example.com/", "guess"),
 }
 """What names mean in every project, with where the values are from."""
@@ -98,3 +100,46 @@ def test_objects_are_named_with_their_content_type(ways: dict[str, Result]) -> N
     kind = ContentType.objects.get_for_model(Article)
 
     assert f"/pair/{kind.pk}/1/" == ways["pair"].url
+
+
+def test_pattern_of_any_text_is_not_accused(ways: dict[str, Result]) -> None:
+    """A pattern that takes any text is skipped where its view finds nothing."""
+    found = ways["wild"]
+
+    assert (Outcome.SKIPPED, "value for `the rest of the path` unknown") == (
+        found.outcome,
+        found.reason,
+    )
+
+
+@pytest.mark.usefixtures("installed", "db")
+class TestOfOneTable:
+    """With no rows but those a test makes."""
+
+    def test_rows_without_a_page_are_not_asked_for_one(self) -> None:
+        """A row that has a page only with its own manager is no value for a key."""
+        from django.contrib.contenttypes.views import shortcut
+        from django.urls import path
+
+        from tests.smoke.project.ways.models import Marked
+
+        Marked.objects.create()
+        route = "r/<int:content_type_id>/<int:object_id>/"
+        found = inside.judge([path(route, shortcut, name="shortcut")])["shortcut"]
+
+        assert Outcome.FAILED != found.outcome
+
+    def test_autocomplete_is_asked_for_any_relation(self) -> None:
+        """The admin's autocomplete view answers where no field of it is used."""
+        from django.contrib.admin import AdminSite, ModelAdmin
+        from django.urls import path
+
+        from tests.smoke.project.shop.models import Category
+
+        site = AdminSite("plain")
+        searched = type("Searched", (ModelAdmin,), {"search_fields": ["name"]})
+        site.register(Category, searched)
+        found = inside.judge([path("plain/", site.urls)])["plain:autocomplete"]
+
+        assert Outcome.OK == found.outcome
+        assert "model_name=article&field_name=category" in found.url

@@ -85,11 +85,12 @@ class Leaf:
 
     @property
     def is_open_ended(self) -> bool:
-        """Whether the route ends nowhere, so that it takes any rest of a path."""
+        """Whether the route ends nowhere, or takes any text in between."""
         pattern = self.chain[-1].pattern
         text = str(pattern)
         is_regex = isinstance(pattern, RegexPattern)
-        return is_regex and not text.endswith(("$", r"\Z", r"\z"))
+        has_end = text.endswith(("$", r"\Z", r"\z"))
+        return is_regex and (not has_end or ".*" in text or ".+" in text)
 
     @property
     def has_parameters(self) -> bool:

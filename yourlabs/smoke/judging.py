@@ -98,6 +98,11 @@ class Judge:
         self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
     ) -> Verdict:
         reason = failure_reason(answer)
+        if candidate.provenance == "made row" and (
+            isinstance(answer.exception, FileNotFoundError)
+        ):
+            # The file of a made row is a name only.
+            return Verdict.MISSING
         is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
         is_code_error = candidate.provenance in ("guess", "earlier") and (
             isinstance(answer.exception, _CODE_ERRORS)

@@ -15,6 +15,9 @@ from yourlabs.smoke.introspection import ViewFacts, facts_of
 MAX_PROVEN = 2
 """How many values that worked elsewhere are combined with ones made up."""
 
+MAX_STRAYS = 4
+"""How many URLs that were written for other patterns are tried on one."""
+
 CONTRADICTION = 10
 """What a value costs in whose place others are known to work."""
 
@@ -51,6 +54,9 @@ class Knowledge:
     shadows: dict[Any, str] = field(default_factory=dict)
     """By leaf: what its URLs led to instead."""
 
+    strays: dict[Any, list[str]] = field(default_factory=dict)
+    """By leaf: URLs that were written for others and led to it."""
+
     proven: dict[Any, set[str]] = field(default_factory=dict)
     """What parameters were when a view answered well, by what is before them in
     the path, and by their name alone."""
@@ -82,6 +88,9 @@ class Knowledge:
             route = "".join(str(part.pattern) for part in found.chain)
             own = getattr(found.chain[-1], "name", None)
             self.shadows.setdefault(leaf.identity, str(own or route))
+            several = self.strays.setdefault(found.identity, [])
+            if url not in several and len(several) < MAX_STRAYS:
+                several.append(url)
         return False
 
     def learn(self, leaf: Leaf, url: str) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connections
 
-from yourlabs.smoke import project, shapes, values
+from yourlabs.smoke import labels, project, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
 from yourlabs.smoke.client import Client
@@ -201,8 +201,8 @@ class SmokeRun(Asking):
         others = [s for s in self.states.values() if self._is_translation(s)]
         self._try_all(mine, lambda s: values.from_settings(self.knowledge, s.leaf))
         self._try_all(mine, lambda s: values.plain(self.knowledge, s.leaf))
-        self._try_all(mine, lambda s: values.autocompletes(self.knowledge, s.leaf))
-        self._try_all(mine, lambda s: values.generic_objects(self.knowledge, s.leaf))
+        self._try_all(mine, lambda s: labels.autocompletes(self.knowledge, s.leaf))
+        self._try_all(mine, lambda s: labels.generic_objects(self.knowledge, s.leaf))
         self._try_all(mine, self._linked)
         self._try_all(mine, lambda s: values.from_rows(self.knowledge, s.leaf))
         for _ in range(ROUNDS):
@@ -211,6 +211,7 @@ class SmokeRun(Asking):
             self._try_all(mine, self._earlier)
             if sum(state.is_settled for state in mine) == before:
                 break
+        self._try_all(mine, lambda s: labels.labelled(self.knowledge, s.leaf))
         self._make_rows(mine)
         self._try_all(mine, lambda s: values.made_up(self.knowledge, s.leaf))
         self._try_all(mine, self._linked)
@@ -260,7 +261,8 @@ class SmokeRun(Asking):
 
     def _linked(self, state: State) -> Iterable[Candidate]:
         links = [Candidate(url, "link") for url in list(state.links)]
-        return links + [Candidate(url, "guess") for url in list(state.hints)]
+        strays = self.knowledge.strays.get(state.leaf.identity, ())
+        return links + [Candidate(url, "guess") for url in [*state.hints, *strays]]
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
         """URLs made of the values of other patterns' successes, proven ones first."""

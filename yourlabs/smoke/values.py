@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.db import models
 from django.utils.module_loading import import_string
 
@@ -58,7 +57,7 @@ def from_settings(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
                 anchor[slot.name] = special_values(knowledge, leaf, slot) or [
                     slot.sample
                 ]
-        yield from _urls(knowledge, leaf, shape, anchor, "row", None)
+        yield from urls(knowledge, leaf, shape, anchor, "row", None)
 
 
 def _given(knowledge: Knowledge, name: str) -> str:
@@ -127,10 +126,10 @@ def of_row(
         is_loose = is_loose or not is_kept_together
     if provenance == "row" and is_loose:
         provenance = "guess"
-    yield from _urls(knowledge, leaf, shape, texts, provenance, row)
+    yield from urls(knowledge, leaf, shape, texts, provenance, row)
 
 
-def _urls(
+def urls(
     knowledge: Knowledge,
     leaf: Leaf,
     shape: shapes.Shape,
@@ -138,6 +137,7 @@ def _urls(
     provenance: str,
     row: models.Model | None,
 ) -> Iterator[Candidate]:
+    """The URLs of a shape that lead to its leaf, with each slot's texts in turn."""
     combinations = itertools.product(*texts.values())
     several = itertools.islice(combinations, MAX_COMBINATIONS)
     for position, combination in enumerate(several):
@@ -256,50 +256,6 @@ def _holder(
     return (several[0], len(several) == 1) if several else (None, False)
 
 
-def generic_objects(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
-    """URLs that name an object by its content type."""
-    for shape in leaf.shapes:
-        names = [slot.name for slot in shapes.slots(shape)]
-        kinds = [name for name in names if name.startswith("content_type")]
-        if len(kinds) != 1 or len(names) != 2:
-            continue
-        other = next(name for name in names if name not in kinds)
-        for row in _showable_rows(knowledge):
-            texts = {kinds[0]: [str(_content_type_pk(row))], other: [str(row.pk)]}
-            ordered = {name: texts[name] for name in names}
-            yield from _urls(knowledge, leaf, shape, ordered, "row", row)
-
-
-def _showable_rows(knowledge: Knowledge) -> Iterator[models.Model]:
-    known = [m for m in apps.get_models() if hasattr(m, "get_absolute_url")]
-    for model in known:
-        for row in knowledge.rows_of(model)[:1]:
-            try:
-                if row.get_absolute_url():  # type: ignore[attr-defined]
-                    yield row
-            except Exception:  # the project's own method
-                continue
-
-
-def _content_type_pk(row: models.Model) -> Any:
-    from django.contrib.contenttypes.models import ContentType
-
-    return ContentType.objects.get_for_model(row).pk
-
-
-def autocompletes(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
-    """The admin's autocomplete view with the query of one of its fields."""
-    site = getattr(leaf.callback, "admin_site", None)
-    if site is None or not leaf.name.endswith(":autocomplete"):
-        return
-    for model, admin in list(site._registry.items()):
-        for name in admin.get_autocomplete_fields(None) or ():
-            label, own = model._meta.app_label, model._meta.model_name
-            query = f"?app_label={label}&model_name={own}&field_name={name}&term="
-            for candidate in plain(knowledge, leaf):
-                yield Candidate(candidate.url + query, "link")
-
-
 def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     """URLs with closed choices or, failing these, values made up."""
     for shape in leaf.shapes:
@@ -315,7 +271,7 @@ def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
             proven = knowledge.proven_values(shape, slot)
             texts[slot.name] = special or proven or [_invented(leaf, slot, knowledge)]
         provenance = "choice" if is_closed else "made up"
-        yield from _urls(knowledge, leaf, shape, texts, provenance, None)
+        yield from urls(knowledge, leaf, shape, texts, provenance, None)
 
 
 def _invented(leaf: Leaf, slot: shapes.Slot, knowledge: Knowledge) -> str:

@@ -77,6 +77,24 @@ class Durable(models.Model):
             super().save(*args, **kwargs)
 
 
+class Marking(models.Manager["Marked"]):
+    """Reads more than the table has."""
+
+    def get_queryset(self) -> models.QuerySet[Marked]:
+        """Rows with a mark."""
+        return super().get_queryset().annotate(mark=models.F("pk"))
+
+
+class Marked(models.Model):
+    """A row that has a page only when read by its own manager."""
+
+    objects = Marking()
+
+    def get_absolute_url(self) -> str:
+        """The page, from what the manager read."""
+        return f"/marked/{self.mark}/"  # type: ignore[attr-defined]
+
+
 class Operator(AbstractBaseUser):
     """Users with a switch of their own, and a manager that makes none."""
 

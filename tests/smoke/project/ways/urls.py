@@ -94,6 +94,12 @@ urlpatterns = [
             )
         ),
     ),
+    path(
+        "named/<app_label>/<model_name>/<int:pk>/", views.of_model_named, name="named"
+    ),
+    path("words/<term>/", views.of_word, name="word"),
+    path("words/known/", views.anything, name="known"),
+    re_path(r"^wild/.*/$", views.nothing, name="wild"),
     path("pair/<int:content_type_id>/<int:object_id>/", views.pair, name="pair"),
     path("stubborn/<stubborn:word>/", views.anything, name="stubborn"),
     path("made-up/<uuid:other>/", views.anything, name="made-up"),

@@ -199,6 +199,27 @@ def anything(request: Any, **kwargs: Any) -> HttpResponse:
     return HttpResponse()
 
 
+def of_model_named(
+    request: Any, app_label: str, model_name: str, pk: int
+) -> HttpResponse:
+    """A row of one of all models."""
+    if (app_label, model_name, pk) != ("shop", "shy", 1):
+        raise Http404
+    return HttpResponse()
+
+
+def of_word(request: Any, term: str) -> HttpResponse:
+    """Something with a name that only another pattern knows."""
+    if term != "known":
+        raise Http404
+    return HttpResponse()
+
+
+def nothing(request: Any) -> HttpResponse:
+    """What is shown where nothing is."""
+    raise Http404
+
+
 def pair(request: Any, content_type_id: int, object_id: int) -> HttpResponse:
     """Any row that has a page of its own."""
     from django.contrib.contenttypes.models import ContentType
