@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from django.test import Client
+from django.utils import timezone
+
 from tests.smoke import helpers
 
 READ = """
@@ -46,3 +50,46 @@ def test_failures_can_be_read_searched_and_run_again(database: Path) -> None:
         "add 302",
         "again True 2",
     ], done.stderr
+
+
+@pytest.mark.usefixtures("rows")
+def test_too_many_failures_are_not_run_again() -> None:
+    """More failures than fit into the time of a request are refused."""
+    from django.contrib.auth import get_user_model
+
+    from yourlabs.smoke.admin import MAX_AGAIN
+    from yourlabs.smoke.models import FailUrl
+
+    now = timezone.now()
+    FailUrl.objects.bulk_create(
+        FailUrl(pattern=f"page/{number}/", role="user", first_seen=now, last_seen=now)
+        for number in range(MAX_AGAIN + 1)
+    )
+    client = Client()
+    client.force_login(get_user_model().objects.get(is_superuser=True))
+
+    page = client.post(
+        "/admin/yourlabs_smoke/failurl/",
+        {
+            "action": "run_again",
+            "select_across": "1",
+            "_selected_action": [FailUrl.objects.values_list("pk", flat=True)[0]],
+        },
+        follow=True,
+    )
+
+    assert "At most 50 failures can be run again at once." in page.content.decode()
+
+
+@pytest.mark.usefixtures("installed")
+def test_running_again_does_not_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that takes longer than a request may is given up, and says so."""
+    from yourlabs.smoke import admin
+
+    monkeypatch.setattr(admin, "TIMEOUT", 0.001)
+
+    code, text = admin.run_in_process(["page/"])
+
+    assert 2 == code
+    assert "could not be run again" in text
+    assert "timed out" in text

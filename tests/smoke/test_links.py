@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from yourlabs.smoke.links import links_in, script_links_in
+import pytest
+
+from yourlabs.smoke.links import MAX_LINKS, links_in, script_links_in
 
 BASE = "http://example.com/a/"
 PAGE = b"""
@@ -29,3 +31,24 @@ def test_links_of_json_are_its_texts() -> None:
     body = b'{"next": "http://example.com/a/?page=2", "name": "no link"}'
 
     assert links_in(body, "application/json", BASE) == ["/a/?page=2"]
+
+
+def test_link_that_is_none_is_left_out() -> None:
+    """What cannot be read as a URL is no link."""
+    page = b'<a href="http://[broken/">broken</a> <a href="/fine/">fine</a>'
+
+    assert links_in(page, "text/html", BASE) == ["/fine/"]
+
+
+def test_links_of_a_long_page_are_bounded() -> None:
+    """Of very many links the first ones are looked at."""
+    page = b"".join(b'<a href="/%d/">' % number for number in range(MAX_LINKS + 9))
+
+    assert len(links_in(page, "text/html", BASE)) == MAX_LINKS
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "image/png", ""])
+def test_other_answers_have_no_links(kind: str) -> None:
+    """Only pages, JSON and XML are read for links."""
+    assert links_in(PAGE, kind, BASE) == []
+    assert script_links_in(PAGE, kind, BASE) == []

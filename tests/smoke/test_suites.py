@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import unittest
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import pytest
+from django.http import HttpResponse
+from django.test import override_settings
+from django.urls import path
 from junitparser import JUnitXml
 
-from tests.smoke import helpers
+from tests.smoke import helpers, inside
+from yourlabs.smoke.testcases import SmokeTestCase
 
 DEFECTS = "tests.smoke.project.defects.urls"
 TESTS = """
@@ -85,6 +93,58 @@ def test_test_case_has_a_subtest_a_pattern(tmp_path: Path) -> None:
     assert "(pattern='fine/', name='fine')" not in done.stderr
     assert "Ran 3 tests" in done.stderr
     assert done.code == 1
+
+
+class Shown(unittest.TestResult):
+    """Keeps what became of each subtest, by its pattern."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: dict[str, str] = {}
+
+    def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:  # noqa: N802
+        """Note a subtest that is over."""
+        self.shown[subtest.params["pattern"]] = "failed" if error else "ok"
+
+    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+        """Note what was skipped."""
+        params = getattr(test, "params", {"pattern": "the whole test"})
+        self.shown[params["pattern"]] = reason
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize(
+    ("is_strict", "doubtful"),
+    [
+        (False, "ValueError: invalid literal for int() with base 10: 'a'"),
+        (True, "failed"),
+    ],
+)
+def test_test_case_can_be_strict(is_strict: bool, doubtful: str) -> None:
+    """In one process each pattern is a subtest; doubtful ones fail when told to."""
+
+    class EveryUrl(SmokeTestCase):
+        smoke_strict = is_strict
+
+    module: Any = ModuleType("urls_of_a_test")
+    module.urlpatterns = [
+        path("login/", inside.log_in, name="login"),
+        path("guess/<str:ref>/", lambda request, ref: HttpResponse(int(ref))),
+        path("crash/", lambda request: HttpResponse(1 / 0)),
+    ]
+    result = Shown()
+
+    with override_settings(ROOT_URLCONF=module):
+        EveryUrl("test_smoke").run(result)
+        SmokeTestCase("test_smoke").run(result)
+
+    assert {
+        "login/": "ok",
+        "guess/<str:ref>/": doubtful,
+        "crash/": "failed",
+        "the whole test": "Its subclasses do it.",
+    }.items() <= result.shown.items()
 
 
 def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ EXPLAINED = {
     "own-form": "/own-form/1/",
     "descriptor": "/descriptor/hats/",
     "initkwargs": "/initkwargs/hats/",
+    "late": "/late/hats/",
+    "hiding": "/hiding/P-1/",
+    "magic": "/magic/abracadabra/one-0/",
     "week": "/week/2026/05/",
     "day": "/day/one-0/2026/feb/03/",
     "year": f"/year/shoes/{YEAR}/",
@@ -45,6 +48,9 @@ COMMON = {
     "page": ("/all/1/", "choice"),
     "label": ("/models/auth/permission/", "guess"),
     "files": ("/files/__init__.py", "choice"),
+    "bought": ("/bought/hats/P-1/", "guess"),
+    "of-person": ("/of/owner@example.com/P-1/", "guess"),
+    "speaking": ("/speaking/en/", "choice"),
     "stubborn": ("/stubborn/a/", "made up"),
     "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),
     "spelt": (f"/spelt/shoes/{YEAR}/{MONTH}/", "guess"),
@@ -52,7 +58,7 @@ COMMON = {
     "word": ("/words/known/", "guess"),
     "email": ("/mail/chief@example.com/", "guess"),
 }
-"""What names mean in every project, with where the values are from."""
+"""What only names say, with where the values are from."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +87,7 @@ def test_views_say_what_they_take(ways: dict[str, Result], name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMON)
 def test_names_say_what_they_take(ways: dict[str, Result], name: str) -> None:
-    """A value is found for a name that means the same everywhere."""
+    """A value is found for a name that says what it means."""
     found = ways[name]
 
     assert (*COMMON[name], Outcome.OK) == (
@@ -100,6 +106,16 @@ def test_objects_are_named_with_their_content_type(ways: dict[str, Result]) -> N
     kind = ContentType.objects.get_for_model(Article)
 
     assert f"/pair/{kind.pk}/1/" == ways["pair"].url
+
+
+def test_files_that_are_not_there_are_not_guessed(ways: dict[str, Result]) -> None:
+    """A folder that is not there has no file to ask for."""
+    found = ways["void"]
+
+    assert (Outcome.SKIPPED, "value for `path` unknown") == (
+        found.outcome,
+        found.reason,
+    )
 
 
 def test_pattern_of_any_text_is_not_accused(ways: dict[str, Result]) -> None:

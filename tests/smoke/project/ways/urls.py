@@ -48,10 +48,17 @@ several = {
     "own-form": views.OwnForm.as_view(),
     "descriptor": views.Descriptor.as_view(),
     "initkwargs": generic_shelf,
+    "late": views.late(),
+    "hiding": views.hiding(views.OwnGet),
 }
 urlpatterns = [
     *(path(f"{name}/<str:ref>/", view, name=name) for name, view in several.items()),
     path("bare/<str:article_slug>/", views.sourceless, name="sourceless"),
+    path("bought/<slug:category>/<str:code>/", views.bought, name="bought"),
+    path("of/<str:person>/<str:code>/", views.of_person, name="of-person"),
+    path("magic/<str:magic>/<slug:article_slug>/", views.magic, name="magic"),
+    path("speaking/<stubborn:lang>/", views.anything, name="speaking"),
+    path("void/<path:path>", serve, {"document_root": "/not/there"}, name="void"),
     path("week/<int:year>/<int:week>/", views.Week.as_view(), name="week"),
     re_path(
         r"^day/(?P<slug>[\w-]+)/(?P<year>\d{4})/(?P<month>[a-z]{3})/(?P<day>\d\d)/$",

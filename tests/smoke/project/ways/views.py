@@ -240,6 +240,51 @@ def of_label(request: Any, app_label: str, model: str) -> HttpResponse:
     return HttpResponse()
 
 
+def late() -> Any:
+    """Make a view that refers to a variable without a value."""
+
+    def view(request: Any, ref: str) -> HttpResponse:
+        get_object_or_404(models.Category, slug=ref)
+        return HttpResponse() if ref else unset
+
+    if not models:
+        unset = HttpResponse()
+    return view
+
+
+def hiding(view: Any) -> Any:
+    """A decorator that hides a class."""
+
+    def inner(*args: Any, **kwargs: Any) -> HttpResponse:
+        return view.as_view()(*args, **kwargs)
+
+    return inner
+
+
+def bought(request: Any, code: str, category: str) -> HttpResponse:
+    """A purchase, below the shelf that its article is from."""
+    purchase = get_object_or_404(Purchase, code=code)
+    if purchase.article.category.slug != category:
+        raise Http404
+    return HttpResponse()
+
+
+def of_person(request: Any, code: str, person: str) -> HttpResponse:
+    """A purchase, below the address of who bought it."""
+    purchase = get_object_or_404(Purchase, code=code)
+    if purchase.owner.email != person:
+        raise Http404
+    return HttpResponse()
+
+
+def magic(request: Any, magic: str, article_slug: str) -> HttpResponse:
+    """An article, below a word that only the setting knows."""
+    get_object_or_404(models.Article, slug=article_slug)
+    if magic != "abracadabra":
+        raise Http404
+    return HttpResponse()
+
+
 # Views without a source, as a shell or a template makes them.
 exec(
     "def sourceless(request, article_slug):\n"
