@@ -170,3 +170,20 @@ class TestOfTheProject:
             found = judge()["members"]
 
         assert role == (found.role if found.outcome is Outcome.OK else "")
+
+    def test_administrator_is_a_superuser(self) -> None:
+        """A project's own switch makes a superuser, beside Django's own."""
+        from tests.smoke.project.ways.models import Administrator
+
+        assert "superuser" == roles.role_of(Administrator(is_administrator=True))
+        assert "user" == roles.role_of(Administrator())
+
+    def test_superuser_that_nothing_tells_apart_is_not_made(self) -> None:
+        """Where no field makes a superuser, the strongest user that is there is it."""
+        from tests.smoke.project.ways.models import Plain
+
+        Plain.objects.create(code="one")
+        with override_settings(AUTH_USER_MODEL="ways.Plain"):
+            found = roles.find_roles()
+
+        assert ["anonymous", "user"] == [role.name for role in found]

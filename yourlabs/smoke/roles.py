@@ -20,6 +20,7 @@ ROLES = ("anonymous", "user", "staff", "superuser")
 
 MAX_USERS = 200
 _TOP_WORDS = ("superuser", "administrator", "is_admin", "admin")
+"""Parts of the names of the switches that make a superuser, the surest first."""
 
 
 @dataclass
@@ -60,16 +61,19 @@ def _flag(user: Any, name: str) -> bool:
         return False
 
 
-def top_flag(model: Any) -> str:
-    """The field that makes a user a superuser; empty when there is none."""
-    names = [item.name for item in model._meta.concrete_fields]
-    if "is_superuser" in names:
-        return "is_superuser"
-    for word in _TOP_WORDS:
-        for item in model._meta.concrete_fields:
-            if isinstance(item, models.BooleanField) and word in item.name:
-                return str(item.name)
-    return "is_superuser" if hasattr(model, "is_superuser") else ""
+def top_flags(model: Any) -> list[str]:
+    """The fields that make a user a superuser; some projects have one beside Django's.
+
+    Fields that only have ``admin`` in their name count when there are no others.
+    """
+    switches = [
+        str(item.name)
+        for item in model._meta.concrete_fields
+        if isinstance(item, models.BooleanField)
+    ]
+    *sure, unsure = _TOP_WORDS
+    found = [name for word in sure for name in switches if word in name]
+    return list(dict.fromkeys(found)) or [name for name in switches if unsure in name]
 
 
 def find_roles() -> list[Role]:
@@ -83,7 +87,7 @@ def find_roles() -> list[Role]:
         user = next((u for u in users if role_of(u) == name), None)
         if user is not None:
             found.append(Role(name, user))
-        elif _can_be_made(name, model):
+        elif _can_be_made(name, model) or (name == "superuser" and not users):
             found.append(Role(name, is_made=True))
     for role in found[1:]:
         role.backend = _backend_for(role.user)
@@ -94,8 +98,7 @@ def _active_users(model: Any) -> list[Any]:
     try:
         with transaction.atomic(using=router.db_for_read(model)):
             users = list(rows.manager_of(model).order_by("pk")[:MAX_USERS])
-            top = top_flag(model)
-            if top and rows.field_of(model, top):
+            for top in top_flags(model):
                 users += list(rows.manager_of(model).filter(**{top: True})[:5])
     except Exception:  # no table, or a manager that is not a manager
         return []
@@ -104,16 +107,16 @@ def _active_users(model: Any) -> list[Any]:
 
 def role_of(user: Any) -> str:
     """The name of the role that a user's row has."""
-    top = top_flag(type(user))
-    if _flag(user, "is_superuser") or (top and _flag(user, top)):
+    if any(_flag(user, name) for name in ("is_superuser", *top_flags(type(user)))):
         return "superuser"
     return "staff" if _flag(user, "is_staff") else "user"
 
 
 def _can_be_made(name: str, model: Any) -> bool:
+    """Whether a made user of a role would be told apart from one of a weaker role."""
     if name == "staff":
         return rows.field_of(model, "is_staff") is not None
-    return True
+    return name != "superuser" or bool(top_flags(model))
 
 
 def _backend_for(user: Any) -> str:
@@ -171,9 +174,7 @@ def _by_fields(model: Any, role: str) -> Any:
 
 def _set_flags(user: Any, role: str, model: Any) -> None:
     wanted = {"is_active": True, "is_staff": role in ("staff", "superuser")}
-    top = top_flag(model)
-    if top:
-        wanted[top] = role == "superuser"
+    wanted.update(dict.fromkeys(top_flags(model), role == "superuser"))
     names = [name for name in wanted if rows.field_of(model, name) is not None]
     if any(getattr(user, name) != wanted[name] for name in names):
         for name in names:

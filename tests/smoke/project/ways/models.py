@@ -105,6 +105,26 @@ class Operator(AbstractBaseUser):
     USERNAME_FIELD = "code"
 
 
+class Administrator(AbstractBaseUser):
+    """Users with a switch beside Django's own, which the project never sets."""
+
+    code = models.CharField(max_length=20, unique=True)
+    is_superuser = models.BooleanField(default=False)
+    is_administrator = models.BooleanField(default=False)
+
+    objects = models.Manager()
+    USERNAME_FIELD = "code"
+
+
+class Plain(AbstractBaseUser):
+    """Users without any switch."""
+
+    code = models.CharField(max_length=20, unique=True)
+
+    objects = models.Manager()
+    USERNAME_FIELD = "code"
+
+
 class Sealed(AbstractBaseUser):
     """Users that nobody can make, with a property that raises."""
 
