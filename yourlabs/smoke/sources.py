@@ -79,12 +79,19 @@ def methods_of(view: type, names: tuple[str, ...] | None) -> Iterator[Any]:
             continue
         for name, value in vars(owner).items():
             if names is None or name in names:
-                if isinstance(value, property):
-                    value = value.fget
-                value = getattr(value, "func", value)
-                value = inspect.unwrap(value) if callable(value) else value
-                if inspect.isfunction(value):
+                value = _function_in(value)
+                if value is not None:
                     yield value
+
+
+def _function_in(value: Any) -> Any:
+    """The function that a property, a decorator or a mix of them holds, if any."""
+    for _ in range(4):
+        if inspect.isfunction(value):
+            return inspect.unwrap(value)
+        names = ("fget", "real_func", "func")
+        value = next((v for n in names if (v := getattr(value, n, None))), None)
+    return None
 
 
 @functools.cache
