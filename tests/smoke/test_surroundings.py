@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.core.mail import send_mail
 from django.db import connections
 from django.http import HttpResponse
+from django.template import engines
 from django.test import override_settings
 from django.urls import path
 
@@ -143,3 +144,20 @@ def test_database_without_transactions_cannot_be_used(
         patch.setattr(features, "supports_transactions", False)
         with pytest.raises(CouldNotRunError, match="has no transactions"):
             SmokeRun().run()
+
+
+def test_templates_are_read_once_a_run() -> None:
+    """A project in debug mode does not read each template for each request."""
+    engine: Any = engines["django"]
+    before = engine.engine.template_loaders
+    names: list[str] = []
+
+    @login_not_required
+    def page(request: Any) -> HttpResponse:
+        names.extend(type(one).__module__ for one in engine.engine.template_loaders)
+        return HttpResponse()
+
+    inside.judge([path("page/", page, name="page")])
+
+    assert {"django.template.loaders.cached"} == set(names)
+    assert before is engine.engine.template_loaders

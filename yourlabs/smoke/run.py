@@ -25,7 +25,11 @@ from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
 from yourlabs.smoke.sandbox import Sandbox, usable_aliases
 from yourlabs.smoke.state import CouldNotRunError, Options, State
-from yourlabs.smoke.surroundings import quiet_settings, read_only_elsewhere
+from yourlabs.smoke.surroundings import (
+    quiet_settings,
+    read_only_elsewhere,
+    templates_kept,
+)
 
 MAX_TRIES = 12
 """How many URLs of one pattern are requested before it is given up."""
@@ -84,6 +88,7 @@ class SmokeRun(Asking):
             stack.enter_context(self.sandbox.copied())
             stack.enter_context(quiet_settings())
             stack.enter_context(read_only_elsewhere())
+            stack.enter_context(templates_kept())
             self.roles = find_roles()
             self.client = self._make_client()
             stack.enter_context(self.client.running())

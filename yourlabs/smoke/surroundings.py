@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core import mail
 from django.core.cache import caches
 from django.db.backends.signals import connection_created
+from django.template import engines
+from django.template.loaders import app_directories, cached, filesystem
 
 
 @contextlib.contextmanager
@@ -95,6 +97,25 @@ def _replacements() -> dict[str, Any]:
     else:
         changed["EMAIL_BACKEND"] = backend
     return changed
+
+
+@contextlib.contextmanager
+def templates_kept() -> Iterator[None]:
+    """Read each template of a file once, as a project does without ``DEBUG``."""
+    plain = {filesystem.Loader, app_directories.Loader}
+    changed: list[tuple[Any, Any]] = []
+    with contextlib.suppress(Exception):  # a template engine that is not installed
+        for backend in engines.all():
+            engine: Any = getattr(backend, "engine", None)
+            loaders = getattr(engine, "template_loaders", None)
+            if loaders and {type(loader) for loader in loaders} <= plain:
+                changed.append((engine, loaders))
+                engine.template_loaders = [cached.Loader(engine, engine.loaders)]
+    try:
+        yield
+    finally:
+        for engine, loaders in changed:
+            engine.template_loaders = loaders
 
 
 def _prefix_caches() -> list[tuple[Any, str]]:
