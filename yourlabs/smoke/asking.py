@@ -14,6 +14,7 @@ from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.links import links_in, script_links_in
 from yourlabs.smoke.outcomes import Verdict
+from yourlabs.smoke.listings import items_in
 from yourlabs.smoke.roles import Role, role_of
 from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
@@ -146,6 +147,10 @@ class Asking:
             return
         base = self.client.base_url + answer.url
         found = links_in(answer.body, answer.content_type, base)
+        items = items_in(answer.body, answer.content_type)
+        if items:
+            path = answer.url.split("?")[0].rstrip("/") + "/"
+            self.knowledge.lists.setdefault(path, items)
         if answer.location:
             own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
             found += own

@@ -62,6 +62,12 @@ class Knowledge:
     the path, and by their name alone."""
 
     _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
+    beginnings: set[str] = field(default_factory=set)
+    """The paths up to the end of each parameter of the views that answered well."""
+
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The first objects of the lists of the project's API, by path."""
+
 
     def facts_of(self, leaf: Leaf) -> ViewFacts:
         """What is known of a leaf's view; looked up once."""

@@ -20,6 +20,7 @@ from yourlabs.smoke.conf import Conf, read_conf
 from yourlabs.smoke.discovery import Leaf, PathFinder, iter_leaves
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
+from yourlabs.smoke.listings import listed
 from yourlabs.smoke.outcomes import Result
 from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
@@ -213,6 +214,7 @@ class SmokeRun(Asking):
         for _ in range(ROUNDS):
             before = sum(state.is_settled for state in mine)
             self._try_all(mine, self._linked)
+            self._try_all(mine, lambda s: listed(self.knowledge, s.leaf))
             self._try_all(mine, self._earlier)
             if sum(state.is_settled for state in mine) == before:
                 break
