@@ -6,12 +6,56 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import path
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from tests.smoke import inside
+from yourlabs.smoke.outcomes import Outcome
 
 pytestmark = pytest.mark.usefixtures("rows")
+
+
+def sure(request: Any) -> HttpResponse:
+    """Ask for the password once more."""
+    if request.user.check_password(request.POST.get("password", "")):
+        request.session["is_sure"] = True
+        return HttpResponseRedirect(request.GET["next"])
+    return HttpResponse('<form method="post"><input type="password" name="password">')
+
+
+def vault(request: Any) -> HttpResponse:
+    """Open to superusers who confirmed who they are."""
+    if not request.user.is_superuser:
+        return HttpResponse(status=403)
+    if not request.session.get("is_sure"):
+        return HttpResponseRedirect(f"/sure/?next={request.path}")
+    return HttpResponse("gold")
+
+
+def test_page_that_asks_for_the_password_again_is_passed() -> None:
+    """A redirect to a page that leads back is followed, and its form is sent."""
+    found = inside.judge(
+        [path("sure/", sure, name="sure"), path("vault/", vault, name="vault")]
+    )
+
+    assert (Outcome.OK, 200) == (found["vault"].outcome, found["vault"].status)
+
+
+def test_page_that_never_lets_in_is_forbidden() -> None:
+    """A page that asks again and again makes no end of requests."""
+
+    def never(request: Any) -> HttpResponse:
+        return HttpResponseRedirect(f"/never/?next={request.path}")
+
+    found = inside.judge(
+        [path("never/", never, name="never"), path("gate/", never, name="gate")]
+    )
+
+    assert "forbidden for all roles" == found["gate"].reason
 
 
 @login_not_required
@@ -40,3 +84,28 @@ def test_lists_of_an_api_tell_the_values_below_them() -> None:
 
     assert "/exporters/pdf/" == found["detail"].url
     assert "/exporters/pdf/again/" == found["again"].url
+
+
+class DeviceAuthentication(BaseAuthentication):
+    """Knows devices, which these tests have none of."""
+
+    def authenticate(self, request: Any) -> None:
+        """Nobody."""
+        raise NotAuthenticated
+
+
+class DeviceView(APIView):
+    """Relies on what its authentication leaves on the request."""
+
+    authentication_classes = (DeviceAuthentication,)
+
+    def get(self, request: Any) -> Response:
+        """Answer with the device's key."""
+        return Response(request.auth.key)
+
+
+def test_authentication_that_was_left_out_is_no_failure() -> None:
+    """A view is not to blame for what the site's authentication would have set."""
+    found = inside.judge([path("device/", login_not_required(DeviceView.as_view()))])
+
+    assert "forbidden for all roles" == found[""].reason

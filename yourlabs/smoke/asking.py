@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
+from yourlabs.smoke.confirming import leads_back
 from yourlabs.smoke.exchange import Answer, Prepared
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.links import links_in, script_links_in
-from yourlabs.smoke.outcomes import Verdict
 from yourlabs.smoke.listings import items_in
+from yourlabs.smoke.outcomes import Verdict
 from yourlabs.smoke.roles import Role, role_of
 from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
@@ -146,11 +147,11 @@ class Asking:
         if answer.status >= 400 and answer.status != 405:
             return
         base = self.client.base_url + answer.url
-        found = links_in(answer.body, answer.content_type, base)
         items = items_in(answer.body, answer.content_type)
         if items:
             path = answer.url.split("?")[0].rstrip("/") + "/"
             self.knowledge.lists.setdefault(path, items)
+        found = links_in(answer.body, answer.content_type, base)
         if answer.location:
             own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
             found += own
@@ -192,18 +193,25 @@ class Asking:
         prepare: Callable[[Any], Prepared | None] | None,
     ) -> None:
         """Ask the way that scripts and API clients do, as the strongest role."""
-        last = state.verdicts[-1:] or [Verdict.ELSEWHERE]
-        if len(self.roles) < 2 or last[0] not in (Verdict.DENIED, Verdict.REFUSED):
+        verdicts = state.verdicts[-1:] or [Verdict.ELSEWHERE]
+        if len(self.roles) < 2 or verdicts[0] not in (Verdict.DENIED, Verdict.REFUSED):
             return
         state.refusals += 1
         if state.refusals > 1:
             return
-        for more in (
+        role, last = self.roles[-1], state.last
+        ways: list[dict[str, Any]] = [
             {"is_forced": True},
             {"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}},
-        ):
-            role = self.roles[-1]
+        ]
+        if last is not None and leads_back(last.location, urlsplit(last.url).path):
+            ways.insert(0, {"confirms": True})
+        for more in ways:
             answer = self.ask(state, candidate, role, None, prepare, **more)
+            if answer.status >= 500 and "is_forced" in more:
+                # The site's own authentication, left out here, sets more than a user.
+                state.last = last
+                continue
             if (
                 answer.url
                 and self.judge.verdict(state, candidate, answer) is Verdict.OK

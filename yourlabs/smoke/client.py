@@ -23,6 +23,7 @@ from django.urls import set_urlconf
 from django.utils import timezone, translation
 from django.views import debug
 
+from yourlabs.smoke.confirming import confirm, with_password
 from yourlabs.smoke.exchange import (
     Answer,
     Prepared,
@@ -176,6 +177,7 @@ class Client:
         inspect: Callable[[Any], list[str]] | None = None,
         cookies: dict[str, str] | None = None,
         as_owner: bool = False,
+        confirms: bool = False,
     ) -> Answer:
         """Request a URL as a role; everything it does is undone.
 
@@ -186,6 +188,7 @@ class Client:
             prepare: Called first, with the user; makes rows and returns the URL,
                 or None when it could not.
             as_owner: Ask as the user that the prepared row belongs to.
+            confirms: First pass the pages that ask once more who one is.
             headers: More WSGI variables.
             is_forced: Also tell REST framework who asks.
             inspect: Called with the response, before anything is undone; the
@@ -207,12 +210,24 @@ class Client:
                 if prepared and as_owner:
                     person = prepared.owner
             if answer.url and not answer.has_no_user:
+                if confirms:
+                    person = with_password(person)
                 with logged_in(role, person) as jar:
+                    if confirms:
+                        jar = self._confirm(answer.url, jar, person)
                     environ = self._environ(answer.url, {**(cookies or {}), **jar})
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
                     self._request(answer, environ, recorder, inspect)
         return answer
+
+    def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:
+        environ = self._environ(url, {})
+        names = ("SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme", "HTTP_HOST")
+        extra = {name: environ[name] for name in (*names, "HTTP_USER_AGENT")}
+        with quiet_output(), contextlib.suppress(Exception):
+            return confirm(url, jar, person, **extra)
+        return jar
 
     def _environ(self, url: str, cookies: dict[str, str]) -> dict[str, Any]:
         parts = urlsplit(url)

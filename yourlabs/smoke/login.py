@@ -66,7 +66,7 @@ def _try(
     )
     try:
         page = client.get(path, secure=run.client.is_secure)
-        data = _fields(page.content.decode("utf-8", "replace"), username, password)
+        data = fields_of(page.content.decode("utf-8", "replace"), username, password)
         client.post(
             path,
             urlencode(data),
@@ -84,7 +84,8 @@ def _try(
         return None
 
 
-def _fields(page: str, username: str, password: str) -> dict[str, str]:
+def fields_of(page: str, username: str, password: str) -> dict[str, str]:
+    """Fill in the fields of a page's forms."""
     data = {}
     for tag in _INPUT.findall(page):
         attributes = {
