@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, render
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotAuthenticated
@@ -109,3 +110,60 @@ def test_authentication_that_was_left_out_is_no_failure() -> None:
     found = inside.judge([path("device/", login_not_required(DeviceView.as_view()))])
 
     assert "forbidden for all roles" == found[""].reason
+
+
+def test_missing_template_is_a_failure_also_with_a_made_row() -> None:
+    """No row can be blamed for a template that does not exist."""
+    from tests.smoke.project.shop.models import Coupon
+
+    def coupon(request: Any, slug: str) -> HttpResponse:
+        get_object_or_404(Coupon, code=slug)
+        return render(request, "nowhere.html")
+
+    found = inside.judge([path("coupon/<slug:slug>/", coupon, name="coupon")])
+
+    assert Outcome.FAILED is found["coupon"].outcome
+
+
+def test_refused_guesses_do_not_keep_a_row_from_being_made() -> None:
+    """A row is made for an empty table, however often other values were refused."""
+    from tests.smoke.project.shop.models import Coupon
+
+    def guarded(request: Any, slug: str) -> HttpResponse:
+        is_there = Coupon.objects.filter(code=slug).exists()
+        return HttpResponse(status=200 if is_there else 403)
+
+    found = inside.judge([path("articles/<slug:slug>/", guarded, name="coupon")])
+
+    assert (Outcome.OK, "made row") == (
+        found["coupon"].outcome,
+        found["coupon"].provenance,
+    )
+
+
+def shelf(request: Any, shelf: str) -> HttpResponse:
+    """A shelf that only its parameter names."""
+    if shelf != "hats":
+        raise Http404
+    return HttpResponse("shelf")
+
+
+def fallen(request: Any, shelf: str) -> HttpResponse:
+    """Fail on the same shelf."""
+    raise AttributeError(shelf if shelf == "hats" else "none")
+
+
+def test_failure_with_values_that_work_elsewhere_is_the_views_own() -> None:
+    """A value is no guess any more once another pattern answered well with it."""
+    found = inside.judge(
+        [
+            path("category/<slug:shelf>/", shelf, name="shelf"),
+            path("category/<slug:shelf>/fallen/", fallen, name="fallen"),
+        ]
+    )
+
+    assert Outcome.OK is found["shelf"].outcome
+    assert (Outcome.FAILED, "proven") == (
+        found["fallen"].outcome,
+        found["fallen"].provenance,
+    )

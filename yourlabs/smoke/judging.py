@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from django.core.exceptions import FieldError, ObjectDoesNotExist
+from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch, reverse
 from django.utils.datastructures import MultiValueDictKeyError
@@ -48,7 +48,17 @@ _CODE_ERRORS = (
 )
 """What no value of a parameter can be blamed for."""
 
-_VALUE_ERRORS = (ObjectDoesNotExist, ValueError, KeyError, TypeError, IndexError)
+_SURE_ERRORS = (ImportError, NameError, TemplateDoesNotExist, TemplateSyntaxError)
+"""What not even the odd values of a made row can be blamed for."""
+
+_VALUE_ERRORS = (
+    IndexError,
+    KeyError,
+    ObjectDoesNotExist,
+    TypeError,
+    ValidationError,
+    ValueError,
+)
 
 
 class Judge:
@@ -106,6 +116,10 @@ class Judge:
         is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
         is_code_error = candidate.provenance in ("guess", "earlier") and (
             isinstance(answer.exception, _CODE_ERRORS)
+        )
+        is_code_error = is_code_error or (
+            candidate.provenance == "made row"
+            and isinstance(answer.exception, _SURE_ERRORS)
         )
         is_code_error = is_code_error or has_wrong_signature(answer.exception)
         if not candidate.is_trusted and not is_code_error:

@@ -28,8 +28,8 @@ class Candidate:
 
     url: str
     provenance: str
-    """``none``, ``row``, ``link``, ``earlier``, ``choice``, ``made row``,
-    ``guess`` or ``made up``."""
+    """``none``, ``row``, ``link``, ``proven``, ``earlier``, ``choice``,
+    ``made row``, ``guess`` or ``made up``."""
 
     row: models.Model | None = None
     owner: Any = None
@@ -37,7 +37,8 @@ class Candidate:
     @property
     def is_trusted(self) -> bool:
         """Whether a failure with it is the view's own fault."""
-        return self.provenance in ("none", "row", "link", "choice", "listed")
+        trusted = ("none", "row", "link", "proven", "choice", "listed")
+        return self.provenance in trusted
 
 
 @dataclass
@@ -61,13 +62,13 @@ class Knowledge:
     """What parameters were when a view answered well, by what is before them in
     the path, and by their name alone."""
 
-    _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
     beginnings: set[str] = field(default_factory=set)
     """The paths up to the end of each parameter of the views that answered well."""
 
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """The first objects of the lists of the project's API, by path."""
 
+    _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
 
     def facts_of(self, leaf: Leaf) -> ViewFacts:
         """What is known of a leaf's view; looked up once."""
@@ -104,6 +105,12 @@ class Knowledge:
         for key, name, text in self._values_in(leaf, url):
             self.proven.setdefault(key, set()).add(text)
             self.proven.setdefault(name, set()).add(text)
+        self.beginnings.update(self._beginnings_of(leaf, url))
+
+    def is_proven(self, leaf: Leaf, url: str) -> bool:
+        """Whether the values of a URL worked together in another pattern's path."""
+        found = list(self._beginnings_of(leaf, url))
+        return bool(found) and found[-1] in self.beginnings
 
     def surprise(self, leaf: Leaf, url: str) -> int:
         """How far a URL is from what is proven: 0 when each value is known to work.
@@ -128,17 +135,25 @@ class Knowledge:
         return 0 if text in self.proven.get(name, ()) else 1
 
     def _values_in(self, leaf: Leaf, url: str) -> Iterator[tuple[Any, str, str]]:
+        shape, values = self._taken_apart(leaf, url)
+        for place, part in enumerate(shape):
+            if not isinstance(part, str):
+                yield _key(shape[:place], part), part.name, values[part.name]
+
+    def _beginnings_of(self, leaf: Leaf, url: str) -> Iterator[str]:
+        shape, values = self._taken_apart(leaf, url)
+        for place, part in enumerate(shape):
+            if not isinstance(part, str):
+                yield shapes.fill(shape[: place + 1], values)
+
+    def _taken_apart(self, leaf: Leaf, url: str) -> tuple[shapes.Shape, dict[str, str]]:
+        """The shape that a URL of a leaf has and its values; empty when it has none."""
         found = self.finder.find(url.split("?")[0])
-        if found is None or found.identity != leaf.identity:
-            return
-        for shape in leaf.shapes:
-            if {slot.name for slot in shapes.slots(shape)} != set(found.values):
-                continue
-            for place, part in enumerate(shape):
-                if not isinstance(part, str):
-                    key = _key(shape[:place], part)
-                    yield key, part.name, found.values[part.name]
-            return
+        if found is not None and found.identity == leaf.identity:
+            for shape in leaf.shapes:
+                if {slot.name for slot in shapes.slots(shape)} == set(found.values):
+                    return shape, found.values
+        return (), {}
 
 
 def _key(before: shapes.Shape, slot: shapes.Slot) -> Any:

@@ -88,8 +88,8 @@ class SmokeRun(Asking):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.sandbox.copied())
             stack.enter_context(quiet_settings())
-            stack.enter_context(read_only_elsewhere())
             stack.enter_context(templates_kept())
+            stack.enter_context(read_only_elsewhere())
             self.roles = find_roles()
             self.client = self._make_client()
             stack.enter_context(self.client.running())
@@ -276,7 +276,11 @@ class SmokeRun(Asking):
         urls = dict.fromkeys(self._urls_of_others(state))
         fresh = [url for url in urls if url not in state.tried]
         fresh.sort(key=lambda url: self.knowledge.surprise(state.leaf, url))
-        return [Candidate(url, "earlier") for url in fresh[:MAX_EARLIER]]
+        return [self._earlier_one(state, url) for url in fresh[:MAX_EARLIER]]
+
+    def _earlier_one(self, state: State, url: str) -> Candidate:
+        is_proven = self.knowledge.is_proven(state.leaf, url)
+        return Candidate(url, "proven" if is_proven else "earlier")
 
     def _urls_of_others(self, state: State) -> Iterable[str]:
         for shape in state.leaf.shapes:

@@ -6,6 +6,7 @@ import datetime
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.db import models
@@ -30,8 +31,11 @@ MAX_COMBINATIONS = 6
 MAX_CONSIDERED = 36
 """How many URLs made of rows are compared before one is requested."""
 
-MAX_CONTRADICTIONS = 4
+MAX_CONTRADICTIONS = 2
 """How many URLs are requested though others work in place of their values."""
+
+MAX_HOPELESS = 2
+"""How many URLs are requested when the table that the view reads has no rows."""
 
 
 def plain(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -80,11 +84,35 @@ def from_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     unique = {found.url: found for found in reversed(list(considered))}
     costs = [(knowledge.surprise(leaf, url), url) for url in reversed(unique)]
     costs.sort(key=lambda cost: cost[0])
+    if _reads_empty_table(knowledge, leaf):
+        costs = costs[:MAX_HOPELESS]
     doubted = 0
     for cost, url in costs:
         doubted += cost >= CONTRADICTION
-        if doubted <= MAX_CONTRADICTIONS:
-            yield unique[url]
+        if doubted > MAX_CONTRADICTIONS:
+            return
+        yield _rated(knowledge, leaf, unique[url], cost)
+
+
+def _rated(
+    knowledge: Knowledge, leaf: Leaf, candidate: Candidate, cost: int
+) -> Candidate:
+    """Trust a URL more or less by what worked in the place of its values."""
+    if cost >= CONTRADICTION and candidate.provenance == "row":
+        return replace(candidate, provenance="guess")
+    if candidate.provenance == "guess" and knowledge.is_proven(leaf, candidate.url):
+        return replace(candidate, provenance="proven")
+    return candidate
+
+
+def _reads_empty_table(knowledge: Knowledge, leaf: Leaf) -> bool:
+    """Whether the view itself names a model for a parameter that has no rows."""
+    return any(
+        lookup.is_exact and not knowledge.rows_of(lookup.model)
+        for shape in leaf.shapes[-1:]
+        if shapes.slots(shape)
+        for lookup, _ in anchors(knowledge, leaf, shape)
+    )
 
 
 def _of_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
