@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
 from typing import Any
 
 import django
 from django.apps import apps
+from django.core.management import call_command
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
@@ -94,6 +96,19 @@ def wagtail() -> None:
     model("wagtailredirects.Redirect").create(old_path="/x", redirect_page=first)
 
 
+def pretalx() -> None:
+    """The conference that its own command makes, with talks and reviews."""
+    os.environ.update(
+        DJANGO_SUPERUSER_EMAIL="chief@example.com",
+        DJANGO_SUPERUSER_PASSWORD="x",
+        PRETALX_INIT_ORGANISER_NAME="Organiser",
+        PRETALX_INIT_ORGANISER_SLUG="organiser",
+    )
+    call_command("init", interactive=False)
+    call_command("create_test_event", seed="1")
+
+
 if __name__ == "__main__":
     django.setup()
-    {"oscar": oscar, "helpdesk": helpdesk, "wagtail": wagtail}[sys.argv[1]]()
+    known = {one.__name__: one for one in (oscar, helpdesk, wagtail, pretalx)}
+    known[sys.argv[1]]()

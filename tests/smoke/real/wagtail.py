@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from tests.smoke.real.base import *  # noqa: F403
+from tests.smoke.real.base import DJANGO_APPS, MIDDLEWARE
 
-BASE_DIR = Path(os.environ["SMOKE_REAL_DIR"])
-SECRET_KEY = "only for the tests"
-DEBUG = True
-USE_TZ = True
 ROOT_URLCONF = "tests.smoke.real.wagtail_urls"
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
@@ -33,47 +29,13 @@ INSTALLED_APPS = [
     "taggit",
     "rest_framework",
     "django_filters",
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
+    *DJANGO_APPS,
     "yourlabs.smoke",
 ]
 MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.security.SecurityMiddleware",
+    *MIDDLEWARE,
     "wagtail.contrib.redirects.middleware.RedirectMiddleware",
 ]
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.debug",
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": BASE_DIR / "db.sqlite3",
-    }
-}
-STATIC_URL = "/static/"
-MEDIA_URL = "/media/"
-MEDIA_ROOT = BASE_DIR / "media"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 WAGTAIL_SITE_NAME = "x"
 WAGTAILADMIN_BASE_URL = "http://localhost"
 WAGTAIL_I18N_ENABLED = True
