@@ -167,3 +167,17 @@ def test_failure_with_values_that_work_elsewhere_is_the_views_own() -> None:
         found["fallen"].outcome,
         found["fallen"].provenance,
     )
+
+
+def test_relations_of_other_rows_name_the_model() -> None:
+    """What a view asks of a row's relation is a row of the model behind it."""
+
+    from tests.smoke.project.shop.models import Category
+
+    def article(request: Any, shelf: str, ref: str) -> HttpResponse:
+        one = get_object_or_404(Category, slug=shelf)
+        return HttpResponse(str(one.articles.get(title=ref)))
+
+    found = inside.judge([path("of/<slug:shelf>/<str:ref>/", article, name="article")])
+
+    assert "/of/shoes/One of Shoes/" == found["article"].url

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.db import models
 
 
@@ -152,8 +153,26 @@ def _queried_model(node: ast.Call, function: Any) -> type[models.Model] | None:
     return None
 
 
+@functools.cache
+def _models_by_accessor() -> dict[str, type[models.Model] | None]:
+    """The models behind the attributes that relations give to the rows they refer to.
+
+    None for an attribute that leads to several.
+    """
+    found: dict[str, type[models.Model] | None] = {}
+    for model in apps.get_models():
+        for item in model._meta.related_objects:
+            name, other = _accessor(item), item.related_model
+            if name and isinstance(other, type):
+                found[name] = other if found.get(name, other) is other else None
+    return found
+
+
 def model_in(node: ast.AST, function: Any) -> type[models.Model] | None:
-    """Find the model that an expression's leftmost name stands for."""
+    """Find the model that an expression's leftmost name stands for.
+
+    Failing that, the one behind its last relation: the ``orders`` of an event.
+    """
     chain: list[str] = []
     variables = dict(variables_of(function))
     while True:
@@ -172,19 +191,46 @@ def model_in(node: ast.AST, function: Any) -> type[models.Model] | None:
             node = variables.pop(node.id)
         else:
             break
+    named = _named_model(node, chain, function)
+    if named is not None:
+        return named
+    known = _models_by_accessor()
+    return next((known[name] for name in reversed(chain) if name in known), None)
+
+
+def _named_model(
+    node: ast.AST, chain: list[str], function: Any
+) -> type[models.Model] | None:
     if not isinstance(node, ast.Name):
         return None
     value = _names_of(function).get(node.id)
-    for name in [None, *chain]:
+    for position, name in enumerate([None, *chain]):
         if name is not None:
             value = getattr(value, name, None)
         if value is None:
             return None
-        if isinstance(value, type) and issubclass(value, models.Model):
-            return as_model(value)
-        if isinstance(value, (models.Manager, models.QuerySet)):
-            return as_model(value)
+        is_model = isinstance(value, type) and issubclass(value, models.Model)
+        if is_model or isinstance(value, (models.Manager, models.QuerySet)):
+            model = as_model(value)
+            return model and _along(model, chain[position:])
     return None
+
+
+def _accessor(item: Any) -> str | None:
+    """The attribute that a relation gives to the rows it refers to."""
+    found = item.get_accessor_name() if hasattr(item, "get_accessor_name") else None
+    return found or None
+
+
+def _along(model: type[models.Model], names: list[str]) -> type[models.Model]:
+    """The model at the end of a chain of attributes, of which some are relations."""
+    for name in names:
+        for item in model._meta.get_fields():
+            own = item.name if item.concrete else _accessor(item)
+            if own == name and isinstance(item.related_model, type):
+                model = item.related_model
+                break
+    return model
 
 
 def _names_of(function: Any) -> dict[str, Any]:
