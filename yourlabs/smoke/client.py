@@ -210,6 +210,7 @@ class Client:
                 if prepared and as_owner:
                     person = prepared.owner
             if answer.url and not answer.has_no_user:
+                    answer.has_no_user = person is None
                 if confirms:
                     person = with_password(person)
                 with logged_in(role, person) as jar:

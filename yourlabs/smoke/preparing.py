@@ -57,10 +57,14 @@ def _put_below(
         return min(costs, default=(math.inf, True))
 
     best = cost()
+    names = {slot.name for slot in shapes.slots(shape)}
     for item in rows.relations(type(row)):
         if item.unique:
             continue
         before = chosen = rows.follow(row, item.name)
+        if before is None and item.name in names:
+            # Nothing in the URL tells, but the view will look for it below that row.
+            best = (math.inf, True)
         for other in knowledge.rows_of(item.related_model):
             setattr(row, item.name, other)
             if cost() < best:

@@ -116,6 +116,12 @@ class Administrator(AbstractBaseUser):
     USERNAME_FIELD = "code"
 
 
+class Note(models.Model):
+    """An empty table whose rows may be of a shelf."""
+
+    category = models.ForeignKey("shop.Category", models.CASCADE, null=True)
+
+
 class Plain(AbstractBaseUser):
     """Users without any switch."""
 
