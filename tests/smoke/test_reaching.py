@@ -211,3 +211,20 @@ def test_made_row_of_nobody_is_not_asked_for_as_nobody() -> None:
 
     assert asked
     assert not any(asked)
+
+
+def test_confirmation_that_helped_is_given_where_nothing_asks_for_it() -> None:
+    """A page that forbids without asking is tried after what let in elsewhere."""
+
+    def cellar(request: Any) -> HttpResponse:
+        return HttpResponse(status=200 if request.session.get("is_sure") else 403)
+
+    found = inside.judge(
+        [
+            path("sure/", sure, name="sure"),
+            path("vault/", vault, name="vault"),
+            path("cellar/", cellar, name="cellar"),
+        ]
+    )
+
+    assert Outcome.OK is found["cellar"].outcome

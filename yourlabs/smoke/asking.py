@@ -41,6 +41,9 @@ class Asking:
     roles: list[Role]
     knowledge: Knowledge
     judge: Judge
+    confirmed = ""
+    """A URL behind pages that ask once more who one is, and that let in then."""
+
     by_identity: dict[Any, State]
     """The states of all leaves, also of those that nobody asked for."""
 
@@ -205,7 +208,9 @@ class Asking:
             {"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}},
         ]
         if last is not None and leads_back(last.location, urlsplit(last.url).path):
-            ways.insert(0, {"confirms": True})
+            ways.insert(0, {"confirms": "own"})
+        elif self.confirmed:
+            ways.insert(0, {"confirms": self.confirmed})
         for more in ways:
             answer = self.ask(state, candidate, role, None, prepare, **more)
             if answer.status >= 500 and "is_forced" in more:
@@ -216,6 +221,8 @@ class Asking:
                 answer.url
                 and self.judge.verdict(state, candidate, answer) is Verdict.OK
             ):
+                if more.get("confirms") == "own" and prepare is None:
+                    self.confirmed = self.confirmed or answer.url
                 self._succeed(state, candidate, answer, role, prepare)
                 return
 

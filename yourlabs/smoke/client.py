@@ -177,7 +177,7 @@ class Client:
         inspect: Callable[[Any], list[str]] | None = None,
         cookies: dict[str, str] | None = None,
         as_owner: bool = False,
-        confirms: bool = False,
+        confirms: str = "",
     ) -> Answer:
         """Request a URL as a role; everything it does is undone.
 
@@ -188,7 +188,8 @@ class Client:
             prepare: Called first, with the user; makes rows and returns the URL,
                 or None when it could not.
             as_owner: Ask as the user that the prepared row belongs to.
-            confirms: First pass the pages that ask once more who one is.
+            confirms: First pass the pages that ask once more who one is before
+                this path; ``own`` for those before the URL itself.
             headers: More WSGI variables.
             is_forced: Also tell REST framework who asks.
             inspect: Called with the response, before anything is undone; the
@@ -209,13 +210,14 @@ class Client:
                 answer.url = prepared.url if prepared else ""
                 if prepared and as_owner:
                     person = prepared.owner
-            if answer.url and not answer.has_no_user:
                     answer.has_no_user = person is None
+            if answer.url and not answer.has_no_user:
                 if confirms:
                     person = with_password(person)
                 with logged_in(role, person) as jar:
                     if confirms:
-                        jar = self._confirm(answer.url, jar, person)
+                        target = answer.url if confirms == "own" else confirms
+                        jar = self._confirm(target, jar, person)
                     environ = self._environ(answer.url, {**(cookies or {}), **jar})
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
