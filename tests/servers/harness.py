@@ -99,6 +99,11 @@ class Place:
         events = [json.loads(line) for line in lines]
         return [event for event in events if not names or event["event"] in names]
 
+    def serving(self) -> set[int]:
+        """Return the processes that are there to run chains, and not at their end."""
+        ended = {event["pid"] for event in self.events("exit")}
+        return {event["pid"] for event in self.events("serves")} - ended
+
     def log(self) -> list[str]:
         """Return the lines of the runner's log, with pid and level."""
         try:
@@ -313,27 +318,37 @@ def replace_in(path: Path, old: str, new: str) -> None:
 
 
 @contextlib.contextmanager
-def load_on(server: Server, threads: int = 4, pause: float = 0.0) -> Iterator[Load]:
-    """Request the server's page without end, from `threads` threads."""
+def load_on(
+    server: Server, threads: int = 4, pause: float = 0.0, workers: int = 0
+) -> Iterator[Load]:
+    """
+    Request the server's page without end.
+
+    Args:
+        server: That is to answer.
+        threads: How many requests at once.
+        pause: After each of a thread's requests, in seconds.
+        workers: How many processes that run chains there have to be for a request.
+    """
     load, over = Load(), threading.Event()
 
     def request() -> None:
-        while not over.is_set():
+        while not over.wait(pause):
+            if workers and len(server.place.serving()) < workers:
+                continue
             try:
                 server.request()
             except (OSError, http.client.HTTPException) as error:
                 load.failed.append(repr(error))
             else:
                 load.answered += 1
-            if pause:
-                over.wait(pause)
 
-    workers = [threading.Thread(target=request, daemon=True) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
+    clients = [threading.Thread(target=request, daemon=True) for _ in range(threads)]
+    for client in clients:
+        client.start()
     try:
         yield load
     finally:
         over.set()
-        for worker in workers:
-            worker.join(20)
+        for client in clients:
+            client.join(20)
