@@ -10,21 +10,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import connections
 
-from yourlabs.smoke import labels, project, shapes, values
+from yourlabs.smoke import labels, opening, project, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
-from yourlabs.smoke.client import Client
-from yourlabs.smoke.conf import Conf, read_conf
-from yourlabs.smoke.discovery import Leaf, PathFinder, iter_leaves
+from yourlabs.smoke.discovery import Leaf, PathFinder
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
+from yourlabs.smoke.listed import listed_results
 from yourlabs.smoke.listings import listed
+from yourlabs.smoke.login import log_in
 from yourlabs.smoke.outcomes import Result
 from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
-from yourlabs.smoke.sandbox import Sandbox, usable_aliases
+from yourlabs.smoke.sandbox import Sandbox
 from yourlabs.smoke.state import CouldNotRunError, Options, State
 from yourlabs.smoke.surroundings import (
     quiet_settings,
@@ -76,31 +75,23 @@ class SmokeRun(Asking):
             CouldNotRunError: The URL patterns, the middleware or the database is not
                 usable at all, or none of what was asked for is there.
         """
-        self.conf = self._read_conf()
-        unknown = project.unknown_app(self.options.apps)
-        if unknown:
-            raise CouldNotRunError(
-                f"No installed app is called {unknown!r}; see INSTALLED_APPS."
-            )
-        leaves = self._load_leaves()
-        aliases = self._open_databases()
-        self.sandbox = Sandbox(aliases)
+        self.conf = opening.open_conf()
+        opening.check_apps(self.options.apps)
+        leaves = opening.load_leaves()
+        self.sandbox = Sandbox(opening.open_databases(self.notes))
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.sandbox.copied())
             stack.enter_context(quiet_settings())
             stack.enter_context(templates_kept())
             stack.enter_context(read_only_elsewhere())
             self.roles = find_roles()
-            self.client = self._make_client()
+            self.client = opening.make_client(self.sandbox, self.options.timeout)
             stack.enter_context(self.client.running())
             self._set_up(leaves)
+            results = []
             if not self.options.is_listed_only:
                 self._rounds()
-            from yourlabs.smoke.listed import listed_results
-
-            results = [self.judge.result_of(s) for s in self.states.values()]
-            if self.options.is_listed_only:
-                results = []
+                results = [self.judge.result_of(s) for s in self.states.values()]
             results += listed_results(self)
             self._look_for_names(results)
             return results
@@ -117,58 +108,6 @@ class SmokeRun(Asking):
             )
         for name in missing:
             self.notes.append(f"No URL pattern has the name or route {name!r}.")
-
-    def _read_conf(self) -> Conf:
-        try:
-            return read_conf()
-        except Exception as error:
-            raise CouldNotRunError(str(error)) from error
-
-    def _load_leaves(self) -> list[Leaf]:
-        try:
-            return list(iter_leaves())
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            raise CouldNotRunError(
-                f"ROOT_URLCONF {getattr(settings, 'ROOT_URLCONF', None)!r} could not "
-                f"be loaded: {type(error).__name__}: {error}. "
-                "Repair the import that fails first."
-            ) from error
-
-    def _open_databases(self) -> list[str]:
-        aliases, bad = usable_aliases()
-        if "default" in bad:
-            raise CouldNotRunError(
-                f"The database 'default' does not answer: {bad['default']}"
-            )
-        for alias, text in bad.items():
-            self.notes.append(f"The database {alias!r} does not answer: {text}")
-        for alias in aliases:
-            if not connections[alias].features.supports_transactions:
-                raise CouldNotRunError(
-                    f"The database {alias!r} has no transactions, so requests "
-                    "could not be undone."
-                )
-        if "default" in aliases:
-            connection = connections["default"]
-            with connection.cursor() as cursor:
-                tables = connection.introspection.table_names(cursor)
-            if not tables and project.has_managed_models():
-                raise CouldNotRunError(
-                    "The database 'default' has no tables. Run `manage.py migrate`."
-                )
-        return aliases
-
-    def _make_client(self) -> Client:
-        try:
-            return Client(
-                self.sandbox, host=project.choose_host(), timeout=self.options.timeout
-            )
-        except Exception as error:
-            raise CouldNotRunError(
-                f"The middleware could not be loaded: {type(error).__name__}: {error}"
-            ) from error
 
     def _set_up(self, leaves: list[Leaf]) -> None:
         finder = PathFinder()
@@ -189,8 +128,6 @@ class SmokeRun(Asking):
             self.seconds = BASE_SECONDS + LEAF_SECONDS * len(self.states)
         self.deadline = time.monotonic() + self.seconds
         if self.options.credentials:
-            from yourlabs.smoke.login import log_in
-
             log_in(self)
 
     def _is_wanted(self, leaf: Leaf) -> bool:

@@ -1,0 +1,107 @@
+"""What has to work before the first request: settings, patterns, databases."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connections
+
+from yourlabs.smoke import project
+from yourlabs.smoke.client import Client
+from yourlabs.smoke.conf import Conf, read_conf
+from yourlabs.smoke.discovery import Leaf, iter_leaves
+from yourlabs.smoke.sandbox import Sandbox, usable_aliases
+from yourlabs.smoke.state import CouldNotRunError
+
+
+def open_conf() -> Conf:
+    """Read the setting.
+
+    Raises:
+        CouldNotRunError: It is not what the documentation says.
+    """
+    try:
+        return read_conf()
+    except Exception as error:
+        raise CouldNotRunError(str(error)) from error
+
+
+def check_apps(wanted: tuple[str, ...]) -> None:
+    """Look for apps that were asked for.
+
+    Raises:
+        CouldNotRunError: One of them is not installed.
+    """
+    unknown = project.unknown_app(wanted)
+    if unknown:
+        raise CouldNotRunError(
+            f"No installed app is called {unknown!r}; see INSTALLED_APPS."
+        )
+
+
+def load_leaves() -> list[Leaf]:
+    """List the patterns of the project.
+
+    Raises:
+        CouldNotRunError: They cannot be imported.
+    """
+    try:
+        return list(iter_leaves())
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise CouldNotRunError(
+            f"ROOT_URLCONF {getattr(settings, 'ROOT_URLCONF', None)!r} could not "
+            f"be loaded: {type(error).__name__}: {error}. "
+            "Repair the import that fails first."
+        ) from error
+
+
+def open_databases(notes: list[str]) -> list[str]:
+    """List the databases that requests can be undone in.
+
+    Args:
+        notes: Gets a text for each other database that does not answer.
+
+    Raises:
+        CouldNotRunError: The main database does not answer or has no tables, or
+            one has no transactions.
+    """
+    aliases, bad = usable_aliases()
+    if "default" in bad:
+        raise CouldNotRunError(
+            f"The database 'default' does not answer: {bad['default']}"
+        )
+    notes += [f"The database {a!r} does not answer: {text}" for a, text in bad.items()]
+    for alias in aliases:
+        if not connections[alias].features.supports_transactions:
+            raise CouldNotRunError(
+                f"The database {alias!r} has no transactions, so requests "
+                "could not be undone."
+            )
+    if "default" in aliases:
+        connection = connections["default"]
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+        if not tables and project.has_managed_models():
+            raise CouldNotRunError(
+                "The database 'default' has no tables. Run `manage.py migrate`."
+            )
+    return aliases
+
+
+def make_client(sandbox: Sandbox, timeout: float | None) -> Client:
+    """Load the middleware; ask for the host that the project answers to.
+
+    Args:
+        sandbox: Where each request is undone.
+        timeout: Seconds for one request; None means no limit.
+
+    Raises:
+        CouldNotRunError: The middleware cannot be loaded.
+    """
+    try:
+        return Client(sandbox, host=project.choose_host(), timeout=timeout)
+    except Exception as error:
+        raise CouldNotRunError(
+            f"The middleware could not be loaded: {type(error).__name__}: {error}"
+        ) from error
