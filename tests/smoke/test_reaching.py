@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import BaseAuthentication, TokenAuthentication
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -228,3 +228,27 @@ def test_confirmation_that_helped_is_given_where_nothing_asks_for_it() -> None:
     )
 
     assert Outcome.OK is found["cellar"].outcome
+
+
+class TokenView(APIView):
+    """Hides what it has from everybody who brings no token."""
+
+    authentication_classes = (TokenAuthentication,)
+    permission_classes = ()
+
+    def get(self, request: Any, slug: str) -> Response:
+        """Answer superusers."""
+        if slug != "hats" or not getattr(request.user, "is_superuser", False):
+            raise Http404
+        return Response({"shelf": slug})
+
+
+def test_api_that_takes_no_session_is_asked_as_its_test_client_does() -> None:
+    """A 404 of such an API may only mean that nobody was logged in."""
+    view = login_not_required(TokenView.as_view())
+    found = inside.judge([path("category/<slug:slug>/", view, name="category")])
+
+    assert (Outcome.OK, "/category/hats/") == (
+        found["category"].outcome,
+        found["category"].url,
+    )

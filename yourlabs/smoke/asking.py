@@ -11,6 +11,7 @@ from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
 from yourlabs.smoke.confirming import leads_back
 from yourlabs.smoke.exchange import Answer, Prepared
+from yourlabs.smoke.introspection import takes_no_session
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.links import links_in, script_links_in
@@ -196,17 +197,19 @@ class Asking:
         prepare: Callable[[Any], Prepared | None] | None,
     ) -> None:
         """Ask the way that scripts and API clients do, as the strongest role."""
-        verdicts = state.verdicts[-1:] or [Verdict.ELSEWHERE]
-        if len(self.roles) < 2 or verdicts[0] not in (Verdict.DENIED, Verdict.REFUSED):
+        verdict = (state.verdicts[-1:] or [Verdict.ELSEWHERE])[0]
+        needs_token = takes_no_session(state.leaf.callback)
+        is_refused = verdict in (Verdict.DENIED, Verdict.REFUSED)
+        is_hidden = needs_token and verdict is Verdict.MISSING
+        if len(self.roles) < 2 or not (is_refused or is_hidden):
             return
-        state.refusals += 1
-        if state.refusals > 1:
+        state.refusals += is_refused
+        if state.refusals > 1 and not needs_token:
             return
         role, last = self.roles[-1], state.last
-        ways: list[dict[str, Any]] = [
-            {"is_forced": True},
-            {"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}},
-        ]
+        ways: list[dict[str, Any]] = [{"is_forced": True}]
+        if is_refused and state.refusals == 1:
+            ways.append({"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}})
         if last is not None and leads_back(last.location, urlsplit(last.url).path):
             ways.insert(0, {"confirms": "own"})
         elif self.confirmed:

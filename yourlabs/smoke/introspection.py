@@ -156,3 +156,12 @@ def _lookups_of_class(
 def _has_path(model: type[models.Model], path: str) -> bool:
     first = path.split("__")[0]
     return first == "pk" or first in {item.name for item in model._meta.get_fields()}
+
+
+def takes_no_session(callback: Any) -> bool:
+    """Whether a view of REST framework authenticates in other ways than by session."""
+    classes = getattr(unwrap(callback), "authentication_classes", None)
+    if not isinstance(classes, (list, tuple)) or not classes:
+        return False
+    names = {owner.__name__ for one in classes for owner in getattr(one, "__mro__", ())}
+    return "SessionAuthentication" not in names
