@@ -27,10 +27,20 @@ SLOW = 3000.0
 """Milliseconds after which a healthy pattern is not asked any further."""
 
 
-def _is_useless(state: State, role: Role) -> bool:
-    """Whether a role, of which no row can depend, was denied often enough."""
-    is_nobody = role.user is None
-    return is_nobody and state.denials.get(role.name, 0) >= MAX_DENIALS
+MAX_GUESSES = 3
+"""After how many URLs only the strongest role is asked for one that is a guess."""
+
+
+def _comes_last(state: State, role: Role, candidate: Candidate) -> bool:
+    """Whether a weaker role is only asked when the strongest may.
+
+    So it is when it was denied often enough and no row can depend on it, and for
+    the guesses that follow some others, most of which lead nowhere.
+    """
+    is_guess = candidate.provenance in ("guess", "earlier", "made up")
+    if is_guess and len(state.tried) > MAX_GUESSES:
+        return True
+    return role.user is None and state.denials.get(role.name, 0) >= MAX_DENIALS
 
 
 class Asking:
@@ -66,7 +76,7 @@ class Asking:
             is_top = role is self.roles[-1]
             if has_missed and user is None and not is_top:
                 continue
-            if user is None and not is_top and _is_useless(state, role):
+            if user is None and not is_top and _comes_last(state, role, candidate):
                 passed_over.append(role)
                 continue
             answer = self.ask(state, candidate, role, user, prepare)
