@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,14 +40,35 @@ COMMANDS = {
 }
 
 
+@dataclass
+class Run:
+    """A command that was run in a place of its own."""
+
+    place: Place
+    code: int
+    output: str
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Run]]]:
+    """All the commands, a few at a time: what each does is to load Django."""
+
+    def run(command: list[str]) -> Run:
+        place = Place(tmp_path_factory.mktemp("place"))
+        return Run(place, *place.run(command))
+
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(run, command) for name, command in COMMANDS.items()}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command(tmp_path: Path, name: str) -> None:
+def test_command(runs: dict[str, Future[Run]], name: str) -> None:
     """No thread runs, no file is made in RUN_ROOT, and nothing is said."""
-    place = Place(tmp_path / "place")
+    run = runs[name].result()
 
-    code, output = place.run(COMMANDS[name])
-
-    assert code == 0, output
+    place, output = run.place, run.output
+    assert run.code == 0, output
     assert place.events("ready")
     assert place.run_files() == []
     assert {tuple(event["threads"]) for event in place.events("exit")} == {

@@ -15,16 +15,19 @@ from tests.servers.harness import (
     copy_of_project,
     has,
     program,
+    side_by_side,
 )
 
 pytestmark = pytest.mark.servers
 
 PAGES = sorted((DOCS / "howto" / "servers").glob("*.rst"))
 COMMANDS = {
-    f"{page.stem}, line {block.line}": block
+    page.stem: [
+        shlex.split(block.content.replace("8000", "{port}"))
+        for block in blocks(page)
+        if block.language == "sh"
+    ]
     for page in PAGES
-    for block in blocks(page)
-    if block.language == "sh"
 }
 MODULES = {
     f"{page.stem}, line {block.line}": block
@@ -48,17 +51,23 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_command(launch: Launch, project: Path, name: str) -> None:
-    """The command starts a server in which one process runs the chain."""
-    words = shlex.split(COMMANDS[name].content.replace("8000", "{port}"))
-    if not has(words[0]):
-        pytest.skip(f"{words[0]} is not installed")
-    server = launch([program(words[0]), *words[1:]], project=project)
+@pytest.mark.parametrize("page", [page for page in COMMANDS if COMMANDS[page]])
+def test_commands(launch: Launch, project: Path, page: str) -> None:
+    """Each command starts a server in which one process runs the chain."""
 
-    runs = server.wait_for_runs(3)
+    def start(index: int) -> None:
+        name, *arguments = COMMANDS[page][index]
+        command = [program(name), *arguments]
+        server = launch(command, place=f"{index}", project=project)
 
-    assert len({run["pid"] for run in runs}) == 1
+        runs = server.wait_for_runs(3)
+
+        assert len({run["pid"] for run in runs}) == 1
+
+    for name in {words[0] for words in COMMANDS[page]}:
+        if not has(name):
+            pytest.skip(f"{name} is not installed")
+    side_by_side(start, range(len(COMMANDS[page])))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -84,5 +93,5 @@ def test_module(launch: Launch, project: Path, name: str) -> None:
 
 def test_commands_are_found() -> None:
     """The pages have commands, and modules."""
-    assert len(COMMANDS) > 10
+    assert len([words for page in COMMANDS.values() for words in page]) > 10
     assert len(MODULES) == 2
