@@ -315,6 +315,35 @@ def test_stop_chain_that_runs() -> None:
     assert runner.chains() == {}
 
 
+def test_start_chain_that_was_asked_to_stop() -> None:
+    """A chain that is stopping is started anew, and begins when the old one ended."""
+    running, end = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def work() -> None:
+        calls.append(threading.current_thread().name)
+        running.set()
+        end.wait(PATIENCE)
+
+    work = quick(work, name="work", success_cooldown=HOUR).func
+    old = runner.start_chain([work])
+    assert running.wait(PATIENCE)
+    assert not runner.stop_chain("work", timeout=0)
+
+    new = runner.start_chain([work])
+
+    assert new is not old
+    assert runner.start_chain([work]) is new
+    assert runner.chains() == {"work": new}
+    assert not runner.stop_all(timeout=0.01), "both are waited for"
+    newest = runner.start_chain([work])
+    end.set()
+    assert old.stop(PATIENCE)
+    assert new.stop(PATIENCE)
+    until(lambda: newest.status().state == "cooling down")
+    assert len(calls) == 1, "its cooldown is served"
+
+
 def test_stop_from_inside() -> None:
     """A task may stop all chains, and its own among them."""
     answers: list[bool] = []

@@ -38,6 +38,8 @@ class Registry:
         # To make a thread may import modules, which may declare chains themselves.
         self._mutex = threading.RLock()
         self._threads: dict[str, RunnerThread] = {}
+        self._leaving: list[RunnerThread] = []
+        """Others have their names, while their last functions are running."""
 
     def add(self, chain: Chain, make: Callable[[], RunnerThread]) -> RunnerThread:
         """
@@ -48,9 +50,13 @@ class Registry:
         """
         with self._mutex:
             known = self._threads.get(chain.name)
-            if known is None or known.has_ended():
-                known = self._threads[chain.name] = make()
-                return known
+            if known is None or known.is_ending():
+                made = self._threads[chain.name] = make()
+                self._leaving = [one for one in self._leaving if not one.has_ended()]
+                if known is not None and not known.has_ended():
+                    # The new one stands by until its last function has ended.
+                    self._leaving.append(known)
+                return made
         if functions_of(known.chain) == functions_of(chain):
             return known
         msg = (
@@ -68,9 +74,16 @@ class Registry:
             name: thread for name, thread in threads.items() if not thread.has_ended()
         }
 
+    def living(self) -> list[RunnerThread]:
+        """Return those that have not ended, with those whose names were taken over."""
+        with self._mutex:
+            threads = [*self._leaving, *self._threads.values()]
+        return [thread for thread in threads if not thread.has_ended()]
+
     def renew(self) -> None:
         """In a forked child: keep what was declared and not started."""
         self._mutex = threading.RLock()
+        self._leaving = []
         self._threads = {
             name: thread
             for name, thread in self._threads.items()
@@ -120,7 +133,8 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
         name: Of the chain. None: the functions' names joined by ``_``.
 
     Returns:
-        The thread. Asked again for the same chain, the same thread.
+        The thread. Asked again for the same chain, the same thread; a new one when
+        that was asked to stop, which begins when the last function has ended.
 
     Raises:
         InvalidTask: A function or the name is not usable. It is a `ValueError`.
@@ -174,7 +188,7 @@ def stop_all(timeout: float | None = None) -> bool:
     Returns:
         True when all have stopped.
     """
-    threads = list(registry.all().values())
+    threads = registry.living()
     for thread in threads:
         thread.ask_to_stop()
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -188,7 +202,7 @@ def _stop_with_host() -> None:
     timeout = conf.stop_timeout().total_seconds()
     if stop_all(timeout):
         return
-    for thread in registry.all().values():
+    for thread in registry.living():
         status = thread.status()
         logger.warning(
             "[%s] %s was still running when the process ended; it was cut.",

@@ -197,6 +197,10 @@ class RunnerThread(threading.Thread):
         self._wake_asked = True
         self.ring()
 
+    def is_ending(self) -> bool:
+        """Say whether it was asked to stop, or is over: no run will begin."""
+        return self._stop_asked or self.has_ended()
+
     def has_ended(self) -> bool:
         """Say whether it ran and is over, or was stopped before it began."""
         return self._stop_asked if self.ident is None else not self.is_alive()
