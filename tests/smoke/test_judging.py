@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import (
     Http404,
     HttpResponse,
@@ -313,3 +314,28 @@ def test_page_to_log_in_that_is_not_there_is_none() -> None:
     """A setting that names no pattern sends people nowhere."""
     with override_settings(LOGIN_URL="not-there"):
         assert () == login_paths()
+
+
+@pytest.mark.parametrize("error", [BadRequest, SuspiciousOperation])
+def test_bad_request_is_no_failure_in_debug_mode(error: type[Exception]) -> None:
+    """What Django answers with 400 is not taken for an error of the view."""
+
+    def strict(request: Any) -> HttpResponse:
+        raise error("Not like this.")
+
+    with override_settings(DEBUG=True):
+        found = judge(strict)
+
+    assert (400, "needs a query string") == (found.status, found.reason)
+
+
+def test_page_of_bad_requests_is_healthy_in_debug_mode() -> None:
+    """A pattern that is there to show the page of a bad request does so."""
+
+    def page(request: Any) -> HttpResponse:
+        raise SuspiciousOperation
+
+    with override_settings(DEBUG=True):
+        found = judge(page, "400")
+
+    assert Outcome.OK is found.outcome

@@ -27,6 +27,7 @@ from yourlabs.smoke.confirming import confirm, with_password
 from yourlabs.smoke.exchange import (
     Answer,
     Prepared,
+    bare_page,
     close_response,
     keep,
     limited,
@@ -119,7 +120,7 @@ class Client:
         saved = [(logger, logger.disabled) for logger in loggers]
         pages = debug.technical_500_response, debug.technical_404_response
         # Debug pages show every variable and take half a second each.
-        debug.technical_500_response = lambda *a, **k: HttpResponse(status=500)
+        debug.technical_500_response = bare_page
         debug.technical_404_response = lambda *a, **k: HttpResponse(status=404)
         request_started.disconnect(close_old_connections)
         request_finished.disconnect(close_old_connections)

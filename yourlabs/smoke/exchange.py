@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.http import HttpResponse
 
 MAX_BODY = 2 * 1024**2
 """How many bytes of a streaming answer are read before it is closed."""
@@ -119,6 +120,11 @@ async def _read_async(response: Any) -> bytes:
     with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
         await asyncio.wait_for(read(), MAX_STREAM_SECONDS)
     return kept.getvalue()
+
+
+def bare_page(*args: Any, status_code: int = 500, **kwargs: Any) -> HttpResponse:
+    """Stand in for Django's debug page, which is also the one of bad requests."""
+    return HttpResponse(status=status_code)
 
 
 def close_response(response: Any) -> None:
