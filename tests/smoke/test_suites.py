@@ -14,7 +14,7 @@ from django.urls import path
 from junitparser import JUnitXml
 
 from tests.smoke import helpers, inside
-from yourlabs.smoke.testcases import SmokeTestCase
+from yourlabs.smoke import testcases
 
 DEFECTS = "tests.smoke.project.defects.urls"
 TESTS = """
@@ -124,7 +124,7 @@ class Shown(unittest.TestResult):
 def test_test_case_can_be_strict(is_strict: bool, doubtful: str) -> None:
     """In one process each pattern is a subtest; doubtful ones fail when told to."""
 
-    class EveryUrl(SmokeTestCase):
+    class EveryUrl(testcases.SmokeTestCase):
         smoke_strict = is_strict
 
     module: Any = ModuleType("urls_of_a_test")
@@ -137,7 +137,7 @@ def test_test_case_can_be_strict(is_strict: bool, doubtful: str) -> None:
 
     with override_settings(ROOT_URLCONF=module):
         EveryUrl("test_smoke").run(result)
-        SmokeTestCase("test_smoke").run(result)
+        testcases.SmokeTestCase("test_smoke").run(result)
 
     assert {
         "login/": "ok",

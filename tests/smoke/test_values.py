@@ -50,6 +50,7 @@ COMMON = {
     "files": ("/files/__init__.py", "choice"),
     "bought": ("/bought/hats/P-1/", "guess"),
     "of-person": ("/of/owner@example.com/P-1/", "guess"),
+    "app": ("/apps/auth/", "choice"),
     "speaking": ("/speaking/en/", "choice"),
     "stubborn": ("/stubborn/a/", "made up"),
     "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),

@@ -58,6 +58,7 @@ urlpatterns = [
     path("of/<str:person>/<str:code>/", views.of_person, name="of-person"),
     path("magic/<str:magic>/<slug:article_slug>/", views.magic, name="magic"),
     path("speaking/<stubborn:lang>/", views.anything, name="speaking"),
+    path("apps/<str:app_label>/", views.of_app, name="app"),
     path("void/<path:path>", serve, {"document_root": "/not/there"}, name="void"),
     path("week/<int:year>/<int:week>/", views.Week.as_view(), name="week"),
     re_path(

@@ -229,6 +229,16 @@ def pair(request: Any, content_type_id: int, object_id: int) -> HttpResponse:
     return HttpResponse(row.get_absolute_url())
 
 
+def of_app(request: Any, app_label: str) -> HttpResponse:
+    """An app, by its label."""
+    from django.apps import apps
+
+    try:
+        return HttpResponse(apps.get_app_config(app_label).verbose_name)
+    except LookupError as error:
+        raise Http404 from error
+
+
 def of_label(request: Any, app_label: str, model: str) -> HttpResponse:
     """A model, by its names."""
     from django.apps import apps
