@@ -122,6 +122,12 @@ class Note(models.Model):
     category = models.ForeignKey("shop.Category", models.CASCADE, null=True)
 
 
+class Badge(models.Model):
+    """An empty table whose rows may be of one article each."""
+
+    article = models.OneToOneField("shop.Article", models.CASCADE, null=True)
+
+
 class Plain(AbstractBaseUser):
     """Users without any switch."""
 
