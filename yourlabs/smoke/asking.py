@@ -17,7 +17,9 @@ from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.links import links_in, script_links_in
 from yourlabs.smoke.listings import items_in
 from yourlabs.smoke.outcomes import Verdict
+from yourlabs.smoke.renewing import renew_sessions
 from yourlabs.smoke.roles import Role, role_of
+from yourlabs.smoke.sandbox import Sandbox
 from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
 MAX_LINKS = 8
@@ -55,6 +57,11 @@ class Asking:
     confirmed = ""
     """A URL behind pages that ask once more who one is, and that let in then."""
 
+    has_renewed = False
+    """Whether the site's own login was tried, as it ended a session."""
+
+    sandbox: Sandbox
+    notes: list[str]
     by_identity: dict[Any, State]
     """The states of all leaves, also of those that nobody asked for."""
 
@@ -150,6 +157,17 @@ class Asking:
         answer = self.client.ask(
             candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
         )
+        if answer.has_ended_session and not self.has_renewed:
+            self.has_renewed = True
+            if renew_sessions(self):
+                answer = self.client.ask(
+                    candidate.url,
+                    role,
+                    user=user,
+                    prepare=prepare,
+                    inspect=inspect,
+                    **more,
+                )
         state.seconds += time.monotonic() - started
         if answer.url and not answer.has_no_user:
             state.last = answer

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.http import HttpResponse
 
 MAX_BODY = 2 * 1024**2
@@ -62,6 +63,8 @@ class Answer:
 
     is_user_made: bool = False
     has_no_user: bool = False
+    has_ended_session: bool = False
+    """Whether the answer takes the cookie of the session away."""
 
 
 def wsgi_path(path: str) -> str:
@@ -88,6 +91,8 @@ def keep(answer: Answer, response: Any, body: bytes) -> None:
     answer.body = body
     answer.location = str(response.get("Location", ""))
     answer.content_type = str(response.get("Content-Type", ""))
+    cookie = response.cookies.get(settings.SESSION_COOKIE_NAME)
+    answer.has_ended_session = cookie is not None and not cookie.value
 
 
 def read_body(response: Any) -> bytes:

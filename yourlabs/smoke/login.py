@@ -16,13 +16,13 @@ from yourlabs.smoke.roles import Role, role_of
 from yourlabs.smoke.sandbox import QueryRecorder
 
 if TYPE_CHECKING:
-    from yourlabs.smoke.run import SmokeRun
+    from yourlabs.smoke.asking import Asking
 
 _INPUT = re.compile(r"<input\b[^>]*>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
-def log_in(run: SmokeRun) -> None:
+def log_in(run: Asking) -> None:
     """Replace the role of the user that the site's form lets in.
 
     The login is undone; what it left in the session is kept and used again for
@@ -30,9 +30,9 @@ def log_in(run: SmokeRun) -> None:
     """
     assert run.options.credentials is not None
     username, password = run.options.credentials
-    for path in _login_pages(run):
+    for path in login_pages(run):
         with run.sandbox.rolled_back(QueryRecorder()):
-            found = _try(run, path, username, password)
+            found = attempt(run, path, username, password)
         if found is not None:
             user, session = found
             name = role_of(user)
@@ -45,7 +45,8 @@ def log_in(run: SmokeRun) -> None:
     )
 
 
-def _login_pages(run: SmokeRun) -> list[str]:
+def login_pages(run: Asking) -> list[str]:
+    """The paths of the pages that the project's people may log in on."""
     pages = list(login_paths())
     for state in run.by_identity.values():
         name = state.leaf.name.split(":")[-1].lower()
@@ -56,9 +57,10 @@ def _login_pages(run: SmokeRun) -> list[str]:
     return list(dict.fromkeys(pages))
 
 
-def _try(
-    run: SmokeRun, path: str, username: str, password: str
+def attempt(
+    run: Asking, path: str, username: str, password: str
 ) -> tuple[Any, dict[str, Any]] | None:
+    """Log in on a page: who that is and their session; None when it did not work."""
     client = FormClient(
         raise_request_exception=False,
         SERVER_NAME=run.client.host.split(":")[0],

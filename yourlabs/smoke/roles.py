@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -36,6 +36,8 @@ class Role:
     """What the site's own login left in the session; None without it."""
 
     backend: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What the site's own login writes into a session, beside what Django's does."""
 
     def present(self) -> Any:
         """The user to ask as, made now if there is no row. None: anonymous."""
@@ -194,6 +196,7 @@ def logged_in(role: Role, user: Any) -> Iterator[dict[str, str]]:
     try:
         store = import_module(settings.SESSION_ENGINE).SessionStore()
         store.update(role.session or session_data(user, role.backend))
+        store.update(role.extra)
         store.save()
     except Exception:  # a session engine that cannot be used here
         yield {}
