@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from yourlabs.runner import releases
 from yourlabs.runner.core.task import Chain, Task, make_chain
 from yourlabs.runner.releases import release_of
 
@@ -16,7 +17,8 @@ SOURCE = "def work():\n    return {}\n"
 
 
 def chain_of(path: Path, source: str, name: str = "releasing_tasks") -> Chain:
-    """Return the chain of a function in a module that was written to `path`."""
+    """Return the chain of a function in a module, as in a process that loads it."""
+    releases._digest.cache_clear()
     path.write_text(source)
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -29,6 +31,7 @@ def chain_of(path: Path, source: str, name: str = "releasing_tasks") -> Chain:
 def clean_up() -> Any:
     yield
     sys.modules.pop("releasing_tasks", None)
+    releases._digest.cache_clear()
 
 
 def test_the_setting_names_it(tmp_path: Path, settings: Any) -> None:
@@ -56,5 +59,15 @@ def test_sources_may_be_missing(tmp_path: Path, name: str) -> None:
     sys.modules["releasing_tasks"].__file__ = str(tmp_path / name)
     without_source = release_of(chain)
     del sys.modules["releasing_tasks"]
+    releases._digest.cache_clear()
 
     assert without_source == release_of(chain) != ""
+
+
+def test_edited_sources_are_not_what_runs(tmp_path: Path) -> None:
+    """What is edited while the process runs is not its release."""
+    chain = chain_of(tmp_path / "tasks.py", SOURCE)
+    before = release_of(chain)
+    (tmp_path / "tasks.py").write_text(SOURCE.replace("{}", "1"))
+
+    assert release_of(chain) == before

@@ -28,7 +28,7 @@ class ChainLog:
     """What was told of the tasks of one chain, in this process."""
 
     __slots__ = (
-        "_rules",
+        "_known",
         "_section",
         "_state",
         "_written",
@@ -36,7 +36,6 @@ class ChainLog:
         "is_enabled",
         "lock",
         "name",
-        "names",
         "release",
     )
 
@@ -44,12 +43,11 @@ class ChainLog:
         self.name = name
         self.lock = threading.Lock()
         self.histories: dict[str, History] = {}
-        self.names: dict[str, str] = {}
         self.release = ""
         self.is_enabled = True
         self._state = state
         self._section = section
-        self._rules: dict[str, Rules] = {}
+        self._known: dict[str, tuple[str, Rules]] = {}
         self._written = 0.0
 
     @property
@@ -60,15 +58,19 @@ class ChainLog:
 
     def rules(self, task: Task) -> Rules:
         """Return the rules for `task`; read once, when the chain is known to run."""
-        known = self._rules.get(task.path)
+        known = self._known.get(task.path)
         if known is None:
-            known = Rules(task.non_recoverable_downtime, _max_new_exceptions())
-            self._rules[task.path] = known
-        return known
+            rules = Rules(task.non_recoverable_downtime, _max_new_exceptions())
+            known = self._known[task.path] = task.name, rules
+        return known[1]
 
     def rules_of(self, path: str) -> Rules:
         """Return the rules for the task of `path`, of which something was recorded."""
-        return self._rules.get(path, Rules())
+        return self._known[path][1] if path in self._known else Rules()
+
+    def name_of(self, path: str) -> str:
+        """Return what the task of `path` is called."""
+        return self._known[path][0] if path in self._known else path
 
     def read(self) -> Any:
         """Return what the last owner wrote."""

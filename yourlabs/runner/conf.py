@@ -7,6 +7,7 @@ is an `ImproperlyConfigured` that names it.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -97,9 +98,14 @@ def options_for(task: Task) -> Options:
         ImproperlyConfigured: A setting is no duration, or not known.
     """
     adjusted = _adjusted(task)
-    return Options(
-        **{name: _option(name, task, adjusted) for name in OPTIONS}  # type: ignore[arg-type]
-    )
+    values = {name: _option(name, task, adjusted) for name in OPTIONS}
+    return _shared(Options(**values))  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(options: Options) -> Options:
+    """Return the same object for equal options: most tasks have the default ones."""
+    return options
 
 
 def _option(name: str, task: Task, adjusted: Mapping[str, Any]) -> timedelta | None:

@@ -19,6 +19,9 @@ from django.db.backends.signals import connection_created
 
 from yourlabs.runner.harmless import logger
 
+_connected: set[int] = set()
+"""The threads that have opened a connection: in others there is nothing to do."""
+
 
 class _Opened(threading.local):
     """The connections that this thread has opened: to ask Django takes longer."""
@@ -34,6 +37,12 @@ def _note_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     # A copy that is none of Django's own is left to who made it.
     if connection not in _opened.all and connection in _all():
         _opened.all.append(connection)
+        _connected.add(threading.get_ident())
+
+
+def _known() -> tuple[BaseDatabaseWrapper, ...]:
+    # To look into a thread's own variables makes them.
+    return tuple(_opened.all) if threading.get_ident() in _connected else ()
 
 
 def _all() -> Sequence[BaseDatabaseWrapper]:
@@ -45,14 +54,14 @@ connection_created.connect(_note_connection, dispatch_uid=__name__)
 
 def before_run() -> None:
     """Close what has grown obsolete since the last run, as before a request."""
-    for connection in tuple(_opened.all):
+    for connection in _known():
         if not connection.in_atomic_block:
             _close_if_obsolete(connection)
 
 
 def after_run() -> None:
     """Close what is obsolete, as after a request, and drop what a task left broken."""
-    for connection in tuple(_opened.all):
+    for connection in _known():
         # With DEBUG on it would grow for ever: no request clears it here.
         connection.queries_log.clear()
         if _is_left_broken(connection):
@@ -107,7 +116,7 @@ def _drop(connection: BaseDatabaseWrapper) -> None:
             raw.close()
     with contextlib.suppress(AttributeError):
         del connections[alias]
-    with contextlib.suppress(ValueError):
+    if connection in _known():
         _opened.all.remove(connection)
     logger.warning(
         "A task left the database connection %r inside a transaction or unusable; "
@@ -124,4 +133,6 @@ def close_all() -> None:
             connection.close()
         except Exception:
             _drop(connection)
-    _opened.all.clear()
+    if _known():
+        _opened.all.clear()
+    _connected.discard(threading.get_ident())

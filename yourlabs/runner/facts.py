@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
 import os
 import sys
 import threading
@@ -90,11 +92,15 @@ def _changes_user(worker: Any) -> bool:
 
 def uwsgi_module() -> Any:
     """Return the module that exists inside of uWSGI only, or None."""
-    try:
+    module = sys.modules.get("uwsgi")
+    if module is None and _has_uwsgi():
         module = importlib.import_module("uwsgi")
-    except ImportError:
-        return None
     return module if hasattr(module, "worker_id") else None
+
+
+@functools.lru_cache(maxsize=1)
+def _has_uwsgi() -> bool:
+    return importlib.util.find_spec("uwsgi") is not None
 
 
 def _uwsgi_facts() -> UwsgiFacts | None:

@@ -26,10 +26,27 @@ class HarmlessLogger(Adapter):
         """Leave everything as it is: what is `extra` comes with each call."""
         return msg, kwargs
 
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+    def log(
+        self,
+        level: int,
+        msg: object,
+        *args: object,
+        exc_info: Any = None,
+        extra: Any = None,
+        **_: Any,
+    ) -> None:
         """Log, and tell what a handler raises on stderr, as `logging` itself does."""
+        if not self.isEnabledFor(level):
+            return
+        exc = sys.exc_info()[1] if exc_info is True else exc_info or None
+        info = None if exc is None else (type(exc), exc, traceback_of(exc))
         try:
-            self.logger.log(level, msg, *args, **kwargs)
+            # Without looking for the caller: each frame that is looked at takes memory
+            # for as long as it runs, and a chain's thread runs for ever.
+            record = self.logger.makeRecord(
+                self.name, level, __file__, 0, msg, args, info, extra=extra
+            )
+            self.logger.handle(record)
         except BaseException:
             _complain()
 

@@ -13,13 +13,13 @@ import contextlib
 import os
 import threading
 import time
-import weakref
 from pathlib import Path
 
 from yourlabs.runner import lockfiles, processes
 from yourlabs.runner.core.ownership import (
     HOSTED,
     READ_SIZE,
+    Identity,
     OwnerRecord,
     encode_head,
     encode_tail,
@@ -67,18 +67,15 @@ class PidfileLock:
 
     # There is one a chain, and there may be a thousand chains.
     __slots__ = (
-        "__weakref__",
-        "_address",
         "_descriptor",
         "_head_size",
         "_inode",
         "_marked",
         "_marked_at",
-        "_marks",
         "_proven_at",
         "_read",
         "_request",
-        "_root",
+        "_seq",
         "_width",
         "chain",
         "interrupted",
@@ -89,25 +86,22 @@ class PidfileLock:
     def __init__(self, root: Path, chain: Chain, kind: str = HOSTED) -> None:
         self.chain = chain
         self.kind = kind
-        self._root = os.fspath(root)
         self.path = os.path.join(root, f"{chain.name}.pid")
         self.interrupted: OwnerRecord | None = None
         self._descriptor: int | None = None
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
         self._proven_at = 0.0
-        self._address = b""
+        self._seq = 0
         self._read: tuple[bytes, OwnerRecord | None] | None = None
         self._marked, self._marked_at = -1, 0.0
         self._head_size = 0
         self._width = tail_width(chain.paths)
-        self._marks = tuple(run_tail(path) for path in chain.paths)
-        _open_locks.add(self)
 
     @property
     def request_path(self) -> str:
         """What is locked by who asks the owner to yield."""
-        return os.path.join(self._root, f"{self.chain.name}.takeover")
+        return f"{self.path.removesuffix('.pid')}.takeover"
 
     # Owning.
 
@@ -125,7 +119,7 @@ class PidfileLock:
                 self.release()
             if self._request is None and self.is_wanted():
                 return False
-            lockfiles.make_run_root(Path(self._root))
+            lockfiles.make_run_root(Path(self.path).parent)
             descriptor = lockfiles.lock(self.path)
             if descriptor is None:
                 return False
@@ -150,7 +144,7 @@ class PidfileLock:
         self.interrupted = self._unfinished(old)
         head = encode_head(record)
         self._head_size = len(head)
-        self._address = _address(record)
+        self._seq = record.seq
         # A run that was interrupted stays in the record until it is booked.
         block = head + self._tail(self.interrupted)
         # Whatever longer thing stood here becomes blanks, in the same write.
@@ -160,6 +154,7 @@ class PidfileLock:
         self._marked = -1
         self._proven_at = time.monotonic()
         self._descriptor = descriptor
+        _open_locks.add(self)
 
     def _unfinished(self, old: OwnerRecord | None) -> OwnerRecord | None:
         if old is None or old.released or old.run is None:
@@ -170,13 +165,14 @@ class PidfileLock:
         if interrupted is None or interrupted.run is None:
             return encode_tail(self._width, released=False)
         mark = interrupted.run
-        tail = self._marks[self.chain.paths.index(mark.task)] % mark.since
+        tail = run_tail(mark.task) % mark.since
         return tail.ljust(self._width) + b"\n"
 
     def release(self) -> None:
         """Say in the record that it is over, and let go. Harmless when not held."""
         with _changing:
             descriptor, self._descriptor = self._descriptor, None
+            self._note_closed()
             if descriptor is None or not self._is_ours(descriptor):
                 return
             try:
@@ -220,7 +216,8 @@ class PidfileLock:
             return
         self._marked, self._marked_at = index, now
         if self._descriptor is not None:
-            tail = (self._marks[index] % now).ljust(self._width) + b"\n"
+            mark = run_tail(self.chain.tasks[index].path)
+            tail = (mark % now).ljust(self._width) + b"\n"
             os.pwrite(self._descriptor, tail, self._head_size)
 
     def end(self) -> None:
@@ -254,16 +251,22 @@ class PidfileLock:
             ):
                 return True
             self.withdraw()
-            lockfiles.make_run_root(Path(self._root))
+            lockfiles.make_run_root(Path(self.path).parent)
             self._request = lockfiles.lock(self.request_path)
-            return self._request is not None
+            if self._request is None:
+                return False
+            _open_locks.add(self)
+            return True
 
     def sign(self, record: OwnerRecord | None) -> None:
         """Say in the request that this process signals that owner; None: no one."""
         line = b""
         if record is not None:
             pid = os.getpid()
-            line = _address(record) + f"{pid} {processes.start_ticks(pid)}".encode()
+            line = (
+                _address(record.seq, record.owner)
+                + f"{pid} {processes.start_ticks(pid)}".encode()
+            )
         if self._request is not None:
             # On a full disk the signal counts as anybody's.
             with contextlib.suppress(OSError):
@@ -271,17 +274,23 @@ class PidfileLock:
 
     def signed(self) -> bytes:
         """Return what the last candidate that signalled this owner has signed with."""
-        if not self._address:
+        if not self._seq:
             return b""
+        address = _address(self._seq, processes.this_process(self.kind))
         line = lockfiles.read(self.request_path, SIGNED_SIZE)
-        return line if line.startswith(self._address) else b""
+        return line if line.startswith(address) else b""
 
     def withdraw(self) -> None:
         """Ask no longer."""
         with _changing:
             descriptor, self._request = self._request, None
+            self._note_closed()
             if descriptor is not None:
                 os.close(descriptor)
+
+    def _note_closed(self) -> None:
+        if self._descriptor is None and self._request is None:
+            _open_locks.discard(self)
 
     def is_wanted(self) -> bool:
         """Say whether a process asks the owner to yield."""
@@ -309,18 +318,19 @@ class PidfileLock:
         self._descriptor = self._request = None
 
 
-def _address(record: OwnerRecord) -> bytes:
-    return f"{record.seq} {record.owner.pid} {record.owner.start} ".encode()
+def _address(seq: int, owner: Identity) -> bytes:
+    return f"{seq} {owner.pid} {owner.start} ".encode()
 
 
-_open_locks: weakref.WeakSet[PidfileLock] = weakref.WeakSet()
+_open_locks: set[PidfileLock] = set()
 
 
 def _forget_all() -> None:
     global _changing
     _changing = threading.RLock()
-    for lock in list(_open_locks):
+    for lock in _open_locks:
         lock.forget()
+    _open_locks.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch

@@ -38,12 +38,12 @@ class Logbook:
         self._written = 0.0
         self._was_down = False
 
-    def read(self) -> tuple[Schedule, float]:
+    def read(self) -> tuple[int, float]:
         """
         Go on where the last owner ended: book the downtimes that it knew of.
 
         Returns:
-            Where it was in its round, and how many seconds of the cooldown are left.
+            Which task is next, and how many seconds of the cooldown are left.
         """
         now, monotonic = time.time(), time.monotonic()
         known = self._state.get("incidents")
@@ -54,7 +54,7 @@ class Logbook:
                 runner.incident = incidents.get(runner.task.path)
         schedule = schedule_from_json(self._state.get("schedule"), self._chain.paths)
         longest = self._longest(schedule.after)
-        return schedule, wait_for(schedule, now=now, longest=longest)
+        return schedule.index, wait_for(schedule, now=now, longest=longest)
 
     def _longest(self, path: str) -> float:
         """Return the longest cooldown that the task of `path` can have now, in s."""

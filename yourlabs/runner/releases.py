@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from hashlib import blake2b
@@ -15,14 +16,20 @@ def release_of(chain: Chain) -> str:
     Return the name of the release that runs `chain`; empty when nothing is known.
 
     It is ``RUNNER["RELEASE"]``, or a digest of the sources of the modules of its
-    functions: a process that runs other code gets another name.
+    functions: a process that runs other code gets another name. They are read once:
+    what is edited later is not what runs here.
     """
     named = conf.release()
     if named is not None:
         return named
+    functions = (inspect.unwrap(task.func) for task in chain.tasks)
+    return _digest(tuple(str(function.__module__) for function in functions))
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(modules: tuple[str, ...]) -> str:
     digest = blake2b(digest_size=6)
-    names = {inspect.unwrap(task.func).__module__ for task in chain.tasks}
-    for name in sorted(str(name) for name in names):
+    for name in sorted(set(modules)):
         digest.update(name.encode(errors="replace") + b"\0" + _source(name))
     return digest.hexdigest()
 

@@ -13,7 +13,6 @@ import json
 import os
 import stat
 import threading
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ VERSION = 1
 
 MAX_SIZE = 16_777_216
 """A larger file is none of ours, in bytes."""
+
+NOTHING: frozenset[str] = frozenset()
 
 MAX_ASIDE = 100
 """How many names are tried for a file that is set aside."""
@@ -37,7 +38,6 @@ class FileState:
 
     # There is one a chain, and there may be a thousand chains.
     __slots__ = (
-        "__weakref__",
         "_changed",
         "_complained",
         "_lock",
@@ -55,8 +55,7 @@ class FileState:
         self._open = False
         self._changed = False
         self._complained = False
-        self._refused: frozenset[str] = frozenset()
-        _states.add(self)
+        self._refused = NOTHING
 
     def get(self, section: str) -> Any:
         """Return what was put, by this owner or the last one. None: nothing."""
@@ -81,6 +80,7 @@ class FileState:
 
     def load(self) -> None:
         """Read what the last owner left. To be called by the owner only."""
+        _open_states.add(self)
         with self._lock:
             self._sections = {}
             for section, value in self._read().items():
@@ -105,6 +105,7 @@ class FileState:
             if self._open and self._changed and write:
                 self._write()
             self._open = False
+        _open_states.discard(self)
 
     def _write(self) -> None:
         temporary = f"{self.path}.new"
@@ -238,12 +239,13 @@ def _check(found: os.stat_result) -> None:
         raise ValueError(msg)
 
 
-_states: weakref.WeakSet[FileState] = weakref.WeakSet()
+_open_states: set[FileState] = set()
 
 
 def _forget_all() -> None:
-    for state in list(_states):
+    for state in _open_states:
         state.forget()
+    _open_states.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch

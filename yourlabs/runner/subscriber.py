@@ -102,15 +102,16 @@ class Subscriber:
         with log.lock:
             for task in thread.chain.tasks:
                 history = history_from_json(history_of(value, task), now)
-                history = notifications.begin(
+                if history == NOTHING and not start:
+                    # Of most tasks nothing is known, and no rules are needed.
+                    continue
+                log.histories[task.path] = notifications.begin(
                     history, now, log.rules(task), start=start
                 )
-                # Most tasks have none, and share this one.
-                log.histories[task.path] = NOTHING if history == NOTHING else history
-                log.names[task.path] = task.name
             log.write()
         for task in thread.chain.tasks:
-            if log.histories[task.path].stalled_since is not None:
+            history = log.histories.get(task.path, NOTHING)
+            if history.stalled_since is not None:
                 self._listen_to_success(task)
             self._post(log, task.path)
 
@@ -207,7 +208,7 @@ class Subscriber:
                 _now(),
                 log.rules_of(path),
                 chain=log.name,
-                task=log.names.get(path, path),
+                task=log.name_of(path),
                 where=log.where,
             )
         return report
@@ -260,10 +261,7 @@ class Subscriber:
         if not log.is_enabled:
             return False
         with log.lock:
-            before = log.histories.get(task.path)
-            if before is None:
-                before = NOTHING
-                log.names[task.path] = task.name
+            before = log.histories.get(task.path, NOTHING)
             after = change(before, log.rules(task))
             log.histories[task.path] = after
             is_decided = after.pending != before.pending

@@ -128,7 +128,7 @@ class RunnerThread(threading.Thread):
         """With `once`: a task has failed."""
         self.state = state
         self.reason = ""
-        self.tasks = [TaskRunner(task, chain.name) for task in chain.tasks]
+        self.tasks = tuple(TaskRunner(task, chain.name) for task in chain.tasks)
         self.lock = lock
         self.has_limits = any(runner.options.max_duration for runner in self.tasks)
         """A task of it has a `max_duration`."""
@@ -356,9 +356,9 @@ class RunnerThread(threading.Thread):
         self.state.load()
         self._phase = states.STARTING
         self.reason = ""
-        schedule, wait = self._logbook.read()
+        index, wait = self._logbook.read()
         if self.fresh or self.once:
-            schedule, wait = Schedule(), 0.0
+            index, wait = 0, 0.0
         if self.kind == HOSTED:
             logger.info(
                 "[%s] The chain runs in this process",
@@ -367,7 +367,7 @@ class RunnerThread(threading.Thread):
             )
         signals.send_robust(signals.chain_started, self)
         try:
-            index, deadline = self._resume(schedule, wait)
+            index, deadline = self._resume(index, wait)
             self._loop(index, deadline)
         except LostOwnershipError:
             lost = True
@@ -387,11 +387,11 @@ class RunnerThread(threading.Thread):
             self.state.close(write=not lost)
             self.lock.release()
 
-    def _resume(self, schedule: Schedule, wait: float) -> tuple[int, float]:
+    def _resume(self, index: int, wait: float) -> tuple[int, float]:
         """Return which task is next and when, and book a run that was interrupted."""
         record, self.lock.interrupted = self.lock.interrupted, None
         if record is None or record.run is None:
-            return schedule.index, time.monotonic() + wait
+            return index, time.monotonic() + wait
         index = self.chain.paths.index(record.run.task)
         runner = self.tasks[index]
         deadline = runner.interrupt(record)

@@ -7,6 +7,7 @@ and whatever is not whole is no record.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -95,6 +96,7 @@ def encode_tail(width: int, *, released: bool) -> bytes:
     return tail.ljust(width) + b"\n"
 
 
+@functools.lru_cache(maxsize=256)
 def run_tail(task: str) -> bytes:
     """Return the end of a record while `task` is run, as a format of the time.
 

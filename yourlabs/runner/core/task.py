@@ -141,7 +141,7 @@ class Task:
         return self.name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Chain:
     """Tasks that run in order, for ever, under one name."""
 
