@@ -17,6 +17,7 @@ import pytest
 from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
+from django.db import close_old_connections
 from django.test.client import ClientHandler
 
 from yourlabs.runner import hosts
@@ -93,7 +94,10 @@ class BrokenThread(Thread):
 def clean() -> Iterator[None]:
     """Whatever a test arranges is forgotten after it."""
     hosts._announced.clear()
+    # Another test may have left a connection, which none of these may look at.
+    request_started.disconnect(close_old_connections)
     yield
+    request_started.connect(close_old_connections)
     hosts._waiting.clear()
     hosts._announced.clear()
     request_started.disconnect(dispatch_uid=hosts._DISPATCH_UID)
