@@ -651,6 +651,28 @@ def test_doubt() -> None:
         assert function.calls == 1
 
 
+def test_lost_in_the_last_moment_of_a_cooldown() -> None:
+    """A pidfile that is lost after the last look at it, and before the run, is seen."""
+
+    class Lock(MemoryLock):
+        def is_held(self) -> bool:
+            held = super().is_held()
+            if cooling(thread) and not self.is_lost:
+                # Not in the first cooldown, perhaps: a late one is not slept out twice.
+                calls.append(function.calls)
+                self.is_lost, self.is_free, thread._doubted = True, False, True
+                thread.ring()
+            return held
+
+    calls: list[int] = []
+    function = Counted()
+    thread = make(quick(function, success_cooldown=0.05), lock=Lock())
+    with log() as kept, started(thread):
+        until(lambda: "ownership_lost" in kept.actions())
+
+        assert calls == [function.calls]
+
+
 def test_run_marks() -> None:
     """Each run is marked before it begins; the mark goes when the chain rests."""
     lock = MemoryLock()

@@ -475,6 +475,7 @@ class RunnerThread(threading.Thread):
         is_held = False
         while not (self._stop_asked or self._yields() or self._wake_asked):
             if self._doubted and not self.lock.is_held():
+                is_held = False
                 break
             self._doubted = False
             left = deadline - time.monotonic()
