@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import django
-
 from yourlabs.setup.environment import Invalid
 from yourlabs.setup.services import EMAIL_TIMEOUT
+from yourlabs.setup.versions import django_version
 
 SERVE_COMMANDS = frozenset({"runserver", "runserver_plus"})
 """Commands of development: ``DEBUG`` is on unless something says otherwise."""
@@ -139,7 +138,7 @@ def middleware(whitenoise: bool, csp: bool) -> list[str]:
 def email(entry: dict[str, Any]) -> dict[str, Any]:
     """The settings of this version of Django for the default mailer."""
     options = entry.get("OPTIONS", {})
-    if django.VERSION < (6, 1):
+    if django_version() < (6, 1):
         settings = {EMAIL_SETTINGS[name]: value for name, value in options.items()}
         return {
             "EMAIL_BACKEND": entry["BACKEND"],
@@ -166,4 +165,4 @@ def admins(text: str) -> list[Any]:
     items = [item.strip() for item in text.split(",") if item.strip()]
     if not all("@" in parseaddr(item)[1] for item in items):
         raise Invalid("expected addresses separated by commas, like me@example.com")
-    return items if django.VERSION >= (6, 0) else [parseaddr(item) for item in items]
+    return items if django_version() >= (6, 0) else [parseaddr(item) for item in items]

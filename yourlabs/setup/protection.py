@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import django
-
 from yourlabs.setup import constants, keys, messages
 from yourlabs.setup.base import DEFAULT, ENVIRONMENT, FILE, Base, step
 from yourlabs.setup.environment import Invalid, as_hosts, as_list, as_origins
 from yourlabs.setup.folders import has_whitenoise
 from yourlabs.setup.location import called_command
+from yourlabs.setup.versions import django_version
 
 
 class SecuritySteps(Base):
@@ -79,7 +78,7 @@ class SecuritySteps(Base):
         self._unset("SECURE_CSP", "SECURE_CSP_REPORT_ONLY")
         if not self._csp:
             return
-        if django.VERSION < (6, 0):
+        if django_version() < (6, 0):
             messages.notice("security(csp=...) needs Django 6.0 or later, ignored")
             self._csp = None
             return
