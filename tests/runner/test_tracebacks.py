@@ -6,7 +6,6 @@ import asyncio
 import builtins
 import gc
 import sys
-import time
 import tracemalloc
 import weakref
 from collections.abc import Callable
@@ -19,6 +18,9 @@ from yourlabs.runner.tracebacks import MAX_MESSAGE, MAX_TRACEBACK, describe, for
 
 EXCEPTION_GROUP = getattr(builtins, "ExceptionGroup", None)
 """None before Python 3.11."""
+
+QUICK = pytest.mark.timeout(20)
+"""A thousand times what it takes: work that grows with the square would hang."""
 
 
 class Hostile(Exception):
@@ -166,15 +168,14 @@ ANY = {
 
 
 @pytest.mark.parametrize("make", ANY.values(), ids=ANY.keys())
+@QUICK
 def test_anything_is_described(make: Callable[[], BaseException]) -> None:
-    """Whatever is raised has bounded, printable text and a key, in half a second."""
+    """Whatever is raised has bounded, printable text and a key, and soon."""
     exc = caught(lambda: raise_it(make()))
-    started = time.perf_counter()
 
     described = describe(exc)
     again = describe(exc)
 
-    assert time.perf_counter() - started < 0.5
     assert again == described
     assert len(described.message.encode()) <= MAX_MESSAGE
     assert len(described.traceback.encode()) <= MAX_TRACEBACK
@@ -187,14 +188,13 @@ def test_anything_is_described(make: Callable[[], BaseException]) -> None:
 
 @has_groups
 @pytest.mark.parametrize("make", [lambda: group(100_000), lambda: nested(900)])
+@QUICK
 def test_groups_are_described(make: Callable[[], BaseException]) -> None:
     """A group is described by its first members, however large or deep it is."""
     exc = caught(lambda: raise_it(make()))
-    started = time.perf_counter()
 
     described = describe(exc)
 
-    assert time.perf_counter() - started < 0.5
     assert "ExceptionGroup" in described.traceback
     assert len(described.traceback.encode()) <= MAX_TRACEBACK
 
@@ -316,14 +316,12 @@ def test_recursion_depth_does_not_count() -> None:
     assert keys["direct"] != keys["mutual"]
 
 
-def test_a_recursion_error_is_quick() -> None:
-    """A traceback of a thousand frames takes milliseconds and says what it omits."""
+def test_a_recursion_error_is_cut() -> None:
+    """A traceback of a thousand frames says what it omits."""
     exc = caught(ping)
-    started = time.perf_counter()
 
     described = describe(exc)
 
-    assert time.perf_counter() - started < 0.2
     assert "frames left out" in described.traceback
 
 
@@ -442,14 +440,12 @@ def test_nothing_of_a_chain_is_kept() -> None:
 
 
 @pytest.mark.parametrize("make", ANY.values(), ids=ANY.keys())
+@QUICK
 def test_forget_never_raises(make: Callable[[], BaseException]) -> None:
-    """Anything can be forgotten, in half a second."""
+    """Anything can be forgotten, and soon."""
     exc = caught(lambda: raise_it(make()))
-    started = time.perf_counter()
 
     forget(exc)
-
-    assert time.perf_counter() - started < 0.5
 
 
 def test_a_place_is_not_kept_for_ever() -> None:
