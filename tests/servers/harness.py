@@ -46,11 +46,15 @@ def wait_for(what: Callable[[], Any], timeout: float = 20, message: str = "") ->
 # the choice and the server's start. Each run of the tests begins elsewhere.
 _ports = itertools.count(20_000 + os.getpid() * 97 % 10_000)
 
+_starting = threading.Lock()
+"""Held while a port is probed and while a process is forked: until it has become the
+server, the child has a copy of the probe."""
+
 
 def free_port() -> int:
     """Return a port of this machine that nobody has, another one each time."""
     for port in _ports:
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with _starting, socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError
@@ -163,7 +167,7 @@ class Server:
 
     def launch(self) -> None:
         """Start it, and do not wait."""
-        with self.output.open("ab") as output:
+        with self.output.open("ab") as output, _starting:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.place.project,

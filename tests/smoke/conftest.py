@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,43 @@ from tests.smoke import helpers
 DEFECTS = "tests.smoke.project.defects.urls"
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Give the folder of a name, filled by the first worker that asks for it."""
+    base = tmp_path_factory.getbasetemp()
+    # That of a worker is in the folder of the whole session.
+    shared = base.parent if base.name.startswith("popen-") else base
+
+    def _once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = shared / f"once-{name}"
+        with (shared / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                made = tmp_path_factory.mktemp(name)
+                fill(made)
+                made.rename(folder)
+        return folder
+
+    return _once
+
+
+@pytest.fixture(scope="session")
+def populated(once: Once) -> Path:
     """A migrated database with rows; read it only."""
-    database = tmp_path_factory.mktemp("smoke") / "project.sqlite3"
-    made = helpers.run(
-        "-m", "tests.smoke.project.populate", SMOKE_DB=str(database), SMOKE_URLS=DEFECTS
-    )
-    assert made.code == 0, made.stderr
-    return database
+
+    def fill(folder: Path) -> None:
+        made = helpers.run(
+            "-m",
+            "tests.smoke.project.populate",
+            SMOKE_DB=str(folder / "project.sqlite3"),
+            SMOKE_URLS=DEFECTS,
+        )
+        assert made.code == 0, made.stderr
+
+    return once("populated", fill) / "project.sqlite3"
 
 
 @pytest.fixture
@@ -34,23 +65,26 @@ def database(populated: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole_folder(populated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the database and the JUnit file of `whole_run` are."""
-    folder = tmp_path_factory.mktemp("whole")
-    shutil.copy(populated, folder / "project.sqlite3")
-    return folder
+def whole_folder(once: Once, populated: Path) -> Path:
+    """Where the database and the files of `whole_run` are."""
+
+    def fill(folder: Path) -> None:
+        done = helpers.smoke(
+            Path(shutil.copy(populated, folder / "project.sqlite3")),
+            "--format",
+            "json",
+            "--junit",
+            str(folder / "report.xml"),
+        )
+        (folder / "run.json").write_text(json.dumps(dataclasses.asdict(done)))
+
+    return once("whole", fill)
 
 
 @pytest.fixture(scope="session")
 def whole_run(whole_folder: Path) -> helpers.Finished:
     """One run over the whole project."""
-    return helpers.smoke(
-        whole_folder / "project.sqlite3",
-        "--format",
-        "json",
-        "--junit",
-        str(whole_folder / "report.xml"),
-    )
+    return helpers.Finished(**json.loads((whole_folder / "run.json").read_text()))
 
 
 @pytest.fixture(scope="session")
