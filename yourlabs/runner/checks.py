@@ -83,6 +83,14 @@ def _bad_values() -> Iterator[checks.CheckMessage]:
         conf.max_new_exceptions, "Give a whole number, 0 or more.", "E004"
     )
     yield from _problem(conf.autostart, "Use 'auto', True or False.", "E005")
+    if conf.get("EMAIL") not in (True, False):
+        # Mails are better than silence: it counts as true or false all the same.
+        yield _error(
+            f"RUNNER['EMAIL'] is {conf.get('EMAIL')!r}, which counts as "
+            f"{conf.email()}: expected True or False.",
+            "Use True or False.",
+            "E013",
+        )
 
 
 def check_tasks(**_: Any) -> list[checks.CheckMessage]:
