@@ -67,10 +67,18 @@ def names_it(path: str, descriptor: int) -> bool:
 
 
 def open_safely(path: str) -> int:
-    """Open a file for a lock, and make it when it is missing."""
+    """Open a file for a lock; make it, and its directory, when they are missing."""
+    # Not truncated, because nothing is ours before the lock is.
+    flags = os.O_RDWR | os.O_CREAT | SAFELY
     try:
-        # Not truncated, because nothing is ours before the lock is.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o600)
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except (FileNotFoundError, NotADirectoryError):
+            # Only now: this is done each second, and hardly ever the first time.
+            make_run_root(Path(path).parent)
+            descriptor = os.open(path, flags, 0o600)
+    except UnusableRunRoot:
+        raise
     except OSError as exc:
         raise unusable(path, exc) from None
     problem = problem_of(os.fstat(descriptor))

@@ -119,7 +119,6 @@ class PidfileLock:
                 self.release()
             if self._request is None and self.is_wanted():
                 return False
-            lockfiles.make_run_root(Path(self.path).parent)
             descriptor = lockfiles.lock(self.path)
             if descriptor is None:
                 return False
@@ -251,7 +250,6 @@ class PidfileLock:
             ):
                 return True
             self.withdraw()
-            lockfiles.make_run_root(Path(self.path).parent)
             self._request = lockfiles.lock(self.request_path)
             if self._request is None:
                 return False

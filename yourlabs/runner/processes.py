@@ -35,6 +35,7 @@ def boot_id() -> str:
         return ""
 
 
+@functools.lru_cache(maxsize=1)
 def pid_namespace() -> int:
     """Return the inode of this process's pid namespace; 0 where there are none."""
     try:
@@ -53,6 +54,8 @@ def this_process(kind: str) -> Identity:
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
+    # A child may be the first of another namespace.
+    os.register_at_fork(after_in_child=pid_namespace.cache_clear)
     os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
