@@ -17,7 +17,7 @@ from typing import Any
 
 import django
 
-from tests.benchmarks.measure import clock, in_child, over_floor, reply, rounds, scaled
+from tests.benchmarks.measure import clock, compare, reply
 from yourlabs import runner
 
 
@@ -123,13 +123,7 @@ def main() -> None:
         "huey, in memory": ("huey", 20_000),
         "APScheduler": ("apscheduler", 5_000),
     }
-    values = rounds(
-        {
-            name: partial(in_child, "empty_run", way, scaled(count))
-            for name, (way, count) in calls.items()
-        }
-    )
-    over_floor(values, "bare call", "µs", "≤ 10 µs")
+    compare("empty_run", calls, "bare call", "≤ 10 µs")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ import os
 import signal
 import sys
 import traceback
-from functools import partial
 from typing import NoReturn
 
 import django
 
 from tests.benchmarks.empty_run import Counter, run_apscheduler, run_huey
-from tests.benchmarks.measure import in_child, over_floor, rounds, scaled
+from tests.benchmarks.measure import compare
 from yourlabs import runner
 
 DEPTH = 10
@@ -91,13 +90,7 @@ def main() -> None:
         "huey, in memory": ("huey", 1_000),
         "APScheduler": ("apscheduler", 500),
     }
-    values = rounds(
-        {
-            name: partial(in_child, "failing_run", way, scaled(count))
-            for name, (way, count) in calls.items()
-        }
-    )
-    over_floor(values, "raise and catch", "µs", "≤ 40 µs")
+    compare("failing_run", calls, "raise and catch", "≤ 40 µs")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -101,6 +102,27 @@ def over_floor(
             f"{name:34}{median(found):10.2f}{min(found):10.2f}{over:18.2f}   {unit}",
             flush=True,
         )
+
+
+def compare(
+    module: str, calls: Mapping[str, tuple[str, int]], floor: str, target: str
+) -> None:
+    """
+    Measure ways to make calls, each in a child of its own, and print them.
+
+    Args:
+        module: The benchmark, which takes a way and a number of calls.
+        calls: By what is printed: a way, and how many calls to make.
+        floor: What is printed of the way that the others are compared with.
+        target: What is asked of the runner.
+    """
+    values = rounds(
+        {
+            name: partial(in_child, module, way, scaled(count))
+            for name, (way, count) in calls.items()
+        }
+    )
+    over_floor(values, floor, "µs", target)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -72,21 +72,29 @@ def django_db_setup(django_db_setup, django_db_blocker):
 """
 
 
+def run_in(folder: Path, *arguments: str, urls: str = DEFECTS) -> helpers.Finished:
+    """Run ``python …`` on the project, its database empty, with modules of `folder`."""
+    return helpers.run(
+        *arguments,
+        SMOKE_URLS=urls,
+        SMOKE_DB=str(folder / "project.sqlite3"),
+        PYTHONPATH=f"{helpers.ROOT}:{folder}",
+    )
+
+
+def run_plugin(folder: Path, *options: str, urls: str = DEFECTS) -> helpers.Finished:
+    """Run pytest with the plugin in `folder`."""
+    plugins = ("yourlabs.smoke.pytest_plugin", "no:cacheprovider", "no:randomly")
+    loaded = [option for plugin in plugins for option in ("-p", plugin)]
+    where = (f"--rootdir={folder}", str(folder))
+    return run_in(folder, "-m", "pytest", *loaded, *options, *where, urls=urls)
+
+
 def test_test_case_has_a_subtest_a_pattern(tmp_path: Path) -> None:
     """Django's runner, in parallel, tells which pattern failed and why."""
     (tmp_path / "test_every_url.py").write_text(TESTS)
 
-    done = helpers.run(
-        "-m",
-        "django",
-        "test",
-        "test_every_url",
-        "--parallel",
-        "2",
-        SMOKE_URLS=DEFECTS,
-        SMOKE_DB=str(tmp_path / "project.sqlite3"),
-        PYTHONPATH=f"{helpers.ROOT}:{tmp_path}",
-    )
+    done = run_in(tmp_path, "-m", "django", "test", "test_every_url", "--parallel", "2")
 
     assert "GET /zero/ as user: ZeroDivisionError: division by zero" in done.stderr
     assert "(pattern='undefined/', name='undefined')" in done.stderr
@@ -152,25 +160,8 @@ def test_pytest_plugin_has_an_item_a_pattern(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(PLUGIN)
     report = tmp_path / "report.xml"
 
-    done = helpers.run(
-        "-m",
-        "pytest",
-        "-p",
-        "yourlabs.smoke.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "-n",
-        "2",
-        "-k",
-        "zero or home",
-        f"--junit-xml={report}",
-        f"--rootdir={tmp_path}",
-        str(tmp_path),
-        SMOKE_URLS=DEFECTS,
-        SMOKE_DB=str(tmp_path / "project.sqlite3"),
-        PYTHONPATH=f"{helpers.ROOT}",
+    done = run_plugin(
+        tmp_path, "-n", "2", "-k", "zero or home", f"--junit-xml={report}"
     )
 
     cases = {
@@ -186,23 +177,7 @@ def test_pytest_plugin_tells_patterns_of_one_name_apart(tmp_path: Path) -> None:
     """Of two patterns of one route the first fails though the second is shadowed."""
     (tmp_path / "doubles.py").write_text(DOUBLES)
 
-    done = helpers.run(
-        "-m",
-        "pytest",
-        "-p",
-        "yourlabs.smoke.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "--smoke-strict",
-        "-rA",
-        f"--rootdir={tmp_path}",
-        str(tmp_path),
-        SMOKE_URLS="doubles",
-        SMOKE_DB=str(tmp_path / "project.sqlite3"),
-        PYTHONPATH=f"{helpers.ROOT}:{tmp_path}",
-    )
+    done = run_plugin(tmp_path, "--smoke-strict", "-rA", urls="doubles")
 
     lines = done.stdout.splitlines()
     seen = [line.split(" - ")[0] for line in lines if line.startswith("FAILED ")]
@@ -215,19 +190,6 @@ def test_pytest_plugin_can_be_left_out(tmp_path: Path) -> None:
     """With ``--no-smoke`` the plugin collects nothing."""
     (tmp_path / "test_one.py").write_text("def test_one():\n    pass\n")
 
-    done = helpers.run(
-        "-m",
-        "pytest",
-        "-p",
-        "yourlabs.smoke.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--no-smoke",
-        f"--rootdir={tmp_path}",
-        str(tmp_path),
-        SMOKE_DB=str(tmp_path / "project.sqlite3"),
-        PYTHONPATH=f"{helpers.ROOT}",
-    )
+    done = run_plugin(tmp_path, "-q", "--no-smoke")
 
     assert "1 passed" in done.stdout
