@@ -65,6 +65,14 @@ def main() -> None:
             process.seconds() - began
             for process, began in zip(processes, before, strict=True)
         ]
-    share = sum(used) / scaled(SECONDS)
-    print(f"{PROCESSES} stand by, 1 owns: {share:.3%} of a core in all", end="")
-    print("   target < 0.1 %; each, in ms:", [round(value * 1e3, 1) for value in used])
+        pidfile = Path(environment["RUN_ROOT"]) / "standing-by.pid"
+        owner = int(pidfile.read_text().split()[0])
+        places = [process.process.pid == owner for process in processes]
+    share, owners = (
+        sum(one for one, owns in zip(used, places, strict=True) if owns is wanted)
+        / scaled(SECONDS)
+        for wanted in (False, True)
+    )
+    print(f"{PROCESSES} that stand by take {share:.3%} of a core", end="")
+    print(f"   target < 0.1 %; the owner {owners:.3%}; each, in ms:", end=" ")
+    print([round(value * 1e3, 1) for value in used])

@@ -32,9 +32,13 @@ class MemoryLock:
         self.wanted = False
         self.error: Exception | None = None
         self.marks: list[int | None] = []
+        self.record: OwnerRecord | None = None
+        self.changed = True
+        self.attempts = 0
         self._held = False
 
     def acquire(self) -> bool:
+        self.attempts += 1
         if self.error is not None:
             raise self.error
         if not self._held and self.is_free and not self.wanted:
@@ -52,7 +56,10 @@ class MemoryLock:
         return self.wanted
 
     def owner(self) -> OwnerRecord | None:
-        return None
+        return self.record
+
+    def has_changed(self) -> bool:
+        return self.changed
 
     def begin(self, index: int) -> None:
         self.marks.append(index)

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -157,6 +158,48 @@ def child_identity(child: subprocess.Popen[bytes]) -> Identity:
     here = processes.this_process(HOSTED)
     start = processes.start_ticks(child.pid)
     return Identity(child.pid, start, here.boot, here.pidns, here.host, HOSTED)
+
+
+@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+def test_owner_that_lives(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody tries for the chain of a process that lives, until it lets go."""
+    monkeypatch.setattr(housekeeping, "TRUST", 10**9)
+    lock = taken()
+    with subprocess.Popen(["sleep", "600"]) as child:
+        lock.record = OwnerRecord(child_identity(child), 1, time.time(), ("x",))
+        lock.changed = False
+        with started(sleeping(keeper, lock=lock)) as thread:
+            until(lambda: keeper._pidfds)
+            looks = keeper._looks
+            until(lambda: keeper._looks > looks + 2)
+            attempts, looks = lock.attempts, keeper._looks
+            until(lambda: keeper._looks > looks + 10)
+            assert lock.attempts == attempts
+
+            lock.is_free = True
+            lock.record = replace(lock.record, released=True)
+            lock.changed = True
+
+            until(lambda: cooling(thread))
+        child.kill()
+
+
+@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+def test_owner_that_lets_go_without_a_word(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then the lock is tried for, whatever the pidfile tells."""
+    monkeypatch.setattr(housekeeping, "TRUST", 5)
+    lock = taken()
+    with subprocess.Popen(["sleep", "600"]) as child:
+        lock.record = OwnerRecord(child_identity(child), 1, time.time(), ("x",))
+        lock.changed = False
+        with started(sleeping(keeper, lock=lock)) as thread:
+            until(lambda: keeper._pidfds)
+            lock.is_free = True
+
+            until(lambda: cooling(thread))
+        child.kill()
 
 
 @pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")

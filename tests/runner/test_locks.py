@@ -58,6 +58,44 @@ def make_lock(tmp_path: Path) -> Iterator[Callable[[], PidfileLock]]:
 Make = Callable[[], PidfileLock]
 
 
+def settle(path: Path) -> None:
+    """Have a file look as if nobody had written to it for a while."""
+    before = time.time() - 60
+    os.utime(path, (before, before))
+
+
+def test_changes_of_the_pidfile(make_lock: Make, tmp_path: Path) -> None:
+    """Who stands by sees that the pidfile was written to, replaced or removed."""
+    owner, other = make_lock(), make_lock()
+    path = Path(owner.path)
+    assert other.has_changed()
+    assert owner.acquire()
+    # Written to just now: it may be again, and show the same time.
+    assert other.has_changed()
+    assert other.has_changed()
+    settle(path)
+    assert other.has_changed()
+    assert not other.has_changed()
+    assert not other.has_changed()
+
+    owner.begin(0)
+    assert other.has_changed()
+    settle(path)
+    assert other.has_changed()
+    assert not other.has_changed()
+
+    replacement = tmp_path / "replacement"
+    replacement.write_bytes(path.read_bytes())
+    settle(replacement)
+    replacement.replace(path)
+    assert other.has_changed()
+    assert not other.has_changed()
+
+    path.unlink()
+    assert other.has_changed()
+    assert other.has_changed()
+
+
 # Owning.
 
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -1254,3 +1255,51 @@ def test_breakdown_after_a_loss() -> None:
 
     assert tries[1] - tries[0] > 0.9
     assert len(tries) == 2
+
+
+HERE = Identity(1, 1, "boot", 1, "host", HOSTED)
+OWNED = OwnerRecord(HERE, 7, 0.0, ("x",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_tried"),
+    [
+        ({"changed": False}, False),
+        ({"record": OWNED}, False),
+        ({"record": replace(OWNED, run=RunMark("x", 1.0))}, False),
+        ({"record": replace(OWNED, released=True)}, True),
+        ({"record": replace(OWNED, seq=8)}, True),
+        ({"record": replace(OWNED, owner=replace(HERE, pid=2))}, True),
+        ({"record": None}, True),
+    ],
+)
+def test_chain_of_an_owner_that_lives(changes: dict[str, Any], is_tried: bool) -> None:
+    """It is tried for when the pidfile tells of somebody else, or of a release."""
+    lock = MemoryLock()
+    lock.is_free = False
+    with running(quick(Counted()), lock=lock) as thread:
+        until(lambda: standing_by(thread))
+        attempts = lock.attempts
+        for name, value in changes.items():
+            setattr(lock, name, value)
+
+        is_known = thread.look_after(OWNED)
+
+        assert lock.attempts - attempts == is_tried
+        assert is_known is not is_tried
+
+
+def test_trouble_is_looked_at_though_the_owner_lives() -> None:
+    """What kept this process from trying may be mended."""
+    lock = MemoryLock()
+    lock.is_free, lock.changed = False, False
+    with running(quick(Counted()), lock=lock) as thread:
+        until(lambda: standing_by(thread))
+        lock.error = OSError("no disk")
+        thread.look_after()
+        lock.error = None
+        attempts = lock.attempts
+
+        assert not thread.look_after(OWNED)
+        assert lock.attempts == attempts + 1
+        assert thread.look_after(OWNED)

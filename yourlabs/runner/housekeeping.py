@@ -31,6 +31,10 @@ PERIOD = 1.0
 SOON = 0.01
 """First look after an owner died and its lock was not free, in seconds."""
 
+TRUST = 10
+"""Of so many looks at a chain that stands by, one tries for it although its owner
+lives: the owner may have failed to say that it let go."""
+
 GHOST_PATIENCE = 60.0
 """How long a lock may outlive its owner before that is reported, in seconds."""
 
@@ -48,6 +52,11 @@ class Housekeeper:
         self._thread: threading.Thread | None = None
         self._poke_read = self._poke_write = -1
         self._pidfds: dict[tuple[int, int | None], int] = {}
+        self._poll: select.poll | None = None
+        """Waits for what `_prepare` found; None: that has to be looked at again."""
+        self._timeout = PERIOD
+        self._dead: set[int] = set()
+        self._looks = 0
         self._impatience = SOON
         self._ghosts: dict[RunnerThread, float] = {}
         self._records: dict[RunnerThread, OwnerRecord | None] = {}
@@ -126,6 +135,7 @@ class Housekeeper:
                     self._end()
                     return
                 threads = list(self._threads)
+            self._looks += 1
             for thread in threads:
                 try:
                     self._look_after(thread)
@@ -140,9 +150,19 @@ class Housekeeper:
             os.close(descriptor)
         self._pidfds = {}
         self._poke_read = self._poke_write = -1
+        self._poll = None
 
     def _wait(self) -> None:
         """Sleep until the next look, an owner's death, or a poke."""
+        poll = self._poll = self._poll or self._prepare()
+        self._dead = {descriptor for descriptor, _ in poll.poll(self._timeout * 1000)}
+        if self._dead:
+            self._poll = None
+            if self._poke_read in self._dead:
+                os.read(self._poke_read, 4096)
+
+    def _prepare(self) -> select.poll:
+        """Find out what to wait for, and how long. It holds until something happens."""
         with self._mutex:
             threads = list(self._threads)
         ownerless = self._watch_owners(
@@ -151,28 +171,28 @@ class Housekeeper:
         # A lock that is held by nobody alive: the next owner is about to write its
         # record, or a forked child keeps the dead one's. Soon, then less often.
         self._impatience = min(PERIOD, self._impatience * 2) if ownerless else SOON
-        timeout = self._impatience if ownerless else PERIOD
+        self._timeout = self._impatience if ownerless else PERIOD
         if any(thread.has_limits for thread in threads):
-            timeout = min(timeout, PERIOD / 2)
+            self._timeout = min(self._timeout, PERIOD / 2)
         if self._heartbeat is not None:
-            timeout = min(timeout, self._heartbeat[0])
+            self._timeout = min(self._timeout, self._heartbeat[0])
         poll = select.poll()
-        poll.register(self._poke_read, select.POLLIN)
-        for descriptor in self._pidfds.values():
+        for descriptor in (self._poke_read, *self._pidfds.values()):
             poll.register(descriptor, select.POLLIN)
-        for descriptor, _ in poll.poll(timeout * 1000):
-            if descriptor == self._poke_read:
-                os.read(self._poke_read, 4096)
+        return poll
 
     def _watch_owners(self, threads: Iterable[RunnerThread]) -> bool:
         """Get a pidfd of each process that owns a chain we stand by for."""
         wanted: dict[tuple[int, int | None], Identity] = {}
-        self._records = {thread: thread.lock.owner() for thread in threads}
+        self._records = {
+            thread: self._records.get(thread) or thread.lock.owner()
+            for thread in threads
+        }
         for record in self._records.values():
             if record is not None and processes.is_here(record.owner):
                 wanted[(record.owner.pid, record.owner.start)] = record.owner
         for key in list(self._pidfds):
-            if key not in wanted or _is_readable(self._pidfds[key]):
+            if key not in wanted or self._pidfds[key] in self._dead:
                 os.close(self._pidfds.pop(key))
         for key in wanted.keys() - self._pidfds.keys():
             descriptor = processes.pidfd_of(wanted[key])
@@ -184,12 +204,24 @@ class Housekeeper:
         with self._mutex:
             if thread not in self._threads:
                 return
-            thread.look_after()
+            is_known = thread.look_after(self._living_owner(thread))
             self._look_for_ghosts(thread)
+            if thread.is_standing_by() and not is_known:
+                # Its owner's record is read again before the next wait.
+                self._records.pop(thread, None)
+                self._poll = None
             stalled = self._newly_stalled(thread)
         if stalled is not None:
             # Outside the mutex: a receiver may take its time, or stop the chain.
             _report(thread, stalled)
+
+    def _living_owner(self, thread: RunnerThread) -> OwnerRecord | None:
+        """Return who owns a chain that stands by, if a pidfd says that it lives."""
+        record = self._records.get(thread)
+        if record is None or self._looks % TRUST == 0:
+            return None
+        pidfd = self._pidfds.get((record.owner.pid, record.owner.start))
+        return None if pidfd is None or pidfd in self._dead else record
 
     def _look_for_ghosts(self, thread: RunnerThread) -> None:
         """Say who keeps a lock whose owner is dead: it is not taken from them."""
@@ -222,12 +254,6 @@ class Housekeeper:
         self._threads[thread] = started
         thread.set_stalled(runner)
         return runner
-
-
-def _is_readable(pidfd: int) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _report(thread: RunnerThread, runner: TaskRunner) -> None:

@@ -39,6 +39,9 @@ class OwnerLock(Protocol):
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner said of itself. It may be gone."""
 
+    def has_changed(self) -> bool:
+        """Say whether that may be another one than when this was asked last."""
+
     def begin(self, index: int) -> None:
         """Note that the task at `index` of the chain is being run."""
 

@@ -16,6 +16,7 @@ from yourlabs.runner.core.ownership import (
     COMMAND,
     END_OF_TIME,
     HOSTED,
+    OwnerRecord,
     check_functions,
     describe_owner,
 )
@@ -242,9 +243,20 @@ class RunnerThread(threading.Thread):
             # It is rung already.
             return
 
-    def look_after(self) -> None:
-        """Do what must be done while the thread itself sleeps or runs a task."""
+    def look_after(self, owner: OwnerRecord | None = None) -> bool:
+        """
+        Do what must be done while the thread itself sleeps or runs a task.
+
+        Args:
+            owner: Of a chain that stands by: a process that is known to live. None:
+                whether the owner lives is to be found out.
+
+        Returns:
+            True when `owner` was found to own the chain still.
+        """
         if self._phase == states.STANDBY:
+            if owner is not None and self._belongs_to(owner):
+                return True
             self._try_for_it()
         elif self._phase in (states.RUNNING, states.COOLING_DOWN):
             if not self.lock.is_held():
@@ -252,6 +264,20 @@ class RunnerThread(threading.Thread):
                 self.ring()
             elif self.lock.is_wanted():
                 self.ask_to_yield()
+        return False
+
+    def _belongs_to(self, owner: OwnerRecord) -> bool:
+        """Say whether the pidfile still tells that `owner`, which lives, runs it."""
+        if self._trouble:
+            return False
+        if not self.lock.has_changed():
+            return True
+        record = self.lock.owner()
+        return (
+            record is not None
+            and not record.released
+            and (record.seq, record.owner) == (owner.seq, owner.owner)
+        )
 
     def _try_for_it(self) -> None:
         try:
