@@ -315,9 +315,6 @@ class PidfileLock:
 
     def is_wanted(self) -> bool:
         """Say whether a process asks the owner to yield."""
-        if not os.access(self.request_path, os.F_OK):
-            # Nobody ever asked: cheaper than to fail to open it.
-            return False
         with _changing:
             try:
                 descriptor = os.open(self.request_path, lockfiles.READING)
