@@ -95,6 +95,8 @@ def main() -> None:
         return
     names = {
         "nothing beside it": "",
+        # What the same takes twice tells how much of a difference is chance.
+        "nothing, once more": "",
         "100 idle chains": "idle_chains",
         "10 chains, 1 ms each 100 ms": "busy_chains",
         "10 threads, 1 ms each 100 ms": "busy_threads",
