@@ -185,6 +185,26 @@ def test_owner_that_lives(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+def test_haste_ends_with_its_reason(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the chain is stopped that had lost its owner, looks are seldom again."""
+    monkeypatch.setattr(housekeeping, "PERIOD", HOUR)
+    lock = taken()
+    with subprocess.Popen(["true"]) as child:
+        identity = child_identity(child)
+    lock.record = OwnerRecord(identity, 1, time.time(), ("x",))
+    with started(sleeping(keeper)) as other:
+        until(lambda: cooling(other))
+        with started(sleeping(keeper, lock=lock)):
+            looks = keeper._looks
+            until(lambda: keeper._looks > looks + 3)
+
+        until(lambda: keeper._poll is not None and keeper._timeout == HOUR)
+        assert cooling(other)
+
+
+@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
 def test_owner_that_lets_go_without_a_word(
     keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:

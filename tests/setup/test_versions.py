@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import django
@@ -45,6 +46,19 @@ def test_version_that_is_computed(tmp_path):
     (package / "__init__.py").write_text("VERSION = tuple(map(int, '78'))\n")
 
     assert run(TELL.format("print(v())"), tmp_path) == "(7, 8)"
+
+
+@pytest.mark.parametrize("text", [b"VERSION = (7, 8, 9)\n# \xff\n", None])
+def test_version_that_cannot_be_read(tmp_path, text):
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("django/__init__.py", "VERSION = (7, 8, 9)\n")
+    if text is not None:
+        (tmp_path / "django").mkdir()
+        (tmp_path / "django/__init__.py").write_bytes(b"# coding: latin-1\n" + text)
+
+    place = archive if text is None else tmp_path
+    assert run(TELL.format("print(v())"), place) == "(7, 8)"
 
 
 def test_no_django(tmp_path):

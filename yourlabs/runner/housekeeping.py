@@ -90,8 +90,7 @@ class Housekeeper:
             self._threads.pop(thread, None)
             self._ghosts.pop(thread, None)
             self._records.pop(thread, None)
-            if not self._threads:
-                self._poke()
+            self._poke()
 
     def beat(self, interval: float, send: Callable[[], object]) -> None:
         """
@@ -141,6 +140,8 @@ class Housekeeper:
                     self._look_after(thread)
                 except BaseException:
                     logger.exception("[%s] Housekeeping failed.", thread.name)
+                    self._records.pop(thread, None)
+                    self._poll = None
             if self._heartbeat and not any(t.is_stalled() for t in threads):
                 self._heartbeat[1]()
 
@@ -156,13 +157,13 @@ class Housekeeper:
         """Sleep until the next look, an owner's death, or a poke."""
         poll = self._poll = self._poll or self._prepare()
         self._dead = {descriptor for descriptor, _ in poll.poll(self._timeout * 1000)}
-        if self._dead:
+        if self._dead or self._timeout < PERIOD:
             self._poll = None
-            if self._poke_read in self._dead:
-                os.read(self._poke_read, 4096)
+        if self._poke_read in self._dead:
+            os.read(self._poke_read, 4096)
 
     def _prepare(self) -> select.poll:
-        """Find out what to wait for, and how long. It holds until something happens."""
+        """Find out what to wait for, and for how long, until something happens."""
         with self._mutex:
             threads = list(self._threads)
         ownerless = self._watch_owners(
@@ -219,6 +220,9 @@ class Housekeeper:
         """Return who owns a chain that stands by, if a pidfd says that it lives."""
         record = self._records.get(thread)
         if record is None or self._looks % TRUST == 0:
+            return None
+        if record.owner.pid == os.getpid():
+            # Another chain of this name here, or this one, a moment ago.
             return None
         pidfd = self._pidfds.get((record.owner.pid, record.owner.start))
         return None if pidfd is None or pidfd in self._dead else record

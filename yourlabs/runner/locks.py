@@ -41,6 +41,9 @@ SETTLED_AGE = 0.1
 """A file that was written to in the last moment may be written to again, and show the
 same time: the clocks of file systems tick. In seconds."""
 
+COARSE_AGE = 2.1
+"""The same where the time is in whole seconds: some file systems know no others."""
+
 PROOF_AGE = 0.9
 """How old the proof may be that the descriptor is still the lock's, in seconds."""
 
@@ -255,7 +258,9 @@ class PidfileLock:
         seen = (found.st_dev, found.st_ino, found.st_mtime_ns)
         if seen == self._seen:
             return False
-        is_settled = time.time() - found.st_mtime > SETTLED_AGE
+        is_coarse = found.st_mtime_ns % 10**9 == 0
+        age = COARSE_AGE if is_coarse else SETTLED_AGE
+        is_settled = time.time() - found.st_mtime > age
         self._seen = seen if is_settled else None
         return True
 

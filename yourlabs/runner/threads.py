@@ -268,7 +268,7 @@ class RunnerThread(threading.Thread):
 
     def _belongs_to(self, owner: OwnerRecord) -> bool:
         """Say whether the pidfile still tells that `owner`, which lives, runs it."""
-        if self._trouble:
+        if self._trouble or owner.released:
             return False
         if not self.lock.has_changed():
             return True

@@ -16,8 +16,12 @@ def django_version() -> tuple[int, int]:
     if "django" not in sys.modules:
         spec = importlib.util.find_spec("django")
         if spec is not None and spec.origin is not None:
-            with open(spec.origin, encoding="utf-8") as file:
-                match = re.search(r"^VERSION = \((\d+), (\d+),", file.read(), re.M)
+            try:
+                with open(spec.origin, encoding="utf-8") as file:
+                    match = re.search(r"^VERSION = \((\d+), (\d+),", file.read(), re.M)
+            except (OSError, UnicodeDecodeError):
+                # Of a package in an archive, or without sources, there is no text.
+                match = None
             if match is not None:
                 return int(match[1]), int(match[2])
     import django
