@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -32,6 +33,8 @@ from yourlabs.runner.housekeeping import Housekeeper
 from yourlabs.runner.threads import RunnerThread
 
 HOUR = 3_600.0
+
+needs_pidfds = pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
 
 
 @pytest.fixture(autouse=True)
@@ -160,31 +163,57 @@ def child_identity(child: subprocess.Popen[bytes]) -> Identity:
     return Identity(child.pid, start, here.boot, here.pidns, here.host, HOSTED)
 
 
-@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+Owned = tuple[MemoryLock, RunnerThread, "subprocess.Popen[bytes]"]
+
+
+@contextmanager
+def owned(keeper: Housekeeper, *, released: bool = False) -> Iterator[Owned]:
+    """Have a chain stand by for a process that lives; yield it with its lock."""
+    lock = taken()
+    lock.changed = False
+    with subprocess.Popen(["sleep", "600"]) as child:
+        identity = child_identity(child)
+        lock.record = OwnerRecord(identity, 1, time.time(), ("x",), released=released)
+        try:
+            with started(sleeping(keeper, lock=lock)) as thread:
+                until(lambda: keeper._pidfds)
+                yield lock, thread, child
+        finally:
+            child.kill()
+
+
+@needs_pidfds
 def test_owner_that_lives(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody tries for the chain of a process that lives, until it lets go."""
     monkeypatch.setattr(housekeeping, "TRUST", 10**9)
-    lock = taken()
-    with subprocess.Popen(["sleep", "600"]) as child:
-        lock.record = OwnerRecord(child_identity(child), 1, time.time(), ("x",))
-        lock.changed = False
-        with started(sleeping(keeper, lock=lock)) as thread:
-            until(lambda: keeper._pidfds)
-            looks = keeper._looks
-            until(lambda: keeper._looks > looks + 2)
-            attempts, looks = lock.attempts, keeper._looks
-            until(lambda: keeper._looks > looks + 10)
-            assert lock.attempts == attempts
+    with owned(keeper) as (lock, thread, _):
+        looks = keeper._looks
+        until(lambda: keeper._looks > looks + 2)
+        attempts, looks = lock.attempts, keeper._looks
+        until(lambda: keeper._looks > looks + 10)
+        assert lock.attempts == attempts
 
-            lock.is_free = True
-            lock.record = replace(lock.record, released=True)
-            lock.changed = True
+        lock.is_free = lock.changed = True
+        assert lock.record is not None
+        lock.record = replace(lock.record, released=True)
 
-            until(lambda: cooling(thread))
-        child.kill()
+        until(lambda: cooling(thread))
 
 
-@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+@needs_pidfds
+@pytest.mark.parametrize(("trust", "released"), [(5, False), (10**9, True)])
+def test_owner_that_has_let_go(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch, trust: int, released: bool
+) -> None:
+    """The lock is tried for now and then, and always where a release is written."""
+    monkeypatch.setattr(housekeeping, "TRUST", trust)
+    with owned(keeper, released=released) as (lock, thread, _):
+        lock.is_free = True
+
+        until(lambda: cooling(thread))
+
+
+@needs_pidfds
 def test_haste_ends_with_its_reason(
     keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,42 +233,18 @@ def test_haste_ends_with_its_reason(
         assert cooling(other)
 
 
-@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
-def test_owner_that_lets_go_without_a_word(
-    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Now and then the lock is tried for, whatever the pidfile tells."""
-    monkeypatch.setattr(housekeeping, "TRUST", 5)
-    lock = taken()
-    with subprocess.Popen(["sleep", "600"]) as child:
-        lock.record = OwnerRecord(child_identity(child), 1, time.time(), ("x",))
-        lock.changed = False
-        with started(sleeping(keeper, lock=lock)) as thread:
-            until(lambda: keeper._pidfds)
-            lock.is_free = True
-
-            until(lambda: cooling(thread))
-        child.kill()
-
-
-@pytest.mark.skipif(not processes.HAS_PIDFD, reason="needs pidfds")
+@needs_pidfds
 def test_death_of_the_owner(
     keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The death of an owner is noticed at once, not with the next look."""
     monkeypatch.setattr(housekeeping, "PERIOD", HOUR)
-    lock = taken()
-    with subprocess.Popen(["sleep", "600"]) as child:
-        record = OwnerRecord(child_identity(child), 1, time.time(), ())
-        record = OwnerRecord(record.owner, 1, record.since, ("x",), released=True)
-        lock.owner = lambda: record  # type: ignore[method-assign]
-        with started(sleeping(keeper, lock=lock)) as thread:
-            until(lambda: keeper._pidfds)
-            lock.is_free = True
-            child.kill()
+    with owned(keeper, released=True) as (lock, thread, child):
+        lock.is_free = True
+        child.kill()
 
-            until(lambda: cooling(thread))
-        until(lambda: not keeper._pidfds)
+        until(lambda: cooling(thread))
+    until(lambda: not keeper._pidfds)
 
 
 def test_owner_that_is_dead(
