@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -252,6 +253,9 @@ class Session:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if addition else "w") as file:
             file.write(("\n" if addition else "") + block.content)
+        # No reader edits twice in a second: Python may not see another text of the
+        # same length.
+        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
 
     def shell(self, block: Block, printed: str) -> None:
         """Run those commands of a ``sh`` block that can be run here."""
