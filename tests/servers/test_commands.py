@@ -53,12 +53,17 @@ class Run:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Run]]]:
     """All the commands, a few at a time: what each does is to load Django."""
 
-    def run(command: list[str]) -> Run:
-        place = Place(tmp_path_factory.mktemp("place"))
+    def run(command: list[str], folder: Path) -> Run:
+        place = Place(folder)
         return Run(place, *place.run(command))
 
+    # pytest makes folders in one thread only.
+    folders = {name: tmp_path_factory.mktemp("place") for name in COMMANDS}
     with ThreadPoolExecutor(3) as pool:
-        yield {name: pool.submit(run, command) for name, command in COMMANDS.items()}
+        yield {
+            name: pool.submit(run, command, folders[name])
+            for name, command in COMMANDS.items()
+        }
         pool.shutdown(cancel_futures=True)
 
 
