@@ -55,6 +55,20 @@ def test_timer_that_ran_out_meanwhile_rings(alarm: None) -> None:
         work()
 
 
+def test_limit_that_is_lost_is_set_again(alarm: None) -> None:
+    """What swallows the first exception does not last for ever."""
+
+    def swallow() -> None:
+        with suppress(RequestTimeout):
+            threading.Event().wait(60)
+        threading.Event().wait(60)
+
+    with pytest.raises(RequestTimeout), limited(0.01):
+        swallow()
+
+    assert (0.0, 0.0) == signal.getitimer(signal.ITIMER_REAL)
+
+
 @pytest.mark.parametrize("seconds", [None, 0])
 def test_request_may_take_for_ever(alarm: None, seconds: float | None) -> None:
     """Without a limit no timer runs."""

@@ -169,22 +169,33 @@ def quiet_output() -> Iterator[None]:
 def limited(seconds: float | None) -> Iterator[None]:
     """Give up a block after some seconds, in the main thread only.
 
-    A timer of somebody else, like that of a test runner, goes on afterwards.
+    A timer of somebody else, like that of a test runner, goes on afterwards. Python
+    drops what is raised in a finalizer, or by a view that catches everything: the block
+    is given up again after as long, but at least after a second.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not seconds or not is_main or not hasattr(signal, "setitimer"):
         yield
         return
 
+    is_over = False
+
     def give_up(number: int, frame: Any) -> None:
-        raise RequestTimeout(f"The request took longer than {seconds:g} s.")
+        if not is_over:
+            raise RequestTimeout(f"The request took longer than {seconds:g} s.")
 
     previous = signal.signal(signal.SIGALRM, give_up)
     started = time.monotonic()
-    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    again = max(seconds, 1.0)
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds, again)
     try:
-        yield
+        try:
+            yield
+        finally:
+            is_over = True
     finally:
+        # The time may have run out between the end of the block and the line above.
+        is_over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
         if remaining:
