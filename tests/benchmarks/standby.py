@@ -67,12 +67,8 @@ def main() -> None:
         ]
         pidfile = Path(environment["RUN_ROOT"]) / "standing-by.pid"
         owner = int(pidfile.read_text().split()[0])
-        places = [process.process.pid == owner for process in processes]
-    share, owners = (
-        sum(one for one, owns in zip(used, places, strict=True) if owns is wanted)
-        / scaled(SECONDS)
-        for wanted in (False, True)
-    )
+        own = used.pop([one.process.pid for one in processes].index(owner))
+    share, own = sum(used) / scaled(SECONDS), own / scaled(SECONDS)
     print(f"{PROCESSES} that stand by take {share:.3%} of a core", end="")
-    print(f"   target < 0.1 %; the owner {owners:.3%}; each, in ms:", end=" ")
+    print(f"   target < 0.1 %; the owner {own:.3%}; each, in ms:")
     print([round(value * 1e3, 1) for value in used])
