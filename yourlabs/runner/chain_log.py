@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -54,7 +55,7 @@ class ChainLog:
     def where(self) -> str:
         """Which process runs the chain, for a person."""
         release = f", release {self.release}" if self.release else ""
-        return f"{socket.gethostname()}, pid {os.getpid()}{release}"
+        return f"{_host()}, pid {os.getpid()}{release}"
 
     def rules(self, task: Task) -> Rules:
         """Return the rules for `task`; read once, when the chain is known to run."""
@@ -110,6 +111,10 @@ def history_of(value: Any, task: Task) -> Any:
     """Return what was written of `task`. None: nothing."""
     tasks = value.get("tasks") if isinstance(value, Mapping) else None
     return tasks.get(task.path) if isinstance(tasks, Mapping) else None
+
+
+# It is told of each failure, and asking the kernel gives the interpreter away.
+_host = functools.cache(socket.gethostname)
 
 
 def _max_new_exceptions() -> int:
