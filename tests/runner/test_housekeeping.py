@@ -201,6 +201,47 @@ def test_owner_that_lives(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_pidfds
+def test_calm(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks are seldom where all owners live elsewhere; a chain run here ends that."""
+    monkeypatch.setattr(housekeeping, "PERIOD", HOUR)
+    with owned(keeper) as (lock, _, _):
+        until(lambda: keeper._timeout > HOUR)
+        with started(sleeping(keeper)) as other:
+            until(lambda: cooling(other))
+            until(lambda: keeper._poll is not None and keeper._timeout == HOUR)
+        until(lambda: keeper._timeout > HOUR)
+
+        assert lock.record is not None
+        lock.record = replace(lock.record, released=True)
+        lock.changed = True
+        keeper._poke()
+        until(lambda: keeper._timeout == HOUR)
+
+
+@needs_pidfds
+def test_calm_ends_with_standing_by(keeper: Housekeeper) -> None:
+    """A chain that is run here is looked after often, however soon it begins."""
+    with owned(keeper) as (lock, thread, _):
+        until(lambda: keeper._timeout > housekeeping.PERIOD)
+        look_after = thread.look_after
+
+        def slowly(owner: OwnerRecord | None = None) -> bool:
+            is_known = look_after(owner)
+            if lock.is_free:
+                until(lambda: cooling(thread))
+            return is_known
+
+        thread.look_after = slowly  # type: ignore[method-assign]
+        assert lock.record is not None
+        lock.record = replace(lock.record, released=True)
+        # Without a poke, which has everything looked at anew.
+        lock.is_free = lock.changed = True
+        until(lambda: cooling(thread))
+
+        until(lambda: keeper._timeout == housekeeping.PERIOD)
+
+
+@needs_pidfds
 @pytest.mark.parametrize(("trust", "released"), [(5, False), (10**9, True)])
 def test_owner_that_has_let_go(
     keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch, trust: int, released: bool

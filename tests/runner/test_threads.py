@@ -1265,7 +1265,6 @@ OWNED = OwnerRecord(HERE, 7, 0.0, ("x",))
     ("changes", "is_tried"),
     [
         ({"changed": False}, False),
-        ({"changed": False, "owner": replace(OWNED, released=True)}, True),
         ({"record": OWNED}, False),
         ({"record": replace(OWNED, run=RunMark("x", 1.0))}, False),
         ({"record": replace(OWNED, released=True)}, True),
@@ -1281,11 +1280,10 @@ def test_chain_of_an_owner_that_lives(changes: dict[str, Any], is_tried: bool) -
     with running(quick(Counted()), lock=lock) as thread:
         until(lambda: standing_by(thread))
         attempts = lock.attempts
-        owner = changes.pop("owner", OWNED)
         for name, value in changes.items():
             setattr(lock, name, value)
 
-        is_known = thread.look_after(owner)
+        is_known = thread.look_after(OWNED)
 
         assert lock.attempts - attempts == is_tried
         assert is_known is not is_tried

@@ -2,8 +2,8 @@
 One thread a process that looks after all its chains, so that they can sleep.
 
 It tries for the chains that stand by, notices that an owner is asked to yield or has
-lost its pidfile, and reports runs that take too long. It wakes up once a second, and at
-once when the owner of a chain that stands by dies.
+lost its pidfile, and reports runs that take too long. It wakes up about once a second,
+and at once when the owner of a chain that stands by dies.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ from yourlabs.runner.threads import RunnerThread
 PERIOD = 1.0
 """Time between two looks, in seconds."""
 
+CALM = 1.5
+"""How many times as long it is in a process that only waits for living owners to die,
+which the kernel tells it: a look finds those that let go and live on."""
+
 SOON = 0.01
 """First look after an owner died and its lock was not free, in seconds."""
 
 TRUST = 10
 """Of so many looks at a chain that stands by, one tries for it although its owner
-lives: the owner may have failed to say that it let go."""
+lives: the owner may have failed to say that it let go. That is after 10 to 15 s."""
 
 GHOST_PATIENCE = 60.0
 """How long a lock may outlive its owner before that is reported, in seconds."""
@@ -61,6 +65,9 @@ class Housekeeper:
         self._ghosts: dict[RunnerThread, float] = {}
         self._records: dict[RunnerThread, OwnerRecord | None] = {}
         self._heartbeat: tuple[float, Callable[[], object]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._threads)
 
     def watch(self, thread: RunnerThread) -> None:
         """Look after `thread` from now on."""
@@ -140,8 +147,7 @@ class Housekeeper:
                     self._look_after(thread)
                 except BaseException:
                     logger.exception("[%s] Housekeeping failed.", thread.name)
-                    self._records.pop(thread, None)
-                    self._poll = None
+                    self._read_again(thread)
             if self._heartbeat and not any(t.is_stalled() for t in threads):
                 self._heartbeat[1]()
 
@@ -173,6 +179,8 @@ class Housekeeper:
         # record, or a forked child keeps the dead one's. Soon, then less often.
         self._impatience = min(PERIOD, self._impatience * 2) if ownerless else SOON
         self._timeout = self._impatience if ownerless else PERIOD
+        if all(self._owner_of(thread) for thread in threads):
+            self._timeout = PERIOD * CALM
         if any(thread.has_limits for thread in threads):
             self._timeout = min(self._timeout, PERIOD / 2)
         if self._heartbeat is not None:
@@ -195,6 +203,8 @@ class Housekeeper:
         for key in list(self._pidfds):
             if key not in wanted or self._pidfds[key] in self._dead:
                 os.close(self._pidfds.pop(key))
+        # The next ones may get the same numbers.
+        self._dead = set()
         for key in wanted.keys() - self._pidfds.keys():
             descriptor = processes.pidfd_of(wanted[key])
             if descriptor is not None:
@@ -205,21 +215,32 @@ class Housekeeper:
         with self._mutex:
             if thread not in self._threads:
                 return
-            is_known = thread.look_after(self._living_owner(thread))
+            if thread.look_after(self._living_owner(thread)):
+                # The owner lives: it stands by, and that is all.
+                self._ghosts.pop(thread, None)
+                return
             self._look_for_ghosts(thread)
-            if thread.is_standing_by() and not is_known:
-                # Its owner's record is read again before the next wait.
-                self._records.pop(thread, None)
-                self._poll = None
+            if thread in self._records or thread.is_standing_by():
+                # It may have become the owner just now: that changes the next wait.
+                self._read_again(thread)
             stalled = self._newly_stalled(thread)
         if stalled is not None:
             # Outside the mutex: a receiver may take its time, or stop the chain.
             _report(thread, stalled)
 
+    def _read_again(self, thread: RunnerThread) -> None:
+        """Have its owner's record read before the next wait."""
+        self._records.pop(thread, None)
+        self._poll = None
+
     def _living_owner(self, thread: RunnerThread) -> OwnerRecord | None:
+        """Return the `_owner_of` a chain, but for each look that trusts nobody."""
+        return None if self._looks % TRUST == 0 else self._owner_of(thread)
+
+    def _owner_of(self, thread: RunnerThread) -> OwnerRecord | None:
         """Return who owns a chain that stands by, if a pidfd says that it lives."""
         record = self._records.get(thread)
-        if record is None or self._looks % TRUST == 0:
+        if record is None or record.released:
             return None
         if record.owner.pid == os.getpid():
             # Another chain of this name here, or this one, a moment ago.

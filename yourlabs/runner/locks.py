@@ -248,7 +248,7 @@ class PidfileLock:
     def has_changed(self) -> bool:
         """Say whether the pidfile may have been written to since this was asked last.
 
-        It takes a tenth of trying for the lock, which who stands by does each second.
+        It takes a tenth of trying for the lock, which who stands by may do each second.
         """
         try:
             found = os.stat(self.path, follow_symlinks=False)

@@ -248,8 +248,9 @@ class RunnerThread(threading.Thread):
         Do what must be done while the thread itself sleeps or runs a task.
 
         Args:
-            owner: Of a chain that stands by: a process that is known to live. None:
-                whether the owner lives is to be found out.
+            owner: Of a chain that stands by: a process that is known to live, and
+                that had not let go when its record was read. None: whether the owner
+                lives is to be found out.
 
         Returns:
             True when `owner` was found to own the chain still.
@@ -268,7 +269,7 @@ class RunnerThread(threading.Thread):
 
     def _belongs_to(self, owner: OwnerRecord) -> bool:
         """Say whether the pidfile still tells that `owner`, which lives, runs it."""
-        if self._trouble or owner.released:
+        if self._trouble:
             return False
         if not self.lock.has_changed():
             return True
