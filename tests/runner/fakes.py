@@ -95,6 +95,9 @@ class MemoryState:
 class NoKeeper:
     """Looks after nothing: the test does what a `Keeper` would."""
 
+    def __len__(self) -> int:
+        return 0
+
     def watch(self, thread: RunnerThread) -> None:
         """Do nothing."""
 

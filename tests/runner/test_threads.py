@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from yourlabs.runner.core.ownership import (
     OwnerRecord,
     RunMark,
 )
+from yourlabs.runner.syscalls import CROWD
 from yourlabs.runner.threads import RunnerThread
 
 HOUR = 3_600.0
@@ -672,6 +674,32 @@ def test_lost_in_the_last_moment_of_a_cooldown() -> None:
         until(lambda: "ownership_lost" in kept.actions())
 
         assert calls == [function.calls]
+
+
+@pytest.mark.parametrize(("count", "early"), [(CROWD - 1, 0.0003), (CROWD, 0.0001)])
+def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wakes up before its time, and less so among many."""
+
+    class Keeper(NoKeeper):
+        def __len__(self) -> int:
+            return count
+
+    class Bell:
+        def acquire(self, timeout: float) -> None:
+            waits.append(timeout)
+            thread.wake()
+
+        def release(self) -> None:
+            """Wake nobody."""
+
+    waits: list[float] = []
+    thread = make(quick(Counted()), keeper=Keeper())
+    thread._bell = Bell()  # type: ignore[assignment]
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    thread._sleep(1000.5)
+
+    assert waits == [pytest.approx(0.5 - early, abs=1e-6)]
 
 
 def test_run_marks() -> None:

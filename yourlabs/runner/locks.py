@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from yourlabs.runner import lockfiles, processes
+from yourlabs.runner import lockfiles, processes, syscalls
 from yourlabs.runner.core.ownership import (
     HOSTED,
     READ_SIZE,
@@ -196,11 +196,7 @@ class PidfileLock:
         descriptor = self._descriptor
         if descriptor is None:
             return False
-        try:
-            found = os.stat(self.path, follow_symlinks=False)
-        except OSError:
-            return False
-        if (found.st_dev, found.st_ino) != self._inode:
+        if not syscalls.names(self.path, *self._inode, crowded=_is_crowded()):
             return False
         now = time.monotonic()
         if now - self._proven_at >= PROOF_AGE:
@@ -226,14 +222,17 @@ class PidfileLock:
         if self._descriptor is not None:
             mark = run_tail(self.chain.tasks[index].path)
             tail = (mark % now).ljust(self._width) + b"\n"
-            os.pwrite(self._descriptor, tail, self._head_size)
+            self._mark(self._descriptor, tail)
 
     def end(self) -> None:
         """Write into the record that no task is being run."""
         self._marked = -1
         if self._descriptor is not None:
             tail = encode_tail(self._width, released=False)
-            os.pwrite(self._descriptor, tail, self._head_size)
+            self._mark(self._descriptor, tail)
+
+    def _mark(self, descriptor: int, tail: bytes) -> None:
+        syscalls.pwrite(descriptor, tail, self._head_size, crowded=_is_crowded())
 
     # Others.
 
@@ -349,6 +348,10 @@ def _address(seq: int, owner: Identity) -> bytes:
 
 
 _open_locks: set[PidfileLock] = set()
+
+
+def _is_crowded() -> bool:
+    return len(_open_locks) >= syscalls.CROWD
 
 
 def _forget_all() -> None:

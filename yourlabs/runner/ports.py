@@ -75,6 +75,9 @@ class State(ChainState, Protocol):
 class Keeper(Protocol):
     """Looks after threads that sleep."""
 
+    def __len__(self) -> int:
+        """Return how many threads it looks after."""
+
     def watch(self, thread: RunnerThread) -> None:
         """Look after `thread` from now on."""
 

@@ -27,12 +27,16 @@ from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.harmless import logger
 from yourlabs.runner.logbook import Logbook
 from yourlabs.runner.ports import Keeper, OwnerLock, State
+from yourlabs.runner.syscalls import CROWD
 
 WORTH_WRITING = 0.5
 """A wait of at least this is written to the state, in seconds."""
 
 EARLY = 0.0003
 """How long before the end of a cooldown it gets ready for the run, in seconds."""
+
+EARLY_IN_A_CROWD = 0.0001
+"""The same among a `CROWD` of chains, where each wake-up adds to the crush."""
 
 BURST = 0.001
 """How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
@@ -500,6 +504,7 @@ class RunnerThread(threading.Thread):
     def _sleep(self, deadline: float) -> bool:
         """Return whether the pidfile was seen to be held a moment ago."""
         is_held = False
+        early = EARLY_IN_A_CROWD if len(self._keeper) >= CROWD else EARLY
         while not (self._stop_asked or self._yields() or self._wake_asked):
             if self._doubted and not self.lock.is_held():
                 is_held = False
@@ -508,8 +513,8 @@ class RunnerThread(threading.Thread):
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            if left > 2 * EARLY:
-                self._bell.acquire(timeout=min(left - EARLY, threading.TIMEOUT_MAX))
+            if left > 2 * early:
+                self._bell.acquire(timeout=min(left - early, threading.TIMEOUT_MAX))
                 continue
             # What has to be looked at before a run is looked at before its time.
             is_held = self.lock.is_held()

@@ -1,0 +1,232 @@
+"""System calls that keep the interpreter, and what stands in for them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from yourlabs.runner import syscalls
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is slow, and nothing was, but where a test says so."""
+    monkeypatch.setattr(syscalls, "SLOW", float("inf"))
+    monkeypatch.setattr(syscalls, "_careful_until", 0.0)
+    monkeypatch.setattr(syscalls, "_careful_for", syscalls.CAREFUL)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a file whose name is no text."""
+    made = tmp_path / os.fsdecode(b"chain \xff.pid")
+    made.write_bytes(b"0123456789")
+    return made
+
+
+@pytest.fixture
+def descriptor(path: Path) -> Iterator[int]:
+    """Open it for writing."""
+    opened = os.open(path, os.O_RDWR)
+    yield opened
+    os.close(opened)
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Return the device and the inode."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+in_both_ways = pytest.mark.parametrize("crowded", [False, True])
+
+
+@in_both_ways
+def test_names_a_file(path: Path, crowded: bool) -> None:
+    """A file is what its path names, by each of its names."""
+    other = path.with_name("other")
+    other.hardlink_to(path)
+
+    assert syscalls.names(str(path), *identity(path), crowded=crowded)
+    assert syscalls.names(str(other), *identity(path), crowded=crowded)
+
+
+@in_both_ways
+def test_names_another(path: Path, crowded: bool) -> None:
+    """Not one that was moved away, replaced, or is behind a symbolic link."""
+    known = identity(path)
+    moved = path.with_name("moved")
+    path.rename(moved)
+    assert not syscalls.names(str(path), *known, crowded=crowded)
+    path.write_bytes(b"")
+    assert not syscalls.names(str(path), *known, crowded=crowded)
+    path.unlink()
+    path.symlink_to(moved)
+    assert not syscalls.names(str(path), *known, crowded=crowded)
+    assert syscalls.names(str(moved), *known, crowded=crowded)
+
+
+@in_both_ways
+def test_names_on_another_device(path: Path, crowded: bool) -> None:
+    """The same number of an inode on another device is another file."""
+    device, inode = identity(path)
+
+    assert not syscalls.names(str(path), device + 1, inode, crowded=crowded)
+    null = identity(Path("/dev/null"))
+    assert syscalls.names("/dev/null", *null, crowded=crowded)
+
+
+@in_both_ways
+def test_names_through_a_file(path: Path, crowded: bool) -> None:
+    """A path that leads nowhere names nothing."""
+    below = str(path / "below")
+
+    assert not syscalls.names(below, *identity(path), crowded=crowded)
+
+
+@in_both_ways
+def test_writes(path: Path, descriptor: int, crowded: bool) -> None:
+    """Bytes are written where they belong, zeros as well."""
+    syscalls.pwrite(descriptor, b"a\0c", 4, crowded=crowded)
+    syscalls.pwrite(descriptor, b"", 0, crowded=crowded)
+
+    assert path.read_bytes() == b"0123a\x00c789"
+
+
+def test_nothing_stands_in(
+    path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a crowd the C library does it all, where the tests run."""
+    known = identity(path)
+    usable = SimpleNamespace(fsencode=os.fsencode, makedev=os.makedev)
+    monkeypatch.setattr(syscalls, "os", usable)
+
+    assert syscalls.names(str(path), *known, crowded=True)
+    syscalls.pwrite(descriptor, b"ab", 0, crowded=True)
+
+    assert path.read_bytes() == b"ab23456789"
+
+
+@in_both_ways
+def test_write_that_fails(path: Path, crowded: bool) -> None:
+    """An error is the one that `os.pwrite` raises."""
+    reader = os.open(path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor") as caught:
+            syscalls.pwrite(reader, b"x", 0, crowded=crowded)
+    finally:
+        os.close(reader)
+
+    assert caught.value.errno == errno.EBADF
+    assert path.read_bytes() == b"0123456789"
+
+
+class Library:
+    """Notes how it is called, and answers the same to everything."""
+
+    def __init__(self, answer: int) -> None:
+        self.answer, self.calls = answer, 0
+
+    def pwrite(self, *_: Any) -> int:
+        self.calls += 1
+        return self.answer
+
+    statx = pwrite
+    buffer = staticmethod(lambda: bytes(256))
+
+
+@pytest.mark.parametrize("answer", [0, -1])
+def test_one_word_is_not_enough(
+    answer: int, path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the library does not do, or says wrongly, is done in the usual way."""
+    library = Library(answer)
+    monkeypatch.setattr(syscalls, "_library", library)
+
+    assert syscalls.names(str(path), *identity(path), crowded=True)
+    syscalls.pwrite(descriptor, b"ab", 0, crowded=True)
+
+    assert library.calls == 2
+    assert path.read_bytes() == b"ab23456789"
+
+
+def test_uncrowded(
+    path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is gained, nobody is held up."""
+    library = Library(0)
+    monkeypatch.setattr(syscalls, "_library", library)
+
+    assert syscalls.names(str(path), *identity(path), crowded=False)
+    syscalls.pwrite(descriptor, b"ab", 0, crowded=False)
+
+    assert library.calls == 0
+
+
+class Clock:
+    """A clock that each look at it moves, and that can be moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+
+def test_slow_calls(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a call that held everybody up, others may go on during the next ones."""
+    library, clock = Library(1), Clock()
+    monkeypatch.setattr(syscalls, "_library", library)
+    monkeypatch.setattr(syscalls, "time", clock)
+
+    def write(times: int = 1) -> int:
+        before = library.calls
+        for _ in range(times):
+            syscalls.pwrite(descriptor, b"x", 0, crowded=True)
+        return library.calls - before
+
+    assert write(3) == 3
+    waits = []
+    monkeypatch.setattr(syscalls, "SLOW", 0.0)
+    for _ in range(8):
+        assert write(3) == 1
+        waits.append(syscalls._careful_until - clock.now)
+        clock.now = syscalls._careful_until
+    assert [round(wait) for wait in waits] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+    monkeypatch.setattr(syscalls, "SLOW", 1.0)
+    assert write(3) == 3
+    clock.now += syscalls.MOST_CAREFUL
+    monkeypatch.setattr(syscalls, "SLOW", 0.0)
+    assert write(3) == 1
+    assert round(syscalls._careful_until - clock.now) == syscalls.CAREFUL
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError, TypeError])
+def test_no_library(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python without ctypes, or that is linked statically, does without."""
+
+    def fail(name: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ctypes.PyDLL", fail)
+    library = syscalls._Library()
+
+    assert library.pwrite is None
+    assert library.statx is None
+
+
+def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A C library may be older than a call."""
+    monkeypatch.setattr("ctypes.PyDLL", lambda name: SimpleNamespace())
+    library = syscalls._Library()
+
+    assert library.pwrite is None
+    assert library.statx is None
