@@ -334,7 +334,8 @@ def test_restart_under_a_chain(server: Server, age: dict[str, Any]) -> None:
         server.start()
         before = server.rows()
         child.skip()
-        for _ in range(3):
+        # The first may tell of a row that was counted already.
+        for _ in range(1 + 3):
             child.expect("wrote")
 
         assert before + 3 <= server.rows()
