@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from yourlabs.runner import syscalls
 from yourlabs.runner.core.exceptions import UnusableRunRoot
 
 try:
@@ -58,12 +59,8 @@ def lock(path: str) -> int | None:
 
 def names_it(path: str, descriptor: int) -> bool:
     """Say whether `path` is a name of what is open."""
-    try:
-        named = os.stat(path, follow_symlinks=False)
-    except OSError:
-        return False
-    locked = os.fstat(descriptor)
-    return (named.st_dev, named.st_ino) == (locked.st_dev, locked.st_ino)
+    found = os.fstat(descriptor)
+    return syscalls.names(path, found.st_dev, found.st_ino, crowded=False)
 
 
 def open_safely(path: str) -> int:

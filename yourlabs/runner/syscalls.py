@@ -53,8 +53,8 @@ def pwrite(descriptor: int, data: bytes, offset: int, *, crowded: bool) -> None:
     Raises:
         OSError: They could not be written.
     """
-    if crowded and _library.pwrite and time.monotonic() >= _careful_until:
-        written = _timed(_library.pwrite, descriptor, data, len(data), offset)
+    if crowded:
+        written = _kept(_library.pwrite, descriptor, data, len(data), offset)
         if written == len(data):
             return
     os.pwrite(descriptor, data, offset)
@@ -67,10 +67,10 @@ def names(path: str, device: int, inode: int, *, crowded: bool) -> bool:
     Args:
         crowded: Do not give the interpreter away.
     """
-    if crowded and _library.statx and time.monotonic() >= _careful_until:
+    if crowded:
         found, name = _library.buffer(), os.fsencode(path)
         flags = _AT_SYMLINK_NOFOLLOW
-        if _timed(_library.statx, _AT_FDCWD, name, flags, _STATX_INO, found) == 0:
+        if _kept(_library.statx, _AT_FDCWD, name, flags, _STATX_INO, found) == 0:
             known, number, major, minor = _STATX.unpack(found)
             is_same = (os.makedev(major, minor), number) == (device, inode)
             if is_same and known & _STATX_INO:
@@ -83,10 +83,12 @@ def names(path: str, device: int, inode: int, *, crowded: bool) -> bool:
     return (usual.st_dev, usual.st_ino) == (device, inode)
 
 
-def _timed(call: Callable[..., int], *arguments: Any) -> int:
-    """Make a call; when it took long, the next ones are made in the usual way."""
+def _kept(call: Callable[..., int] | None, *arguments: Any) -> int | None:
+    """Make a call that keeps the interpreter. None: it is to be made as usual."""
     global _careful_for, _careful_until
     began = time.monotonic()
+    if call is None or began < _careful_until:
+        return None
     result = call(*arguments)
     ended = time.monotonic()
     if ended - began > SLOW:
