@@ -676,15 +676,18 @@ def test_lost_in_the_last_moment_of_a_cooldown() -> None:
         assert calls == [function.calls]
 
 
+def keeper_of(count: int) -> NoKeeper:
+    """Return a keeper that says that it looks after so many."""
+    keeper = NoKeeper()
+    keeper.count = count
+    return keeper
+
+
 @pytest.mark.parametrize(("count", "early"), [(CROWD - 1, 0.0003), (CROWD, 0.0001)])
 def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """It wakes up before its time, and less so among many."""
 
-    class Keeper(NoKeeper):
-        def __len__(self) -> int:
-            return count
-
-    class Bell:
+    class Waker:
         def acquire(self, timeout: float) -> None:
             waits.append(timeout)
             thread.wake()
@@ -693,13 +696,12 @@ def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> Non
             """Wake nobody."""
 
     waits: list[float] = []
-    thread = make(quick(Counted()), keeper=Keeper())
-    thread._bell = Bell()  # type: ignore[assignment]
-    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    thread = make(quick(Counted()), keeper=keeper_of(count))
+    thread._bell = Waker()  # type: ignore[assignment]
+    clock = SimpleNamespace(monotonic=lambda: 1000.0, time=lambda: 0.0)
     monkeypatch.setattr("yourlabs.runner.threads.time", clock)
-    thread._sleep(1000.5)
-
-    assert waits == [pytest.approx(0.5 - early, abs=1e-6)]
+    thread._cool_down(0, 1000.4, "")
+    assert waits == [pytest.approx(0.4 - early, abs=1e-6)]
 
 
 def test_run_marks() -> None:
@@ -887,6 +889,95 @@ def test_cooldown_is_passed_on() -> None:
 
     with started(make(*two(), state=state)) as thread:
         assert 12 * HOUR - 60 <= left(thread) <= 12 * HOUR
+
+
+class Bell:
+    """A bell at which nobody's time runs out."""
+
+    def __init__(self) -> None:
+        self.waited_for = threading.Event()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self.release = self._bell.release
+
+    def acquire(self, timeout: float) -> bool:
+        """Wait for the bell, however soon the waiting is to end."""
+        self.waited_for.set()
+        return self._bell.acquire(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("count", "cooldown", "is_written"),
+    [
+        (1, 0.4, False),
+        (CROWD - 1, 9.0, True),
+        (CROWD, 9.0, False),
+        (CROWD, HOUR, True),
+    ],
+)
+def test_when_a_cooldown_is_written(
+    count: int, cooldown: float, is_written: bool
+) -> None:
+    """A short one is written when the chain stops in it: seldom, and as exactly."""
+    state, bell = MemoryState(), Bell()
+    tasks = two(success_cooldown=cooldown)
+    thread = make(*tasks, state=state, keeper=keeper_of(count))
+    thread._bell = bell  # type: ignore[assignment]
+    with started(thread):
+        assert happens(bell.waited_for)
+        written = state.get("schedule")
+        due = thread._next_run
+
+    assert (written is not None) is is_written
+    schedule = state.get("schedule")
+    assert schedule["next"] == tasks[1].path
+    assert schedule["due"] == pytest.approx(due, abs=0.002)
+
+
+def test_short_cooldown_in_a_long_one() -> None:
+    """What is written is never a longer wait than the one that is served."""
+    state, bell = MemoryState(), Bell()
+    outcomes = [None, ValueError("after it was woken")]
+
+    def function() -> None:
+        if outcome := outcomes.pop(0):
+            raise outcome
+
+    task = quick(function, success_cooldown=HOUR, fail_cooldown=0.4)
+    thread = make(task, state=state)
+    thread._bell = bell  # type: ignore[assignment]
+    with started(thread):
+        assert happens(bell.waited_for)
+        assert state.get("schedule")["due"] > time.time() + HOUR / 2
+        bell.waited_for.clear()
+        thread.wake()
+        assert happens(bell.waited_for)
+
+        assert state.get("schedule")["due"] < time.time() + 1
+
+
+def test_stopped_in_a_run_that_is_due_again() -> None:
+    """What was written before that run is not passed on to the next owner."""
+    state = MemoryState()
+
+    def function() -> bool:
+        if thread.tasks[1].runs:
+            thread.ask_to_stop()
+        return bool(thread.tasks[1].runs)
+
+    _, second = two()
+    first = quick(function, name="one")
+    thread = make(first, second, state=state)
+    with started(thread):
+        until(lambda: cooling(thread))
+        assert state.get("schedule")["due"] > time.time() + 11 * HOUR
+        thread.wake()
+        thread.join(PATIENCE)
+
+    assert thread.tasks[0].runs == 2
+    schedule = state.get("schedule")
+    assert schedule["next"] == first.path
+    assert schedule["due"] <= time.time() + 0.001
 
 
 def test_reordered_chain() -> None:

@@ -27,7 +27,7 @@ WRITE_SELDOM = 30.0
 class Logbook:
     """Keeps the schedule, the downtimes and the counts of a chain in its state."""
 
-    __slots__ = ("_chain", "_runners", "_state", "_was_down", "_written")
+    __slots__ = ("_chain", "_runners", "_state", "_was_down", "_written", "due")
 
     def __init__(
         self, chain: Chain, runners: Sequence[TaskRunner], state: State
@@ -37,6 +37,8 @@ class Logbook:
         self._state = state
         self._written = 0.0
         self._was_down = False
+        self.due = 0.0
+        """When the next run may begin, as it was written last; since the epoch."""
 
     def read(self) -> tuple[int, float]:
         """
@@ -53,6 +55,7 @@ class Logbook:
             for runner in self._runners:
                 runner.incident = incidents.get(runner.task.path)
         schedule = schedule_from_json(self._state.get("schedule"), self._chain.paths)
+        self.due = schedule.due
         longest = self._longest(schedule.after)
         return schedule.index, wait_for(schedule, now=now, longest=longest)
 
@@ -84,6 +87,7 @@ class Logbook:
         self._state.put("incidents", incidents)
         self._state.put("status", [runner.to_json() for runner in self._runners])
         if schedule is not None:
+            self.due = schedule.due
             value = schedule_to_json(schedule, self._chain.paths)
             self._state.put("schedule", value)
         self._state.save()

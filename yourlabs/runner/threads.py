@@ -30,7 +30,11 @@ from yourlabs.runner.ports import Keeper, OwnerLock, State
 from yourlabs.runner.syscalls import CROWD
 
 WORTH_WRITING = 0.5
-"""A wait of at least this is written to the state, in seconds."""
+"""A wait of at least this is written to the state when it begins, in seconds; a
+shorter one when the chain is stopped in it."""
+
+WORTH_WRITING_IN_A_CROWD = 10.0
+"""The same among a `CROWD` of chains, which would write for most of their time."""
 
 EARLY = 0.0003
 """How long before the end of a cooldown it gets ready for the run, in seconds."""
@@ -77,6 +81,7 @@ class RunnerThread(threading.Thread):
         "_phase",
         "_ready",
         "_rested",
+        "_schedule",
         "_stalled",
         "_stop_asked",
         "_trouble",
@@ -151,6 +156,7 @@ class RunnerThread(threading.Thread):
         self._stalled: TaskRunner | None = None
         self._next_run: float | None = None
         self._rested = 0.0
+        self._schedule: Schedule | None = None
         self._logbook = Logbook(chain, self.tasks, state)
 
     # For everybody.
@@ -384,6 +390,7 @@ class RunnerThread(threading.Thread):
 
     def _own(self) -> None:
         self._yield_asked = self._doubted = self._wake_asked = lost = False
+        self._schedule = None
         self.state.load()
         self._phase = states.STARTING
         self.reason = ""
@@ -414,7 +421,7 @@ class RunnerThread(threading.Thread):
             self.fresh = False
             signals.send_robust(signals.chain_stopped, self)
             if not lost:
-                self._logbook.write()
+                self._logbook.write(self._schedule)
             self.state.close(write=not lost)
             self.lock.release()
 
@@ -451,6 +458,7 @@ class RunnerThread(threading.Thread):
                 raise LostOwnershipError
             is_held = False
             runner = tasks[index]
+            self._schedule = None
             lock.begin(index)
             # Before the task is seen to run, or its last run would seem to last still.
             runner.started = time.monotonic()
@@ -480,6 +488,9 @@ class RunnerThread(threading.Thread):
                 self._logbook.write_now_and_then()
                 if self.kind == HOSTED:
                     self._breathe()
+        if self._schedule is None and not self.once:
+            # Stopped in a run that no cooldown follows: the next one is due.
+            self._schedule = Schedule(index, time.time())
 
     def _cool_down(self, index: int, deadline: float, after: str) -> bool:
         """
@@ -492,19 +503,23 @@ class RunnerThread(threading.Thread):
         left = deadline - time.monotonic()
         self._next_run = due = time.time() + left
         self._phase = states.COOLING_DOWN
-        if left >= WORTH_WRITING:
+        is_crowded = len(self._keeper) >= CROWD
+        worth = WORTH_WRITING_IN_A_CROWD if is_crowded else WORTH_WRITING
+        # What is written may be a longer wait, that was cut.
+        if left >= worth or self._logbook.due > due:
             self._logbook.write(Schedule(index, due, after))
         else:
             # Before the sleep, where it makes no run late.
             self._logbook.write_now_and_then()
-        is_held = self._sleep(deadline)
+        is_held = self._sleep(deadline, EARLY_IN_A_CROWD if is_crowded else EARLY)
+        if self._stop_asked or self._yield_asked:
+            self._schedule = Schedule(index, due, after)
         self._phase = states.RUNNING
         return is_held
 
-    def _sleep(self, deadline: float) -> bool:
+    def _sleep(self, deadline: float, early: float) -> bool:
         """Return whether the pidfile was seen to be held a moment ago."""
         is_held = False
-        early = EARLY_IN_A_CROWD if len(self._keeper) >= CROWD else EARLY
         while not (self._stop_asked or self._yields() or self._wake_asked):
             if self._doubted and not self.lock.is_held():
                 is_held = False
