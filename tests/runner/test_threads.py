@@ -907,22 +907,25 @@ class Bell:
 
 
 @pytest.mark.parametrize(
-    ("count", "cooldown", "is_written"),
+    ("count", "tasks", "cooldown", "is_written"),
     [
-        (1, 0.4, False),
-        (CROWD - 1, 9.0, True),
-        (CROWD, 9.0, False),
-        (CROWD, HOUR, True),
+        (1, 1, 0.4, False),
+        (1, 2, 0.4, False),
+        (CROWD - 1, 1, 9.0, True),
+        (CROWD, 1, 9.0, False),
+        (CROWD, 2, 9.0, True),
+        (CROWD, 1, HOUR, True),
     ],
 )
 def test_when_a_cooldown_is_written(
-    count: int, cooldown: float, is_written: bool
+    count: int, tasks: int, cooldown: float, is_written: bool
 ) -> None:
     """A short one is written when the chain stops in it: seldom, and as exactly."""
     state, bell = MemoryState(), Bell()
-    tasks = two(success_cooldown=cooldown)
-    thread = make(*tasks, state=state, keeper=keeper_of(count))
+    chain = two(success_cooldown=cooldown)[:tasks]
+    thread = make(*chain, state=state, keeper=keeper_of(count))
     thread._bell = bell  # type: ignore[assignment]
+    thread._logbook._written = time.monotonic() + HOUR
     with started(thread):
         assert happens(bell.waited_for)
         written = state.get("schedule")
@@ -930,8 +933,23 @@ def test_when_a_cooldown_is_written(
 
     assert (written is not None) is is_written
     schedule = state.get("schedule")
-    assert schedule["next"] == tasks[1].path
+    assert schedule["next"] == chain[-1].path
     assert schedule["due"] == pytest.approx(due, abs=0.002)
+
+
+def test_schedule_goes_with_what_is_written_now_and_then() -> None:
+    """A failure is not written without the cooldown that follows."""
+    state, bell = MemoryState(), Bell()
+    task = quick(FAILING["class"], fail_cooldown=9)
+    thread = make(task, state=state, keeper=keeper_of(CROWD))
+    thread._bell = bell  # type: ignore[assignment]
+    with started(thread):
+        assert happens(bell.waited_for)
+
+        assert state.get("incidents")
+        assert state.get("schedule")["due"] == pytest.approx(
+            time.time() + 9, abs=PATIENCE
+        )
 
 
 def test_short_cooldown_in_a_long_one() -> None:
@@ -956,17 +974,22 @@ def test_short_cooldown_in_a_long_one() -> None:
         assert state.get("schedule")["due"] < time.time() + 1
 
 
-def test_stopped_in_a_run_that_is_due_again() -> None:
-    """What was written before that run is not passed on to the next owner."""
+def test_run_that_is_due_again() -> None:
+    """A cooldown that was cut is not passed on when the next run is due at once."""
     state = MemoryState()
+    passed_on: list[float] = []
 
     def function() -> bool:
-        if thread.tasks[1].runs:
+        thread = threading.current_thread()
+        assert isinstance(thread, RunnerThread)
+        if not thread.tasks[1].runs:
+            return False
+        passed_on.append(state.get("schedule")["due"])
+        if thread.tasks[0].runs == 2:
             thread.ask_to_stop()
-        return bool(thread.tasks[1].runs)
+        return True
 
-    _, second = two()
-    first = quick(function, name="one")
+    first, second = quick(function, name="one"), two()[1]
     thread = make(first, second, state=state)
     with started(thread):
         until(lambda: cooling(thread))
@@ -974,10 +997,62 @@ def test_stopped_in_a_run_that_is_due_again() -> None:
         thread.wake()
         thread.join(PATIENCE)
 
-    assert thread.tasks[0].runs == 2
+    # What was known after the first run again, for the case of a kill.
+    assert passed_on[1] <= time.time()
     schedule = state.get("schedule")
     assert schedule["next"] == first.path
     assert schedule["due"] <= time.time() + 0.001
+
+
+def test_woken_and_stopped() -> None:
+    """A chain that was woken in its run, and stopped, is due for the next owner."""
+    state = MemoryState()
+
+    def function() -> None:
+        thread.wake()
+        thread.ask_to_stop()
+
+    thread = make(quick(function, success_cooldown=HOUR), state=state)
+    with started(thread):
+        thread.join(PATIENCE)
+
+    assert state.get("schedule")["due"] <= time.time() + 0.001
+
+
+def test_cut_by_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that the end of the process cut is the next one of the next owner."""
+    state = MemoryState()
+
+    def function() -> None:
+        thread.ask_to_stop()
+        monkeypatch.setattr(threading, "_SHUTTING_DOWN", True, raising=False)
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    first, second = quick(Counted(), name="one"), quick(function, name="two")
+    thread = make(first, second, state=state)
+    with started(thread):
+        thread.join(PATIENCE)
+
+    assert state.get("schedule")["next"] == second.path
+    assert not state.get("incidents")
+
+
+def test_command_that_is_stopped_before_its_first_run() -> None:
+    """It passes on the cooldown that it did not serve."""
+    state = MemoryState()
+    rest(make(*two(), state=state))
+    before = state.get("schedule")
+
+    def stop(chain: RunnerThread) -> None:
+        chain.ask_to_stop()
+
+    with signals.chain_started.connected_to(stop):
+        thread = make(*two(), state=state, kind=COMMAND)
+        with started(thread):
+            thread.join(PATIENCE)
+
+    assert thread.status().runs == 0
+    assert state.get("schedule") == before
 
 
 def test_reordered_chain() -> None:

@@ -57,7 +57,8 @@ class TaskRunner:
         self.options = task.options
         self.chain = chain
         self.more = False
-        """The last run returned True: it is to be run again at once."""
+        """It is to be run again at once: the last run returned True, or was cut by the
+        end of the process."""
         self.cooldown = timedelta()
         """The wait after the last run."""
         self.incident: Incident | None = None
@@ -210,6 +211,7 @@ class TaskRunner:
         ended = time.monotonic()
         try:
             if _is_shutdown(exc):
+                self.more = True
                 return ended
             deadline = self._cool_down(self.options.fail_cooldown)
             described = describe(exc)

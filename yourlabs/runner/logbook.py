@@ -92,12 +92,18 @@ class Logbook:
             self._state.put("schedule", value)
         self._state.save()
 
-    def write_now_and_then(self) -> None:
-        """Write it, unless that was done a moment ago."""
-        age = time.monotonic() - self._written
-        if age < WRITE_EVERY:
-            return
-        down = any(runner.incident is not None for runner in self._runners)
-        # While all is well there is nothing to lose but a count of runs.
-        if down or self._was_down or age >= WRITE_SELDOM:
-            self.write()
+    def write_now_and_then(self, index: int, due: float, after: str = "") -> None:
+        """
+        Write the same, unless that was done a moment ago.
+
+        It is done at once where what is written would have the next owner wait longer.
+        """
+        if self.due <= due:
+            age = time.monotonic() - self._written
+            if age < WRITE_EVERY:
+                return
+            down = any(runner.incident is not None for runner in self._runners)
+            # While all is well there is nothing to lose but a count of runs.
+            if not (down or self._was_down or age >= WRITE_SELDOM):
+                return
+        self.write(Schedule(index, due, after))

@@ -34,7 +34,8 @@ WORTH_WRITING = 0.5
 shorter one when the chain is stopped in it."""
 
 WORTH_WRITING_IN_A_CROWD = 10.0
-"""The same among a `CROWD` of chains, which would write for most of their time."""
+"""The same for a chain of one task among a `CROWD` of chains, which would write for
+most of their time. In one of several it also tells which comes next."""
 
 EARLY = 0.0003
 """How long before the end of a cooldown it gets ready for the run, in seconds."""
@@ -452,7 +453,7 @@ class RunnerThread(threading.Thread):
             lock.end()
             is_held = self._cool_down(index, deadline, self.chain.paths[index - 1])
         self._phase = states.RUNNING
-        rested = True
+        rested, runner = True, None
         while not (self._stop_asked or self._yields()):
             if not (is_held or lock.is_held()):
                 raise LostOwnershipError
@@ -485,10 +486,10 @@ class RunnerThread(threading.Thread):
                 is_held = self._cool_down(index, deadline, runner.task.path)
                 rested = True
             else:
-                self._logbook.write_now_and_then()
+                self._logbook.write_now_and_then(index, time.time())
                 if self.kind == HOSTED:
                     self._breathe()
-        if self._schedule is None and not self.once:
+        if self._schedule is None and runner is not None and not self.once:
             # Stopped in a run that no cooldown follows: the next one is due.
             self._schedule = Schedule(index, time.time())
 
@@ -503,17 +504,21 @@ class RunnerThread(threading.Thread):
         left = deadline - time.monotonic()
         self._next_run = due = time.time() + left
         self._phase = states.COOLING_DOWN
-        is_crowded = len(self._keeper) >= CROWD
-        worth = WORTH_WRITING_IN_A_CROWD if is_crowded else WORTH_WRITING
-        # What is written may be a longer wait, that was cut.
-        if left >= worth or self._logbook.due > due:
+        early, worth = EARLY, WORTH_WRITING
+        if len(self._keeper) >= CROWD:
+            early = EARLY_IN_A_CROWD
+            if len(self.tasks) == 1:
+                worth = WORTH_WRITING_IN_A_CROWD
+        if left >= worth:
             self._logbook.write(Schedule(index, due, after))
         else:
             # Before the sleep, where it makes no run late.
-            self._logbook.write_now_and_then()
-        is_held = self._sleep(deadline, EARLY_IN_A_CROWD if is_crowded else EARLY)
+            self._logbook.write_now_and_then(index, due, after)
+        is_held = self._sleep(deadline, early)
         if self._stop_asked or self._yield_asked:
+            due = time.time() if self._wake_asked else due
             self._schedule = Schedule(index, due, after)
+        self._wake_asked = False
         self._phase = states.RUNNING
         return is_held
 
@@ -536,7 +541,6 @@ class RunnerThread(threading.Thread):
             if not is_held:
                 break
             self._bell.acquire(timeout=max(0, deadline - time.monotonic()))
-        self._wake_asked = False
         return is_held
 
     def _yields(self) -> bool:
