@@ -15,6 +15,7 @@ from typing import Any
 from django.apps import apps
 
 from yourlabs.runner.core.places import SERVING_COMMANDS, Facts, UwsgiFacts
+from yourlabs.runner.frames import frame_of
 
 
 def collect(autostart: bool | str = "auto") -> Facts:
@@ -48,7 +49,7 @@ def _frames() -> Iterator[FrameType]:
     main = threading.main_thread().ident
     if main is None or main == threading.get_ident():
         return
-    frame = sys._current_frames().get(main)
+    frame = frame_of(main)
     while frame is not None:
         yield frame
         frame = frame.f_back

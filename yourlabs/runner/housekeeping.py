@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import sys
 import threading
 import time
 import traceback
@@ -22,6 +21,7 @@ from yourlabs.runner import processes, signals
 from yourlabs.runner.core.ownership import Identity, OwnerRecord
 from yourlabs.runner.core.records import Stall
 from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.frames import frame_of
 from yourlabs.runner.harmless import logger
 from yourlabs.runner.threads import RunnerThread
 
@@ -303,7 +303,7 @@ def _report(thread: RunnerThread, runner: TaskRunner) -> None:
 
 
 def _stack_of(thread: threading.Thread) -> str:
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = frame_of(thread.ident)
     if frame is None:
         return "(the thread is gone)"
     try:

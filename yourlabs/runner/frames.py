@@ -1,0 +1,31 @@
+"""What a thread is doing."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from types import FrameType
+
+_looking = threading.Lock()
+
+
+def frame_of(ident: int | None) -> FrameType | None:
+    """
+    Return the innermost frame of a thread, by its `ident`. None: it has ended.
+
+    May be called from any thread.
+    """
+    if sys.version_info[:2] != (3, 11):
+        return sys._current_frames().get(ident or 0)
+    # Up to 3.11.8 it makes frames while it holds a lock of the interpreter. Should
+    # garbage be collected then, its callbacks let other threads go on, and one that
+    # ends waits for that lock for ever, with the whole process.
+    with _looking:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames().get(ident or 0)
+        finally:
+            if was_enabled:
+                gc.enable()
