@@ -90,3 +90,35 @@ def test_process_does_not_freeze() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], timeout=100, check=False)
 
     assert done.returncode == 0
+
+
+FORK = """
+import gc, os, signal, sys, threading, time
+from yourlabs.runner import frames
+
+inside = threading.Event()
+current_frames = sys._current_frames
+
+def slowly():
+    inside.set()
+    time.sleep(0.2)
+    return current_frames()
+
+sys._current_frames = slowly
+ident = threading.get_ident()
+threading.Thread(target=frames.frame_of, args=(ident,)).start()
+inside.wait()
+pid = os.fork()
+if not pid:
+    signal.alarm(30)
+    os._exit(0 if frames.frame_of(ident) and gc.isenabled() else 1)
+_, status = os.waitpid(pid, 0)
+os._exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_fork_while_it_is_looked() -> None:
+    """A child can look as well, and collects its garbage."""
+    done = subprocess.run([sys.executable, "-c", FORK], timeout=100, check=False)
+
+    assert done.returncode == 0

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 from types import FrameType
 
-_looking = threading.Lock()
+_looking = threading.RLock()
 
 
 def frame_of(ident: int | None) -> FrameType | None:
     """
     Return the innermost frame of a thread, by its `ident`. None: it has ended.
 
-    May be called from any thread.
+    May be called from any thread, and in a forked child.
     """
     if sys.version_info[:2] != (3, 11):
         return sys._current_frames().get(ident or 0)
@@ -29,3 +30,12 @@ def frame_of(ident: int | None) -> FrameType | None:
         finally:
             if was_enabled:
                 gc.enable()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    # No child is made in between: nobody would switch the collection on in it.
+    os.register_at_fork(
+        before=_looking.acquire,
+        after_in_parent=_looking.release,
+        after_in_child=_looking.release,
+    )
