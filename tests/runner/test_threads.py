@@ -1019,6 +1019,28 @@ def test_woken_and_stopped() -> None:
     assert state.get("schedule")["due"] <= time.time() + 0.001
 
 
+def test_woken_when_the_pidfile_cannot_be_written() -> None:
+    """A chain that breaks down before its run goes on with that run."""
+    state, function = MemoryState(), Counted(enough=2)
+
+    class Lock(MemoryLock):
+        def begin(self, index: int) -> None:
+            if self.marks and not errors:
+                errors.append(OSError(5, "Input/output error"))
+                raise errors[0]
+            super().begin(index)
+
+    errors: list[OSError] = []
+    thread = make(quick(function, success_cooldown=HOUR), state=state, lock=Lock())
+    with log(), started(thread):
+        until(lambda: cooling(thread))
+        thread.wake()
+        until(lambda: errors)
+        # So that it tries again at once: a wait before that, and not a cooldown.
+        thread.wake()
+        until(lambda: function.calls == 2)
+
+
 def test_cut_by_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that the end of the process cut is the next one of the next owner."""
     state = MemoryState()
@@ -1150,6 +1172,22 @@ def test_interrupted() -> None:
     assert 30 < remaining <= 60
     assert snapshot.tasks[0].failures == 1
     assert lock.interrupted is None
+
+
+def test_interrupted_among_many() -> None:
+    """What follows an interruption is written, however short it is."""
+    state, bell = MemoryState(), Bell()
+    task = quick(Counted(), fail_cooldown=2)
+    lock = interrupted_lock(task.path)
+    thread = make(task, state=state, lock=lock, keeper=keeper_of(CROWD))
+    thread._bell = bell  # type: ignore[assignment]
+    with started(thread):
+        assert happens(bell.waited_for)
+        assert thread._next_run
+
+        due = state.get("schedule")["due"]
+
+    assert due == pytest.approx(thread._next_run, abs=0.1)
 
 
 def test_interrupted_again_and_again() -> None:

@@ -433,9 +433,11 @@ class RunnerThread(threading.Thread):
             return index, time.monotonic() + wait
         index = self.chain.paths.index(record.run.task)
         runner = self.tasks[index]
+        following = (index + 1) % len(self.tasks)
         deadline = runner.interrupt(record)
+        due = time.time() + deadline - time.monotonic()
         # It is in the state before the mark in the pidfile is gone.
-        self._logbook.write()
+        self._logbook.write(Schedule(following, due, runner.task.path))
         incident = runner.incident
         if self.once:
             return 0, time.monotonic()
@@ -443,7 +445,7 @@ class RunnerThread(threading.Thread):
             # A person started it, and it crashed its process once at the most.
             return 0, time.monotonic()
         self._log_sleep(runner)
-        return (index + 1) % len(self.tasks), deadline
+        return following, deadline
 
     def _loop(self, index: int, deadline: float) -> None:
         tasks, lock, last = self.tasks, self.lock, len(self.tasks) - 1
@@ -459,8 +461,8 @@ class RunnerThread(threading.Thread):
                 raise LostOwnershipError
             is_held = False
             runner = tasks[index]
-            self._schedule = None
             lock.begin(index)
+            self._schedule = None
             # Before the task is seen to run, or its last run would seem to last still.
             runner.started = time.monotonic()
             self._current = runner
@@ -509,16 +511,16 @@ class RunnerThread(threading.Thread):
             early = EARLY_IN_A_CROWD
             if len(self.tasks) == 1:
                 worth = WORTH_WRITING_IN_A_CROWD
+        self._schedule = Schedule(index, due, after)
         if left >= worth:
-            self._logbook.write(Schedule(index, due, after))
+            self._logbook.write(self._schedule)
         else:
             # Before the sleep, where it makes no run late.
             self._logbook.write_now_and_then(index, due, after)
         is_held = self._sleep(deadline, early)
-        if self._stop_asked or self._yield_asked:
-            due = time.time() if self._wake_asked else due
-            self._schedule = Schedule(index, due, after)
-        self._wake_asked = False
+        if self._wake_asked:
+            self._wake_asked = False
+            self._schedule = Schedule(index, time.time(), after)
         self._phase = states.RUNNING
         return is_held
 
