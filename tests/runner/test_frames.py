@@ -86,7 +86,7 @@ def test_garbage_collection_stays_as_it_is(is_enabled: bool) -> None:
 
 
 def test_process_does_not_freeze() -> None:
-    """Threads that end, and garbage, while it is looked: Python 3.11.8 would freeze."""
+    """Threads end, and garbage is collected, while it is looked: Python 3.11 froze."""
     done = subprocess.run([sys.executable, "-c", LOOK], timeout=100, check=False)
 
     assert done.returncode == 0
