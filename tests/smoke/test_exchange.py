@@ -45,11 +45,10 @@ def test_timer_that_ran_out_meanwhile_rings(alarm: None) -> None:
     """A timer whose time comes during a request rings after it."""
 
     def work() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
         with suppress(RequestTimeout), limited(0.05):
             threading.Event().wait(60)
         threading.Event().wait(60)
-
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
     with pytest.raises(Alarm):
         work()
