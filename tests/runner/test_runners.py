@@ -450,7 +450,7 @@ def test_disturbed_from_all_sides() -> None:
 @pytest.mark.parametrize("hangs", [False, True])
 def test_end_of_the_host(settings: Any, hangs: bool) -> None:
     """A host that ends stops its chains, and says which it had to cut."""
-    settings.RUNNER = {"EMAIL": False, "STOP_TIMEOUT": 0.05}
+    settings.RUNNER = {"EMAIL": False, "STOP_TIMEOUT": 0.05 if hangs else PATIENCE}
     begun, go = threading.Event(), threading.Event()
 
     @task(name="work", success_cooldown=HOUR)
@@ -473,6 +473,23 @@ def test_end_of_the_host(settings: Any, hangs: bool) -> None:
         if hangs
         else []
     )
+
+
+def test_end_of_the_host_between_two_runs(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain that does not leave in time is told of, though no task is to blame."""
+    settings.RUNNER = {"EMAIL": False}
+    thread = runner.start_chain([resting()], name="work")
+    until(lambda: cooling(thread))
+
+    with log() as kept, monkeypatch.context() as patched:
+        patched.setattr(runners, "stop_all", lambda timeout: False)
+        runners._stop_with_host()
+
+    assert kept.texts() == [
+        "[work] The chain was still running when the process ended; it was cut."
+    ]
 
 
 # Forks.

@@ -207,7 +207,7 @@ def _stop_with_host() -> None:
         logger.warning(
             "[%s] %s was still running when the process ended; it was cut.",
             thread.chain.name,
-            status.current_task,
+            status.current_task or "The chain",
             extra={"action": "task_cut", "chain": thread.chain.name},
         )
 
