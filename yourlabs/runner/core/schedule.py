@@ -10,7 +10,7 @@ MAX_DUE = 1e15
 """No time is as far away, in seconds since the epoch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """What comes next in a chain."""
 
