@@ -368,6 +368,27 @@ def test_stall_of_each_run(keeper: Housekeeper) -> None:
         go.set()
 
 
+def test_short_cooldowns(keeper: Housekeeper) -> None:
+    """A chain that wakes up soon looks after itself; it is spared meanwhile."""
+    looks, others = Counted(), Counted(enough=5)
+    first, second = (
+        make(
+            quick(lambda: None, success_cooldown=HOUR, max_duration=HOUR), keeper=keeper
+        )
+        for _ in range(2)
+    )
+    with started(first), started(second):
+        until(lambda: cooling(first) and cooling(second))
+        first.wakes_soon = True
+        first.lock.is_wanted = lambda: looks() and False  # type: ignore[method-assign]
+        second.lock.is_wanted = lambda: others() and False  # type: ignore[method-assign]
+        assert happens(others.reached)
+        # The look that was under way when it began to be spared.
+        assert looks.calls <= 1
+        first.wakes_soon = False
+        until(lambda: looks.calls > 2)
+
+
 def test_no_stall(keeper: Housekeeper) -> None:
     """A run within its limit, or without one, is told of nothing."""
     begun, go, thread = hanging(keeper, limit=HOUR)

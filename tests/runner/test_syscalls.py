@@ -91,6 +91,31 @@ def test_names_through_a_file(path: Path, crowded: bool) -> None:
 
 
 @in_both_ways
+def test_is_open(path: Path, crowded: bool) -> None:
+    """A descriptor is open on one inode, whatever its name, until it is closed."""
+    known, other = identity(path), path.with_name("other")
+    descriptor = os.open(path, os.O_RDONLY)
+    path.rename(other)
+
+    assert syscalls.is_open(descriptor, *known, crowded=crowded)
+    assert not syscalls.is_open(
+        descriptor, *identity(Path("/dev/null")), crowded=crowded
+    )
+    os.close(descriptor)
+    assert not syscalls.is_open(descriptor, *known, crowded=crowded)
+
+
+def test_may_exist(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be told may exist."""
+    missing = str(path.with_name("missing"))
+
+    assert syscalls.may_exist(str(path))
+    assert not syscalls.may_exist(missing)
+    monkeypatch.setattr(syscalls._library, "access", None)
+    assert syscalls.may_exist(missing)
+
+
+@in_both_ways
 def test_writes(path: Path, descriptor: int, crowded: bool) -> None:
     """Bytes are written where they belong, zeros as well."""
     syscalls.pwrite(descriptor, b"a\0c", 4, crowded=crowded)
@@ -104,10 +129,12 @@ def test_nothing_stands_in(
 ) -> None:
     """In a crowd the C library does it all, where the tests run."""
     known = identity(path)
-    usable = SimpleNamespace(fsencode=os.fsencode, makedev=os.makedev)
+    usable = SimpleNamespace(fsencode=os.fsencode, makedev=os.makedev, F_OK=os.F_OK)
     monkeypatch.setattr(syscalls, "os", usable)
 
     assert syscalls.names(str(path), *known, crowded=True)
+    assert syscalls.is_open(descriptor, *known, crowded=True)
+    assert not syscalls.may_exist(str(path.with_name("missing")))
     syscalls.pwrite(descriptor, b"ab", 0, crowded=True)
 
     assert path.read_bytes() == b"ab23456789"
@@ -150,9 +177,10 @@ def test_one_word_is_not_enough(
     monkeypatch.setattr(syscalls, "_library", library)
 
     assert syscalls.names(str(path), *identity(path), crowded=True)
+    assert syscalls.is_open(descriptor, *identity(path), crowded=True)
     syscalls.pwrite(descriptor, b"ab", 0, crowded=True)
 
-    assert library.calls == 2
+    assert library.calls == 3
     assert path.read_bytes() == b"ab23456789"
 
 
@@ -164,6 +192,7 @@ def test_uncrowded(
     monkeypatch.setattr(syscalls, "_library", library)
 
     assert syscalls.names(str(path), *identity(path), crowded=False)
+    assert syscalls.is_open(descriptor, *identity(path), crowded=False)
     syscalls.pwrite(descriptor, b"ab", 0, crowded=False)
 
     assert library.calls == 0
@@ -221,6 +250,7 @@ def test_no_library(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> 
 
     assert library.pwrite is None
     assert library.statx is None
+    assert library.access is None
 
 
 def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,3 +260,4 @@ def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert library.pwrite is None
     assert library.statx is None
+    assert library.access is None

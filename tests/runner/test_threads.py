@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -683,7 +684,7 @@ def keeper_of(count: int) -> NoKeeper:
     return keeper
 
 
-@pytest.mark.parametrize(("count", "early"), [(CROWD - 1, 0.0003), (CROWD, 0.0001)])
+@pytest.mark.parametrize(("count", "early"), [(CROWD - 1, 3e-4), (CROWD, 3e-5)])
 def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """It wakes up before its time, and less so among many."""
 
@@ -703,6 +704,109 @@ def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> Non
     thread._cool_down(0, 1000.4, "")
 
     assert waits == [pytest.approx(0.4 - early, abs=1e-6)]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(CROWD - 1, [0.0997, 2.8e-4]), (CROWD, [0.09997])]
+)
+def test_last_moment(
+    count: int, expected: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cooldown is cut short, and none sleeps for less than the kernel can."""
+
+    class Sleeper:
+        def acquire(self, timeout: float) -> None:
+            waits.append(timeout)
+            clock.now += timeout + 2e-5
+
+        def release(self) -> None:
+            """Wake nobody."""
+
+    class Clock:
+        now = 1000.0
+        time = staticmethod(lambda: 0.0)
+
+        def monotonic(self) -> float:
+            self.now += 1e-6
+            return self.now
+
+    waits: list[float] = []
+    clock, lock = Clock(), MemoryLock()
+    assert lock.acquire()
+    thread = make(quick(Counted()), lock=lock, keeper=keeper_of(count))
+    thread._bell = Sleeper()  # type: ignore[assignment]
+    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    is_held = thread._cool_down(0, 1000.1, "")
+
+    assert is_held
+    assert clock.now >= 1000.1
+    assert waits == [pytest.approx(wait, abs=2e-5) for wait in expected]
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "looks", "wakes_soon"),
+    [(0.1, 4, True), (0.4, 5, True), (0.6, 0, False)],
+)
+def test_look_after_itself(
+    cooldown: float, looks: int, wakes_soon: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain that rests for moments asks each second whether it is wanted."""
+
+    class Lock(MemoryLock):
+        def is_wanted(self) -> bool:
+            asked.append(clock.now)
+            return super().is_wanted()
+
+    def sleep(deadline: float, early: float) -> bool:
+        slept.append(thread.wakes_soon)
+        clock.now = deadline
+        return True
+
+    asked: list[float] = []
+    slept: list[bool] = []
+    clock = SimpleNamespace(now=1000.0, time=lambda: 0.0)
+    clock.monotonic = lambda: clock.now
+    thread = make(quick(Counted()), lock=Lock())
+    monkeypatch.setattr(thread, "_sleep", sleep)
+    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    while clock.now < 1004.0 - 1e-6:
+        thread._cool_down(0, clock.now + cooldown, "")
+
+    # The next look would come too late after the cooldown.
+    assert len(asked) == pytest.approx(looks, abs=looks and 1)
+    assert all(b - a <= 1.0 for a, b in pairwise(asked))
+    assert set(slept) == {wakes_soon}
+    assert not thread.wakes_soon
+
+
+def test_wanted_in_a_short_cooldown() -> None:
+    """A chain that rests for moments lets go when it is wanted."""
+    lock = MemoryLock()
+    with running(quick(Counted(), success_cooldown=0.01), lock=lock) as thread:
+        until(lambda: thread.status().runs > 2)
+        thread._looked_at = 0.0
+        lock.wanted = True
+        until(lambda: standing_by(thread))
+
+        assert not lock.is_held()
+
+
+def test_breakdown_in_a_short_cooldown() -> None:
+    """A chain that breaks down in a cooldown is looked after from then on."""
+
+    class Lock(MemoryLock):
+        def is_held(self) -> bool:
+            if cooling(thread):
+                self.error = OSError(5, "Input/output error")
+                raise self.error
+            return super().is_held()
+
+    lock = Lock()
+    thread = make(quick(Counted(), success_cooldown=0.01), lock=lock)
+    with log(), started(thread):
+        until(lambda: "Input/output" in thread.status().reason)
+
+        assert not thread.wakes_soon
 
 
 def test_run_marks() -> None:

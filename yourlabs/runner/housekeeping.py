@@ -143,6 +143,8 @@ class Housekeeper:
                 threads = list(self._threads)
             self._looks += 1
             for thread in threads:
+                if thread.wakes_soon:
+                    continue
                 try:
                     self._look_after(thread)
                 except BaseException:

@@ -206,11 +206,7 @@ class PidfileLock:
 
     def _is_ours(self, descriptor: int) -> bool:
         """Say whether nobody has closed the descriptor, and used its number again."""
-        try:
-            found = os.fstat(descriptor)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._inode
+        return syscalls.is_open(descriptor, *self._inode, crowded=_is_crowded())
 
     def begin(self, index: int) -> None:
         """Write into the record that this task is being run."""
@@ -319,6 +315,8 @@ class PidfileLock:
 
     def is_wanted(self) -> bool:
         """Say whether a process asks the owner to yield."""
+        if _is_crowded() and not syscalls.may_exist(self.request_path):
+            return False
         with _changing:
             try:
                 descriptor = os.open(self.request_path, lockfiles.READING)

@@ -34,7 +34,7 @@ CAREFUL, MOST_CAREFUL = 1.0, 60.0
 """How long calls give the interpreter away after a slow one, in seconds: at first, and
 when one slow call follows another."""
 
-_AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _STATX_INO = -100, 0x100, 0x100
+_AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _STATX_INO = -100, 0x100, 0x1000, 0x100
 
 _STATX = struct.Struct("=I28xQ96xII112x")
 """Of what ``statx(2)`` tells: what it knows, the inode, two numbers of the device."""
@@ -68,19 +68,45 @@ def names(path: str, device: int, inode: int, *, crowded: bool) -> bool:
         crowded: Do not give the interpreter away.
     """
     if crowded:
-        found, name = _library.buffer(), os.fsencode(path)
-        flags = _AT_SYMLINK_NOFOLLOW
-        if _kept(_library.statx, _AT_FDCWD, name, flags, _STATX_INO, found) == 0:
-            known, number, major, minor = _STATX.unpack(found)
-            is_same = (os.makedev(major, minor), number) == (device, inode)
-            if is_same and known & _STATX_INO:
-                return True
+        name = os.fsencode(path)
+        if _kept_inode(_AT_FDCWD, name, _AT_SYMLINK_NOFOLLOW) == (device, inode):
+            return True
     # Nobody is told that a file is gone on the word of one call.
     try:
         usual = os.stat(path, follow_symlinks=False)
     except OSError:
         return False
     return (usual.st_dev, usual.st_ino) == (device, inode)
+
+
+def is_open(descriptor: int, device: int, inode: int, *, crowded: bool) -> bool:
+    """
+    Say whether `descriptor` is open, on that inode.
+
+    Args:
+        crowded: Do not give the interpreter away.
+    """
+    if crowded and _kept_inode(descriptor, b"", _AT_EMPTY_PATH) == (device, inode):
+        return True
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (device, inode)
+
+
+def may_exist(path: str) -> bool:
+    """Say whether there may be a file at `path`; do not give the interpreter away."""
+    return _kept(_library.access, os.fsencode(path), os.F_OK) != -1
+
+
+def _kept_inode(directory: int, name: bytes, flags: int) -> tuple[int, int] | None:
+    """Return device and inode, in a call that keeps the interpreter. None: unknown."""
+    found = _library.buffer()
+    if _kept(_library.statx, directory, name, flags, _STATX_INO, found) != 0:
+        return None
+    known, inode, major, minor = _STATX.unpack(found)
+    return (os.makedev(major, minor), inode) if known & _STATX_INO else None
 
 
 def _kept(call: Callable[..., int] | None, *arguments: Any) -> int | None:
@@ -105,6 +131,7 @@ class _Library:
     def __init__(self) -> None:
         self.pwrite: Callable[..., int] | None = None
         self.statx: Callable[..., int] | None = None
+        self.access: Callable[..., int] | None = None
         self.buffer: Callable[[], Any] = bytes
         try:
             import ctypes
@@ -115,6 +142,7 @@ class _Library:
         # The types of C on Linux and macOS, in a process of 64 bits.
         c_int, c_bytes, c_size = ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t
         self.buffer = ctypes.c_char * _STATX.size
+        self.access = _function(library, "access", (c_bytes, c_int), c_int)
         if sys.maxsize > 2**32:  # pragma: no branch - none of the others is tested
             self.pwrite = _function(
                 library,

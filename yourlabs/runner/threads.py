@@ -40,8 +40,17 @@ most of their time. In one of several it also tells which comes next."""
 EARLY = 0.0003
 """How long before the end of a cooldown it gets ready for the run, in seconds."""
 
-EARLY_IN_A_CROWD = 0.0001
-"""The same among a `CROWD` of chains, where each wake-up adds to the crush."""
+EARLY_IN_A_CROWD = 0.00003
+"""The same among a `CROWD` of chains, where to sleep twice adds to the crush."""
+
+SHORTEST_SLEEP = 0.00005
+"""A shorter one takes longer than that: the kernel rounds it up. In seconds."""
+
+SHORT = 0.5
+"""A cooldown of less ends before anybody has to look after the chain, in seconds."""
+
+LOOK_EVERY = 1.0
+"""How often a chain looks after itself, or is looked after, in seconds."""
 
 BURST = 0.001
 """How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
@@ -77,6 +86,7 @@ class RunnerThread(threading.Thread):
         "_doubted",
         "_keeper",
         "_logbook",
+        "_looked_at",
         "_made_in",
         "_next_run",
         "_phase",
@@ -99,6 +109,7 @@ class RunnerThread(threading.Thread):
         "reason",
         "state",
         "tasks",
+        "wakes_soon",
     )
 
     def __init__(
@@ -156,7 +167,9 @@ class RunnerThread(threading.Thread):
         self._current: TaskRunner | None = None
         self._stalled: TaskRunner | None = None
         self._next_run: float | None = None
-        self._rested = 0.0
+        self._rested = self._looked_at = 0.0
+        self.wakes_soon = False
+        """It looks after itself before it would have to be looked after."""
         self._schedule: Schedule | None = None
         self._logbook = Logbook(chain, self.tasks, state)
 
@@ -517,12 +530,26 @@ class RunnerThread(threading.Thread):
         else:
             # Before the sleep, where it makes no run late.
             self._logbook.write_now_and_then(index, due, after)
-        is_held = self._sleep(deadline, early)
+        if left < SHORT:
+            self._look_after_itself(deadline)
+        try:
+            is_held = self._sleep(deadline, early)
+        finally:
+            self.wakes_soon = False
         if self._wake_asked:
             self._wake_asked = False
             self._schedule = Schedule(index, time.time(), after)
         self._phase = states.RUNNING
         return is_held
+
+    def _look_after_itself(self, deadline: float) -> None:
+        """Spare the housekeeping thread a look, which would hold up all chains."""
+        # Whether the pidfile is still held is seen after the cooldown in any case.
+        if deadline - self._looked_at > LOOK_EVERY:
+            self._looked_at = time.monotonic()
+            if self.lock.is_wanted():
+                self.ask_to_yield()
+        self.wakes_soon = True
 
     def _sleep(self, deadline: float, early: float) -> bool:
         """Return whether the pidfile was seen to be held a moment ago."""
@@ -542,7 +569,12 @@ class RunnerThread(threading.Thread):
             is_held = self.lock.is_held()
             if not is_held:
                 break
-            self._bell.acquire(timeout=max(0, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
+            if left > SHORTEST_SLEEP:
+                self._bell.acquire(timeout=left)
+            while 0 < deadline - time.monotonic() <= SHORTEST_SLEEP:
+                # To give the interpreter away for it would take longer.
+                continue
         return is_held
 
     def _yields(self) -> bool:
