@@ -18,6 +18,7 @@ from yourlabs.runner.core.histories import (
     MAX_KNOWN,
     MAX_NEW,
     MESSAGE,
+    NOTHING,
     History,
     Tally,
 )
@@ -75,6 +76,9 @@ def history_to_json(history: History, *, text: int = 8_000) -> dict[str, Any]:
 
 def history_from_json(value: Any, at: datetime) -> History:
     """Return the history that was written, as far as it makes sense at `at`."""
+    if value is None:
+        # Of most tasks; what it takes to make one stays with a chain's thread.
+        return NOTHING
     read = _Reader(value, at)
     pending = tuple(
         reason
