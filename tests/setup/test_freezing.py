@@ -18,7 +18,6 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import hypothesis
 import pytest
 from django.conf import Settings, global_settings
 from django.core.management import CommandError, call_command
@@ -174,7 +173,6 @@ def test_values(value: object) -> None:
     assert "_HIDDEN" not in source
 
 
-@hypothesis.settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text() | st.binary(),

@@ -134,7 +134,6 @@ def run(setup: Setup, steps: list[str]) -> None:
 
 
 @settings(
-    deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -231,7 +230,6 @@ def test_steps_alone_and_twice(make_setup: MakeSetup, step: str) -> None:
 
 
 @settings(
-    deadline=None,
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

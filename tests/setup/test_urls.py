@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from yourlabs.setup import Setup
@@ -366,7 +366,6 @@ def test_unencoded_characters(
     assert "hunter2" not in str(error.value)
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1).filter(lambda text: text.isprintable()))
 def test_any_password_round_trips(password: str) -> None:
     """Whatever a password holds, percent-encoded it comes out as it was."""
@@ -377,7 +376,6 @@ def test_any_password_round_trips(password: str) -> None:
     assert mailer(f"smtp://u:{encoded}@h")["OPTIONS"]["password"] == password
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1).filter(lambda text: text.isprintable()))
 def test_redis_reads_the_password(password: str) -> None:
     """The client of Redis reads the password that was encoded, in one server."""
@@ -390,7 +388,6 @@ def test_redis_reads_the_password(password: str) -> None:
     assert pool.connection_kwargs["db"] == 2
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
     """Any text is either a URL or an error of ours."""
@@ -399,7 +396,6 @@ def test_no_text_breaks_the_parser(text: str) -> None:
             read(text)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="#?/@%+:ab1", max_size=12))
 def test_no_password_is_cut(password: str) -> None:
     """A password that is accepted unencoded is the whole password."""

@@ -111,7 +111,7 @@ def test_read_back_in_the_past() -> None:
     assert incident.downtime(1_000.0) == timedelta(0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     failures=st.lists(
         st.tuples(st.text(), st.text(), st.sampled_from("abcdef")), min_size=1
@@ -163,7 +163,7 @@ def test_read_strange(value: Any) -> None:
     assert read(value) is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     value=JSON_VALUES
     | st.fixed_dictionaries(
@@ -214,7 +214,7 @@ def test_interrupted_cooldown(
     assert interrupted_cooldown(timedelta(minutes=minutes), interrupted) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     cooldown=st.timedeltas(min_value=timedelta(0)),
     interrupted=st.integers(min_value=1),

@@ -577,7 +577,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @given(seed=st.integers(0, 2**32), outage=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_weekend(scenario: Scenario, seed: int, outage: bool) -> None:
     """Whatever happens all weekend: few mails, nothing lost, and every count right."""
     spend_weekend(scenario, 0, seed, outage)
@@ -586,7 +586,7 @@ def test_a_weekend(scenario: Scenario, seed: int, outage: bool) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("recycled", [4, 12], ids=["recycled", "fail-over"])
 @given(seed=st.integers(0, 2**32), outage=st.booleans())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_a_weekend_of_many_processes(
     scenario: Scenario, recycled: int, seed: int, outage: bool
 ) -> None:
@@ -598,7 +598,7 @@ def test_a_weekend_of_many_processes(
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("recycled", [0, 4, 12], ids=["one", "recycled", "fail-over"])
 @given(seed=st.integers(0, 2**32), outage=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_thousands_of_weekends(
     scenario: Scenario, recycled: int, seed: int, outage: bool
 ) -> None:

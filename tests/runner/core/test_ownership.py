@@ -78,7 +78,7 @@ RECORDS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(record=RECORDS)
 def test_round_trip(record: OwnerRecord) -> None:
     """Every record is read as it was written, with the pid on the first line."""
@@ -89,7 +89,7 @@ def test_round_trip(record: OwnerRecord) -> None:
     assert block.count(b"\n") == 2
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(record=RECORDS, since=st.integers(0, 10**13))
 def test_round_trip_of_a_run(record: OwnerRecord, since: int) -> None:
     """The mark of a run fits where that of none was, and is read as it was written."""
@@ -182,7 +182,7 @@ def test_strange(content: bytes) -> None:
     assert parse_record(content) is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(content=st.binary() | st.binary().map(lambda end: b"4711\n" + end))
 def test_any_bytes(content: bytes) -> None:
     """Reading never raises."""
@@ -191,7 +191,7 @@ def test_any_bytes(content: bytes) -> None:
     assert pid is None or 1 <= pid <= MAX_PID
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     position=st.integers(0, len(encoded(RECORD)) - 1),
     byte=st.integers(0, 255),
@@ -208,7 +208,7 @@ def test_flipped_byte(position: int, byte: int) -> None:
         assert record.since >= 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     key=st.sampled_from(
         [

@@ -24,7 +24,7 @@ def written(**changes: Any) -> dict[str, Any]:
     return {"next": "tasks.retry", "index": 1, "due": 50.5, "after": "a.b", **changes}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     index=st.integers(0, 2),
     due=st.floats(0, 1e11),
@@ -87,7 +87,7 @@ def test_strange(value: Any) -> None:
     assert schedule_from_json(value, PATHS) == Schedule()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     value=st.fixed_dictionaries(
         {},
@@ -121,7 +121,7 @@ def test_wait_for(due: float, expected: float) -> None:
     assert wait_for(Schedule(0, due), now=1_000.0, longest=60.0) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     due=st.floats(allow_nan=False),
     now=st.floats(0, 1e11),

@@ -94,7 +94,7 @@ def test_as_option_bad(value: Any, found: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     name=st.sampled_from(OPTIONS),
     value=st.one_of(
