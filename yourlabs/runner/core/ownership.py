@@ -90,13 +90,14 @@ def encode_head(record: OwnerRecord) -> bytes:
     return f"{record.owner.pid}\n{json.dumps(values)[:-1]}, ".encode()
 
 
+@functools.lru_cache(maxsize=256)
 def encode_tail(width: int, *, released: bool) -> bytes:
     """Return the end of a record while nothing is run, padded to `width` bytes."""
     tail = b'"released": %s, "run": null}' % (b"true" if released else b"false")
     return tail.ljust(width) + b"\n"
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def run_tail(task: str) -> bytes:
     """Return the end of a record while `task` is run, as a format of the time.
 
