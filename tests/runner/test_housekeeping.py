@@ -368,6 +368,23 @@ def test_stall_of_each_run(keeper: Housekeeper) -> None:
         go.set()
 
 
+def test_end_and_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being closed is not closed again in a child that is forked meanwhile."""
+    keeper = Housekeeper()
+    keeper._poke_read, keeper._poke_write = os.pipe()
+    keeper._pidfds = {(1, None): os.open(os.devnull, os.O_RDONLY)}
+    close, known = os.close, []
+
+    def closing(descriptor: int) -> None:
+        known.append((keeper._poke_read, keeper._poke_write, keeper._pidfds))
+        close(descriptor)
+
+    monkeypatch.setattr("yourlabs.runner.housekeeping.os.close", closing)
+    keeper._end()
+
+    assert known == [(-1, -1, {})] * 3
+
+
 def test_short_cooldowns(keeper: Housekeeper) -> None:
     """A chain that wakes up soon looks after itself; it is spared meanwhile."""
     looks, others = Counted(), Counted(enough=5)

@@ -155,11 +155,13 @@ class Housekeeper:
 
     def _end(self) -> None:
         self._thread = None
-        for descriptor in (self._poke_read, self._poke_write, *self._pidfds.values()):
-            os.close(descriptor)
+        descriptors = self._poke_read, self._poke_write, *self._pidfds.values()
+        # First: in a child that is forked meanwhile they may be another one's numbers.
         self._pidfds = {}
         self._poke_read = self._poke_write = -1
         self._poll = None
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _wait(self) -> None:
         """Sleep until the next look, an owner's death, or a poke."""
