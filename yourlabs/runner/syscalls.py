@@ -6,10 +6,11 @@ in a process each such moment is a queue to stand in again, and that takes many 
 long as the call. A run needs three: is the pidfile still the one that is locked, the
 task begins, the task ends. The first finds a path whose directories the kernel keeps in
 memory for as long as the file is open, the others write a few bytes to a page that it
-keeps there: as a rule none waits for a disk. One that does holds the whole process up,
-so they are made in the usual way after it for a while, and always in a process with
-fewer chains, in which nothing is gained. So they are where the C library cannot be
-called like this.
+keeps there. About once a second a chain makes two more: is the descriptor still open on
+that file, and may somebody have asked for the chain. As a rule none waits for a disk.
+One that does holds the whole process up, so they are made in the usual way after it for
+a while, and always in a process with fewer chains, in which nothing is gained. So they
+are where the C library cannot be called like this.
 
 All functions may be called from any thread, and in a forked child.
 """
