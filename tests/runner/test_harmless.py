@@ -96,6 +96,24 @@ def test_failure() -> None:
     assert handler.actions() == ["a"]
 
 
+def test_record_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a project's factory of records raises goes no further either."""
+
+    def broken(*_: object, **__: object) -> logging.LogRecord:
+        raise LookupError("no request in this thread")
+
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(broken)
+    try:
+        with log():
+            logger.error("text")
+            logger.failure("text", exc=caught(), text="the text", extra={})
+    finally:
+        logging.setLogRecordFactory(factory)
+
+    assert capsys.readouterr().err.count("LookupError: no request") == 2
+
+
 def test_failure_that_nobody_hears() -> None:
     """Below the level nothing is made."""
     with log(logging.CRITICAL) as kept:

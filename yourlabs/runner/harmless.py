@@ -22,6 +22,11 @@ class HarmlessLogger(Adapter):
     Not for the main thread: it swallows a KeyboardInterrupt, too.
     """
 
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(logger, {})
+        # Asked twice a run: without a detour.
+        self.isEnabledFor = logger.isEnabledFor  # type: ignore[method-assign]
+
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
         """Leave everything as it is: what is `extra` comes with each call."""
         return msg, kwargs
@@ -69,17 +74,26 @@ class HarmlessLogger(Adapter):
         """
         if not self.isEnabledFor(logging.ERROR):
             return
-        info = (type(exc), exc, traceback_of(exc))
-        record = self.logger.makeRecord(
-            self.name, logging.ERROR, __file__, 0, msg, args, info, extra=dict(extra)
-        )
-        record.exc_text = text.rstrip("\n")
+        record: logging.LogRecord | None = None
         try:
+            info = (type(exc), exc, traceback_of(exc))
+            record = self.logger.makeRecord(
+                self.name,
+                logging.ERROR,
+                __file__,
+                0,
+                msg,
+                args,
+                info,
+                extra=dict(extra),
+            )
+            record.exc_text = text.rstrip("\n")
             self.logger.handle(record)
         except BaseException:
             _complain()
-        # Handlers that keep records would keep the frames of the task with them.
-        record.exc_info = None
+        if record is not None:
+            # Handlers that keep records would keep the frames of the task with them.
+            record.exc_info = None
 
 
 def traceback_of(exc: BaseException) -> Any:
@@ -93,5 +107,5 @@ def _complain() -> None:
             traceback.print_exc()
 
 
-logger = HarmlessLogger(logging.getLogger("runner"), {})
+logger = HarmlessLogger(logging.getLogger("runner"))
 """What the threads of the runner log with."""
