@@ -111,8 +111,21 @@ def test_may_exist(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert syscalls.may_exist(str(path))
     assert not syscalls.may_exist(missing)
-    monkeypatch.setattr(syscalls._library, "access", None)
+    monkeypatch.setattr(syscalls._library, "statx", None)
     assert syscalls.may_exist(missing)
+
+
+def test_may_exist_for_whom(path: Path) -> None:
+    """It is asked for who the process is now, not for who started it."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    path.parent.chmod(0o700)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        os.setresuid(65_534, 0, 0)
+        os._exit(not syscalls.may_exist(str(path)))
+
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @in_both_ways
@@ -129,7 +142,7 @@ def test_nothing_stands_in(
 ) -> None:
     """In a crowd the C library does it all, where the tests run."""
     known = identity(path)
-    usable = SimpleNamespace(fsencode=os.fsencode, makedev=os.makedev, F_OK=os.F_OK)
+    usable = SimpleNamespace(fsencode=os.fsencode, makedev=os.makedev)
     monkeypatch.setattr(syscalls, "os", usable)
 
     assert syscalls.names(str(path), *known, crowded=True)
@@ -250,7 +263,6 @@ def test_no_library(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> 
 
     assert library.pwrite is None
     assert library.statx is None
-    assert library.access is None
 
 
 def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,4 +272,3 @@ def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert library.pwrite is None
     assert library.statx is None
-    assert library.access is None

@@ -3,11 +3,11 @@ The system calls of a run, which in a crowd do not give the interpreter away.
 
 Python lets other threads go on during each call to the kernel. With a thousand chains
 in a process each such moment is a queue to stand in again, and that takes many times as
-long as the call. A run needs three: is the pidfile still the one that is locked, the
-task begins, the task ends. The first finds a path whose directories the kernel keeps in
-memory for as long as the file is open, the others write a few bytes to a page that it
-keeps there. About once a second a chain makes two more: is the descriptor still open on
-that file, and may somebody have asked for the chain. As a rule none waits for a disk.
+long as the call. A run needs two: the task begins, the task ends. They write a few
+bytes to a page that the kernel keeps in memory for as long as the file is open. About
+once a second a chain makes three more: is the pidfile still the one that is locked, is
+the descriptor still open on it, and may somebody have asked for the chain. These find a
+path whose directories the kernel keeps there, too. As a rule none waits for a disk.
 One that does holds the whole process up, so they are made in the usual way after it for
 a while, and always in a process with fewer chains, in which nothing is gained. So they
 are where the C library cannot be called like this.
@@ -55,8 +55,8 @@ def pwrite(descriptor: int, data: bytes, offset: int, *, crowded: bool) -> None:
         OSError: They could not be written.
     """
     if crowded:
-        written = _kept(_library.pwrite, descriptor, data, len(data), offset)
-        if written == len(data):
+        size = len(data)
+        if _kept(_library.pwrite, descriptor, data, size, offset) == size:
             return
     os.pwrite(descriptor, data, offset)
 
@@ -98,7 +98,10 @@ def is_open(descriptor: int, device: int, inode: int, *, crowded: bool) -> bool:
 
 def may_exist(path: str) -> bool:
     """Say whether there may be a file at `path`; do not give the interpreter away."""
-    return _kept(_library.access, os.fsencode(path), os.F_OK) != -1
+    name, found = os.fsencode(path), _library.buffer()
+    # Not access(2), which asks for who started the process.
+    call = _library.statx
+    return _kept(call, _AT_FDCWD, name, _AT_SYMLINK_NOFOLLOW, 0, found) != -1
 
 
 def _kept_inode(directory: int, name: bytes, flags: int) -> tuple[int, int] | None:
@@ -132,7 +135,6 @@ class _Library:
     def __init__(self) -> None:
         self.pwrite: Callable[..., int] | None = None
         self.statx: Callable[..., int] | None = None
-        self.access: Callable[..., int] | None = None
         self.buffer: Callable[[], Any] = bytes
         try:
             import ctypes
@@ -141,14 +143,13 @@ class _Library:
         except (ImportError, OSError, TypeError):
             return
         # The types of C on Linux and macOS, in a process of 64 bits.
-        c_int, c_bytes, c_size = ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t
+        c_int, c_bytes = ctypes.c_int, ctypes.c_char_p
         self.buffer = ctypes.c_char * _STATX.size
-        self.access = _function(library, "access", (c_bytes, c_int), c_int)
         if sys.maxsize > 2**32:  # pragma: no branch - none of the others is tested
             self.pwrite = _function(
                 library,
                 "pwrite",
-                (c_int, c_bytes, c_size, ctypes.c_int64),
+                (c_int, c_bytes, ctypes.c_size_t, ctypes.c_int64),
                 ctypes.c_ssize_t,
             )
         if sys.platform == "linux":  # pragma: no branch
