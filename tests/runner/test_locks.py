@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,33 @@ def test_mode(make_lock: Make) -> None:
     assert stat.S_IMODE(os.stat(lock.path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(lock.request_path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(os.path.dirname(lock.path)).st_mode) == 0o750
+
+
+def test_interruption_that_is_not_booked(make_lock: Make) -> None:
+    """An owner that lets go before it has booked a run leaves that to the next one."""
+    locks_of_chain = [make_lock() for _ in range(3)]
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        locks_of_chain[0].acquire()
+        locks_of_chain[0].begin(0)
+        os._exit(0)
+    os.waitpid(child, 0)
+    for lock in locks_of_chain[1:]:
+        for _ in range(2):
+            assert lock.acquire()
+            assert lock.interrupted is not None
+            assert lock.interrupted.run is not None
+            assert lock.interrupted.run.task == lock.chain.paths[0]
+            lock.release()
+            record = lock.owner()
+            assert record is not None
+            assert record.released
+
+    assert lock.acquire()
+    lock.interrupted = None
+    lock.release()
+    assert locks_of_chain[0].acquire()
+    assert locks_of_chain[0].interrupted is None
 
 
 def test_fencing_number(make_lock: Make) -> None:
@@ -411,7 +439,66 @@ def test_closed_behind_the_back(
         os.close(foreign)
 
 
+@pytest.mark.parametrize("crowd", [1, locks.syscalls.CROWD])
+def test_marks_in_nobody_elses_file(
+    crowd: int, make_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor that somebody closed, and uses again, is not written to."""
+    monkeypatch.setattr(locks.syscalls, "CROWD", crowd)
+    lock, other = make_lock(), make_lock()
+    lock.acquire()
+    descriptor = lock._descriptor
+    assert descriptor is not None
+    os.close(descriptor)
+    foreign = os.memfd_create("foreign")
+
+    try:
+        assert foreign == descriptor
+        assert other.acquire()
+        # As after a run that took a while.
+        lock._proven_at -= locks.PROOF_AGE
+        lock.end()
+        with pytest.raises(OSError, match="has closed it"):
+            lock.begin(0)
+        assert os.fstat(foreign).st_size == 0
+        # Asked again and again, the answer stays the same.
+        assert not lock.is_held()
+        assert not lock.is_held()
+    finally:
+        lock.release()
+        os.close(foreign)
+
+
 # A system that refuses.
+
+
+def test_mark_that_cannot_be_written(
+    make_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose end could not be written was not interrupted: its process lives."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    lock, other = make_lock(), make_lock()
+    lock.acquire()
+    lock.begin(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.syscalls, "pwrite", full)
+        patch.setattr(os, "pwrite", full)
+        lock.end()
+        lock.release()
+
+    assert lock.acquire()
+    assert lock.interrupted is None
+    lock.begin(0)
+    lock._seq += 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        lock.release()
+    # To any other it is one.
+    assert other.acquire()
+    assert other.interrupted is not None
 
 
 def test_full_disk(make_lock: Make, monkeypatch: pytest.MonkeyPatch) -> None:

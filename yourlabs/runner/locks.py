@@ -10,6 +10,7 @@ keep nobody out.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -47,6 +48,8 @@ COARSE_AGE = 2.1
 PROOF_AGE = 0.9
 """How old the proof may be that the descriptor is still the lock's, in seconds."""
 
+CLOSED = "Something else in this process has closed it"
+
 MAX_SEQ = 2**53
 """The fencing number begins anew after it: not every reader of JSON counts on."""
 
@@ -76,15 +79,17 @@ class PidfileLock:
     __slots__ = (
         "_descriptor",
         "_head_size",
+        "_idle",
         "_inode",
         "_marked",
         "_marked_at",
         "_proven_at",
         "_read",
+        "_released",
         "_request",
+        "_running",
         "_seen",
         "_seq",
-        "_width",
         "chain",
         "interrupted",
         "kind",
@@ -105,7 +110,12 @@ class PidfileLock:
         self._seen: tuple[int, int, int] | None = None
         self._marked, self._marked_at = -1, 0.0
         self._head_size = 0
-        self._width = tail_width(chain.paths)
+        width = tail_width(chain.paths)
+        self._idle = encode_tail(width, released=False)
+        self._released = encode_tail(width, released=True)
+        self._running = tuple(
+            run_tail(path, index, width) for index, path in enumerate(chain.paths)
+        )
 
     @property
     def request_path(self) -> str:
@@ -153,7 +163,7 @@ class PidfileLock:
         head = encode_head(record)
         self._head_size = len(head)
         self._seq = record.seq
-        # A run that was interrupted stays in the record until it is booked.
+        # What was interrupted stays in the record until it is booked.
         block = head + self._tail(self.interrupted)
         # Whatever longer thing stood here becomes blanks, in the same write.
         os.pwrite(descriptor, block.ljust(min(found.st_size, READ_SIZE)), 0)
@@ -165,16 +175,21 @@ class PidfileLock:
         _open_locks.add(self)
 
     def _unfinished(self, old: OwnerRecord | None) -> OwnerRecord | None:
-        if old is None or old.released or old.run is None:
+        if old is None or old.run is None or old.run.task not in self.chain.paths:
             return None
-        return old if old.run.task in self.chain.paths else None
+        is_mine = old.seq == self._seq and old.owner == processes.this_process(
+            self.kind
+        )
+        if is_mine and self.interrupted is None:
+            # This process lives: it could not write that its run had ended.
+            return None
+        return old
 
     def _tail(self, interrupted: OwnerRecord | None) -> bytes:
         if interrupted is None or interrupted.run is None:
-            return encode_tail(self._width, released=False)
+            return self._idle
         mark = interrupted.run
-        tail = run_tail(mark.task) % mark.since
-        return tail.ljust(self._width) + b"\n"
+        return self._running[self.chain.index_of(mark.task, mark.index)] % mark.since
 
     def release(self) -> None:
         """Say in the record that it is over, and let go. Harmless when not held."""
@@ -184,8 +199,10 @@ class PidfileLock:
             if descriptor is None or not self._is_ours(descriptor):
                 return
             try:
+                tail = self._released
+                if self.interrupted is not None:
+                    tail = self._tail(self.interrupted).replace(b"false", b"true ", 1)
                 with contextlib.suppress(OSError):
-                    tail = encode_tail(self._width, released=True)
                     os.pwrite(descriptor, tail, self._head_size)
             finally:
                 # Closed, never unlocked: a copy that a child still has must not matter.
@@ -198,10 +215,15 @@ class PidfileLock:
             return False
         if not syscalls.names(self.path, *self._inode, crowded=_is_crowded()):
             return False
+        return self._is_proven(descriptor)
+
+    def _is_proven(self, descriptor: int) -> bool:
+        """Say whether the descriptor is ours, or was a moment ago."""
         now = time.monotonic()
         if now - self._proven_at >= PROOF_AGE:
+            if not self._is_ours(descriptor):
+                return False
             self._proven_at = now
-            return self._is_ours(descriptor)
         return True
 
     def _is_ours(self, descriptor: int) -> bool:
@@ -215,20 +237,26 @@ class PidfileLock:
             # Run again without a pause: what is written is true, and costs nothing.
             return
         self._marked, self._marked_at = index, now
-        if self._descriptor is not None:
-            mark = run_tail(self.chain.tasks[index].path)
-            tail = (mark % now).ljust(self._width) + b"\n"
-            self._mark(self._descriptor, tail)
+        self._mark(self._running[index] % now)
 
     def end(self) -> None:
         """Write into the record that no task is being run."""
         self._marked = -1
-        if self._descriptor is not None:
-            tail = encode_tail(self._width, released=False)
-            self._mark(self._descriptor, tail)
+        # A disk that takes nothing is told of when the next run begins. Until then a
+        # kill is taken for one in the run.
+        with contextlib.suppress(OSError):
+            self._mark(self._idle)
 
-    def _mark(self, descriptor: int, tail: bytes) -> None:
-        syscalls.pwrite(descriptor, tail, self._head_size, crowded=_is_crowded())
+    def _mark(self, tail: bytes) -> None:
+        descriptor = self._descriptor
+        if descriptor is None:
+            return
+        crowded = len(_open_locks) >= syscalls.CROWD
+        prove = self._is_proven if crowded else self._is_ours
+        if not prove(descriptor):
+            # By now it may be a file of somebody else.
+            raise OSError(errno.EBADF, CLOSED, self.path)
+        syscalls.pwrite(descriptor, tail, self._head_size, crowded=crowded)
 
     # Others.
 

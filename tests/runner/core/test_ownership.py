@@ -95,14 +95,14 @@ def test_round_trip_of_a_run(record: OwnerRecord, since: int) -> None:
     """The mark of a run fits where that of none was, and is read as it was written."""
     width = tail_width(record.functions)
     idle = encoded(record)
-    for path in record.functions:
-        tail = (run_tail(path) % (since / 1_000)).ljust(width) + b"\n"
+    for index, path in enumerate(record.functions):
+        tail = run_tail(path, index, width) % (since / 1_000)
 
         block = encode_head(record) + tail
 
         assert len(block) == len(idle)
         assert parse_record(block) == replace(
-            record, released=False, run=RunMark(path, since / 1_000)
+            record, released=False, run=RunMark(path, since / 1_000, index)
         )
 
 

@@ -18,6 +18,9 @@ from yourlabs.runner.core.task import Chain
 
 VERSION = 1
 
+SINCE_WIDTH = 15
+"""How many characters a time has in a mark: some more than it needs."""
+
 MAX_PID = 2**22
 """Linux's largest pid."""
 
@@ -59,6 +62,8 @@ class RunMark:
     """Dotted path of the function."""
     since: float
     """Seconds since the epoch."""
+    index: int = 0
+    """Where the function was in the chain, which may have it twice."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class OwnerRecord:
     released: bool = False
     """It let go of the chain in good order."""
     run: RunMark | None = None
+    """What it is running. Of one that let go: what an owner before it did not live to
+    end, and what is not booked yet."""
 
 
 def encode_head(record: OwnerRecord) -> bytes:
@@ -97,20 +104,23 @@ def encode_tail(width: int, *, released: bool) -> bytes:
     return tail.ljust(width) + b"\n"
 
 
-@functools.lru_cache(maxsize=4096)
-def run_tail(task: str) -> bytes:
-    """Return the end of a record while `task` is run, as a format of the time.
+def run_tail(task: str, index: int, width: int) -> bytes:
+    """Return the end of a record while a task is run, as a format of the time.
 
-    It is filled with ``%`` before each run: that costs a tenth of encoding it.
+    It is filled with ``%`` before each run: that costs a tenth of encoding it, and
+    makes `width` bytes and a line break of it as well.
     """
     path = json.dumps(task).replace("%", "%%")
-    return f'"released": false, "run": {{"task": {path}, "since": %.3f}}}}'.encode()
+    run = f'{{"task": {path}, "index": {index}, "since": %{SINCE_WIDTH}.3f}}'
+    tail = f'"released": false, "run": {run}}}'
+    missing = width - len(tail % 0)
+    return f"{tail}{' ' * missing}\n".encode()
 
 
 def tail_width(functions: Sequence[str]) -> int:
     """Return a width in which the tail of every run of these functions fits."""
     longest = max((len(json.dumps(path)) for path in functions), default=0)
-    return longest + 80
+    return longest + len(str(len(functions))) + 90
 
 
 def parse_record(raw: bytes) -> OwnerRecord | None:
@@ -128,7 +138,7 @@ def parse_record(raw: bytes) -> OwnerRecord | None:
         )
         if values["version"] != VERSION or int(pid_line) != record.owner.pid:
             return None
-    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None
     return record
 
@@ -152,7 +162,9 @@ def _identity(values: Any) -> Identity:
 def _run(value: Any) -> RunMark | None:
     if value is None:
         return None
-    return RunMark(_text(value["task"]), _time(value["since"]))
+    # Records that were written before had no index.
+    index = _whole(value.get("index", 0), 0, 2**63)
+    return RunMark(_text(value["task"]), _time(value["since"]), index)
 
 
 def _whole(value: object, low: int, high: int) -> int:

@@ -153,6 +153,17 @@ class Chain:
         """The dotted paths of the functions: what makes two chains the same."""
         return tuple(task.path for task in self.tasks)
 
+    def index_of(self, path: str, index: int) -> int:
+        """
+        Return where the function of `path` is in the chain: at `index` if it can be.
+
+        Raises:
+            ValueError: It is not in the chain.
+        """
+        paths = self.paths
+        # The same function may come twice, and a deploy may have changed the chain.
+        return index if paths[index : index + 1] == (path,) else paths.index(path)
+
 
 def make_chain(tasks: Sequence[Task], *, name: str | None = None) -> Chain:
     """
