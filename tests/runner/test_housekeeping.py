@@ -536,6 +536,21 @@ def test_wait_that_fails(keeper: Housekeeper) -> None:
     assert 1 <= len([text for text in kept.texts() if "Housekeeping failed" in text])
 
 
+def test_closed_by_somebody(keeper: Housekeeper) -> None:
+    """A host that closes all that is open ends neither chain nor housekeeping."""
+    with started(sleeping(keeper)) as thread:
+        until(lambda: cooling(thread))
+        for descriptor in (keeper._poke_read, keeper._poke_write):
+            os.close(descriptor)
+        lock = taken()
+        with started(sleeping(keeper, lock=lock)) as other:
+            until(other.is_standing_by)
+            lock.is_free = True
+
+            until(lambda: cooling(other))
+        assert cooling(thread)
+
+
 def test_forked_child(keeper: Housekeeper) -> None:
     """A forked child begins without the parent's descriptors and chains."""
     with started(sleeping(keeper)) as thread:

@@ -41,7 +41,7 @@ from yourlabs.runner.core.ownership import (
     OwnerRecord,
     RunMark,
 )
-from yourlabs.runner.syscalls import CROWD
+from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.threads import RunnerThread
 
 HOUR = 3_600.0
@@ -677,15 +677,15 @@ def test_lost_in_the_last_moment_of_a_cooldown() -> None:
         assert calls == [function.calls]
 
 
-def keeper_of(count: int) -> NoKeeper:
-    """Return a keeper that says that it looks after so many."""
+def keeper_of(*, crowded: bool) -> NoKeeper:
+    """Return a keeper of many chains, or of few."""
     keeper = NoKeeper()
-    keeper.count = count
+    keeper.is_crowded = crowded
     return keeper
 
 
-@pytest.mark.parametrize(("count", "early"), [(CROWD - 1, 3e-4), (CROWD, 3e-5)])
-def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("crowded", "early"), [(False, 3e-4), (True, 3e-5)])
+def test_early(crowded: bool, early: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """It wakes up before its time, and less so among many."""
 
     class Waker:
@@ -697,20 +697,20 @@ def test_early(count: int, early: float, monkeypatch: pytest.MonkeyPatch) -> Non
             """Wake nobody."""
 
     waits: list[float] = []
-    thread = make(quick(Counted()), keeper=keeper_of(count))
+    thread = make(quick(Counted()), keeper=keeper_of(crowded=crowded))
     thread._bell = Waker()  # type: ignore[assignment]
     clock = SimpleNamespace(monotonic=lambda: 1000.0, time=lambda: 0.0)
     monkeypatch.setattr("yourlabs.runner.threads.time", clock)
-    thread._cool_down(0, 1000.4, "")
+    thread._cool_down(0, 1000.4)
 
     assert waits == [pytest.approx(0.4 - early, abs=1e-6)]
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(CROWD - 1, [0.0997, 2.8e-4]), (CROWD, [0.09997])]
+    ("crowded", "expected"), [(False, [0.0997, 2.8e-4]), (True, [0.09997])]
 )
 def test_last_moment(
-    count: int, expected: list[float], monkeypatch: pytest.MonkeyPatch
+    crowded: bool, expected: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No cooldown is cut short, and none sleeps for less than the kernel can."""
 
@@ -733,12 +733,11 @@ def test_last_moment(
     waits: list[float] = []
     clock, lock = Clock(), MemoryLock()
     assert lock.acquire()
-    thread = make(quick(Counted()), lock=lock, keeper=keeper_of(count))
+    thread = make(quick(Counted()), lock=lock, keeper=keeper_of(crowded=crowded))
     thread._bell = Sleeper()  # type: ignore[assignment]
     monkeypatch.setattr("yourlabs.runner.threads.time", clock)
-    is_held = thread._cool_down(0, 1000.1, "")
+    thread._cool_down(0, 1000.1)
 
-    assert is_held
     assert clock.now >= 1000.1
     assert waits == [pytest.approx(wait, abs=2e-5) for wait in expected]
 
@@ -757,10 +756,9 @@ def test_look_after_itself(
             asked.append(clock.now)
             return super().is_wanted()
 
-    def sleep(deadline: float, early: float) -> bool:
+    def sleep(deadline: float, early: float) -> None:
         slept.append(thread.wakes_soon)
         clock.now = deadline
-        return True
 
     asked: list[float] = []
     slept: list[bool] = []
@@ -770,7 +768,7 @@ def test_look_after_itself(
     monkeypatch.setattr(thread, "_sleep", sleep)
     monkeypatch.setattr("yourlabs.runner.threads.time", clock)
     while clock.now < 1004.0 - 1e-6:
-        thread._cool_down(0, clock.now + cooldown, "")
+        thread._cool_down(0, clock.now + cooldown)
 
     # The next look would come too late after the cooldown.
     assert len(asked) == pytest.approx(looks, abs=looks and 1)
@@ -789,6 +787,64 @@ def test_wanted_in_a_short_cooldown() -> None:
         until(lambda: standing_by(thread))
 
         assert not lock.is_held()
+
+
+def test_wanted_for_a_moment() -> None:
+    """A candidate that gives up while the chain is about to let go cuts no cooldown."""
+
+    class Lock(MemoryLock):
+        def is_wanted(self) -> bool:
+            asked.append(cooling(thread))
+            # Seen where the sleep ends, and gone where the loop does.
+            return asked == [True]
+
+    asked: list[bool] = []
+    function = Counted()
+    thread = make(quick(function, success_cooldown=HOUR), lock=Lock())
+    with started(thread):
+        until(lambda: cooling(thread))
+        thread.ask_to_yield()
+        until(lambda: len(asked) == 2)
+        until(lambda: cooling(thread))
+
+    assert asked == [True, False]
+    assert function.calls == 1
+
+
+def test_lost_for_a_moment() -> None:
+    """A pidfile that was found to be lost is lost: the chain begins anew with it."""
+
+    class Lock(MemoryLock):
+        def is_held(self) -> bool:
+            held = super().is_held()
+            if self.is_lost:
+                self.is_lost = False
+            return held
+
+    lock, function = Lock(), Counted()
+    with (
+        log() as kept,
+        running(quick(function, success_cooldown=HOUR), lock=lock) as thread,
+    ):
+        until(lambda: cooling(thread))
+        lock.is_lost = thread._doubted = True
+        thread.ring()
+        until(lambda: "ownership_lost" in kept.actions())
+
+    assert lock.attempts == 2
+
+
+def test_breakdown_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks down in a run is not seen to run for ever."""
+
+    def broken(*_: Any, **__: Any) -> float:
+        raise OverflowError("no more")
+
+    monkeypatch.setattr(TaskRunner, "run", broken)
+    thread = make(quick(Counted()))
+    with log(), started(thread):
+        until(lambda: thread.status().reason)
+        until(lambda: thread.status().current_task is None)
 
 
 def test_breakdown_in_a_short_cooldown() -> None:
@@ -920,12 +976,18 @@ def rest(thread: RunnerThread) -> None:
     """Let `thread` run until it rests."""
     with started(thread):
         until(lambda: cooling(thread))
-        until(lambda: thread._next_run)
+        until(lambda: thread._plan)
+
+
+def scheduled(thread: RunnerThread) -> float:
+    """Return when the next run of `thread` is due."""
+    assert thread._plan is not None
+    return time.time() + thread._plan.deadline - time.monotonic()
 
 
 def left(thread: RunnerThread) -> float:
     """How many seconds of its cooldown are left, once it rests."""
-    until(lambda: cooling(thread) and thread._next_run)
+    until(lambda: cooling(thread) and thread._plan)
     next_run = thread.status().next_run
     assert next_run is not None
     return (next_run - datetime.now(timezone.utc)).total_seconds()
@@ -972,6 +1034,37 @@ def test_cooldown_that_was_shortened() -> None:
         assert 30 < left(thread) <= 60
 
 
+def test_clock_that_was_set_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was set in a cooldown makes it no shorter for the next owner."""
+    state = MemoryState()
+    with started(make(*two(), state=state)) as thread:
+        until(lambda: cooling(thread))
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 13 * HOUR)
+        next_run = thread.status().next_run
+        assert next_run is not None
+        assert next_run.timestamp() - time.time() == pytest.approx(12 * HOUR, abs=60)
+
+    with started(make(*two(), state=state)) as thread:
+        until(lambda: cooling(thread))
+        assert thread.status().runs == 0
+
+
+def test_cooldown_of_a_task_before_one_that_is_new() -> None:
+    """A task that a deploy puts in between does not take over the cooldown."""
+    state = MemoryState()
+    tasks = two()
+    rest(make(*tasks, state=state))
+    new = replace(quick(Counted(), success_cooldown=1, name="new"), path="tests.new")
+    for _ in range(3):
+        thread = make(tasks[0], new, tasks[1], state=state)
+        rest(thread)
+        assert thread.status().runs == 0
+
+    assert state.get("schedule")["after"] == tasks[0].path
+    assert state.get("schedule")["due"] > time.time() + 11 * HOUR
+
+
 def test_clock_that_was_set_back() -> None:
     """A clock that was set back makes no cooldown longer, nor a run early."""
     state = MemoryState()
@@ -1012,29 +1105,29 @@ class Bell:
 
 
 @pytest.mark.parametrize(
-    ("count", "tasks", "cooldown", "is_written"),
+    ("crowded", "tasks", "cooldown", "is_written"),
     [
-        (1, 1, 0.4, False),
-        (1, 2, 0.4, False),
-        (CROWD - 1, 1, 9.0, True),
-        (CROWD, 1, 9.0, False),
-        (CROWD, 2, 9.0, True),
-        (CROWD, 1, HOUR, True),
+        (False, 1, 0.4, False),
+        (False, 2, 0.4, False),
+        (False, 1, 9.0, True),
+        (True, 1, 9.0, False),
+        (True, 2, 9.0, True),
+        (True, 1, HOUR, True),
     ],
 )
 def test_when_a_cooldown_is_written(
-    count: int, tasks: int, cooldown: float, is_written: bool
+    crowded: bool, tasks: int, cooldown: float, is_written: bool
 ) -> None:
     """A short one is written when the chain stops in it: seldom, and as exactly."""
     state, bell = MemoryState(), Bell()
     chain = two(success_cooldown=cooldown)[:tasks]
-    thread = make(*chain, state=state, keeper=keeper_of(count))
+    thread = make(*chain, state=state, keeper=keeper_of(crowded=crowded))
     thread._bell = bell  # type: ignore[assignment]
-    thread._logbook._written = time.monotonic() + HOUR
+    thread._logbook._next = time.monotonic() + HOUR
     with started(thread):
         assert happens(bell.waited_for)
         written = state.get("schedule")
-        due = thread._next_run
+        due = scheduled(thread)
 
     assert (written is not None) is is_written
     schedule = state.get("schedule")
@@ -1046,7 +1139,7 @@ def test_schedule_goes_with_what_is_written_now_and_then() -> None:
     """A failure is not written without the cooldown that follows."""
     state, bell = MemoryState(), Bell()
     task = quick(FAILING["class"], fail_cooldown=9)
-    thread = make(task, state=state, keeper=keeper_of(CROWD))
+    thread = make(task, state=state, keeper=keeper_of(crowded=True))
     thread._bell = bell  # type: ignore[assignment]
     with started(thread):
         assert happens(bell.waited_for)
@@ -1054,7 +1147,7 @@ def test_schedule_goes_with_what_is_written_now_and_then() -> None:
         assert state.get("incidents")
         due = state.get("schedule")["due"]
 
-    assert due == pytest.approx(thread._next_run, abs=0.002)
+    assert due == pytest.approx(scheduled(thread), abs=0.002)
 
 
 def test_short_cooldown_in_a_long_one() -> None:
@@ -1279,19 +1372,52 @@ def test_interrupted() -> None:
     assert lock.interrupted is None
 
 
+def test_interrupted_where_a_function_comes_twice() -> None:
+    """It goes on after the one that was interrupted, not after the first of them."""
+    calls: list[str] = []
+    first = quick(lambda: calls.append("first"), name="one", fail_cooldown=0.01)
+    second = quick(lambda: calls.append("second"), name="two", success_cooldown=HOUR)
+    third = replace(second, func=lambda: calls.append("third"), path="tests.third")
+    lock = MemoryLock()
+    record = owner(first.path, since=time.time() - 5)
+    assert record.run is not None
+    lock.interrupted = replace(record, run=replace(record.run, index=2))
+    with started(make(first, second, first, third, lock=lock)) as thread:
+        until(lambda: cooling(thread) and calls)
+
+    assert calls == ["third"]
+
+
+def test_interruption_that_is_not_booked_yet() -> None:
+    """It is known until it is in the state."""
+
+    class State(MemoryState):
+        def save(self) -> None:
+            known.append(lock.interrupted is not None)
+
+    known: list[bool] = []
+    tasks = two(fail_cooldown=60)
+    lock = interrupted_lock(tasks[0].path)
+    with started(make(*tasks, state=State(), lock=lock)) as thread:
+        left(thread)
+
+    assert known[0]
+    assert lock.interrupted is None
+
+
 def test_interrupted_among_many() -> None:
     """What follows an interruption is written, however short it is."""
     state, bell = MemoryState(), Bell()
     task = quick(Counted(), fail_cooldown=2)
     lock = interrupted_lock(task.path)
-    thread = make(task, state=state, lock=lock, keeper=keeper_of(CROWD))
+    thread = make(task, state=state, lock=lock, keeper=keeper_of(crowded=True))
     thread._bell = bell  # type: ignore[assignment]
     with started(thread):
         assert happens(bell.waited_for)
         due = state.get("schedule")["due"]
 
     # It is written once when it is booked, a moment before the chain rests.
-    assert due == pytest.approx(thread._next_run, abs=0.1)
+    assert due == pytest.approx(scheduled(thread), abs=0.1)
 
 
 def test_interrupted_again_and_again() -> None:
@@ -1318,7 +1444,7 @@ def test_interrupted_then_started_by_a_person() -> None:
         lock = interrupted_lock(tasks[0].path)
         thread = make(*tasks, state=state, lock=lock, kind=COMMAND)
         with started(thread):
-            until(lambda thread=thread: cooling(thread) and thread._next_run)  # type: ignore[misc]
+            until(lambda thread=thread: cooling(thread) and thread._plan)  # type: ignore[misc]
             found.append([task.runs for task in thread.status().tasks])
         state.put("schedule", None)
         # As if it had crashed again, and not run.

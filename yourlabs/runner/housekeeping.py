@@ -23,6 +23,7 @@ from yourlabs.runner.core.records import Stall
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.frames import frame_of
 from yourlabs.runner.harmless import logger
+from yourlabs.runner.syscalls import CROWD
 from yourlabs.runner.threads import RunnerThread
 
 PERIOD = 1.0
@@ -52,6 +53,8 @@ class Housekeeper:
     def __init__(self) -> None:
         # Held while a thread is looked after: `unwatch` waits for that.
         self._mutex = threading.RLock()
+        self.is_crowded = False
+        """There are so many threads that they stand in each other's way."""
         self._threads: dict[RunnerThread, float] = {}
         self._thread: threading.Thread | None = None
         self._poke_read = self._poke_write = -1
@@ -66,13 +69,11 @@ class Housekeeper:
         self._records: dict[RunnerThread, OwnerRecord | None] = {}
         self._heartbeat: tuple[float, Callable[[], object]] | None = None
 
-    def __len__(self) -> int:
-        return len(self._threads)
-
     def watch(self, thread: RunnerThread) -> None:
         """Look after `thread` from now on."""
         with self._mutex:
             self._threads.setdefault(thread, 0.0)
+            self.is_crowded = len(self._threads) >= CROWD
             if self._thread is None:
                 self._start()
             self._poke()
@@ -81,8 +82,7 @@ class Housekeeper:
         thread = threading.Thread(
             target=self._run, name="runner-housekeeping", daemon=True
         )
-        self._poke_read, self._poke_write = os.pipe()
-        os.set_blocking(self._poke_write, False)
+        self._poke_read, self._poke_write = _pipe()
         try:
             thread.start()
         except BaseException:
@@ -95,6 +95,7 @@ class Housekeeper:
         """Look after it no longer; when this returns, nobody is at it."""
         with self._mutex:
             self._threads.pop(thread, None)
+            self.is_crowded = len(self._threads) >= CROWD
             self._ghosts.pop(thread, None)
             self._records.pop(thread, None)
             self._poke()
@@ -125,7 +126,8 @@ class Housekeeper:
 
     def _poke(self) -> None:
         if self._poke_write >= 0:
-            with contextlib.suppress(BlockingIOError):
+            # It is poked already, or somebody has closed what is not theirs.
+            with contextlib.suppress(OSError):
                 os.write(self._poke_write, b".")
 
     def _run(self) -> None:
@@ -161,7 +163,8 @@ class Housekeeper:
         self._poke_read = self._poke_write = -1
         self._poll = None
         for descriptor in descriptors:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
     def _wait(self) -> None:
         """Sleep until the next look, an owner's death, or a poke."""
@@ -170,7 +173,14 @@ class Housekeeper:
         if self._dead or self._timeout < PERIOD:
             self._poll = None
         if self._poke_read in self._dead:
-            os.read(self._poke_read, 4096)
+            try:
+                os.read(self._poke_read, 4096)
+            except OSError:
+                # Somebody has closed what is not theirs. What was the other end may be
+                # another one's by now: it is left alone.
+                with self._mutex:
+                    self._poke_read, self._poke_write = _pipe()
+                self._poll = None
 
     def _prepare(self) -> select.poll:
         """Find out what to wait for, and for how long, until something happens."""
@@ -206,7 +216,8 @@ class Housekeeper:
                 wanted[(record.owner.pid, record.owner.start)] = record.owner
         for key in list(self._pidfds):
             if key not in wanted or self._pidfds[key] in self._dead:
-                os.close(self._pidfds.pop(key))
+                with contextlib.suppress(OSError):
+                    os.close(self._pidfds.pop(key))
         # The next ones may get the same numbers.
         self._dead = set()
         for key in wanted.keys() - self._pidfds.keys():
@@ -283,6 +294,12 @@ class Housekeeper:
         self._threads[thread] = started
         thread.set_stalled(runner)
         return runner
+
+
+def _pipe() -> tuple[int, int]:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    return reading, writing
 
 
 def _report(thread: RunnerThread, runner: TaskRunner) -> None:

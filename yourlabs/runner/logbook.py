@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from yourlabs.runner.core.incidents import incidents_from_json
 from yourlabs.runner.core.schedule import (
@@ -24,10 +25,21 @@ WRITE_SELDOM = 30.0
 """How often it is written while no task of the chain fails, in seconds."""
 
 
-class Logbook:
-    """Keeps the schedule, the downtimes and the counts of a chain in its state."""
+class Plan(NamedTuple):
+    """What the chain does next."""
 
-    __slots__ = ("_chain", "_runners", "_state", "_was_down", "_written", "due")
+    next: int = 0
+    """Which task comes next."""
+    deadline: float = 0.0
+    """When, on the monotonic clock."""
+    after: str = ""
+    """Dotted path of the task whose cooldown ends then."""
+
+
+class Logbook:
+    """Keeps the plan, the downtimes and the counts of a chain in its state."""
+
+    __slots__ = ("_chain", "_next", "_promised", "_runners", "_state", "_written")
 
     def __init__(
         self, chain: Chain, runners: Sequence[TaskRunner], state: State
@@ -35,18 +47,12 @@ class Logbook:
         self._chain = chain
         self._runners = runners
         self._state = state
-        self._written = 0.0
-        self._was_down = False
-        self.due = 0.0
-        """When the next run may begin, as it was written last; since the epoch."""
+        self._written = self._next = 0.0
+        # When the next run may begin, as it was written last; on the monotonic clock.
+        self._promised = 0.0
 
-    def read(self) -> tuple[int, float]:
-        """
-        Go on where the last owner ended: book the downtimes that it knew of.
-
-        Returns:
-            Which task is next, and how many seconds of the cooldown are left.
-        """
+    def read(self) -> Plan:
+        """Go on where the last owner ended: book the downtimes that it knew of."""
         now, monotonic = time.time(), time.monotonic()
         known = self._state.get("incidents")
         if known is not None:
@@ -55,9 +61,10 @@ class Logbook:
             for runner in self._runners:
                 runner.incident = incidents.get(runner.task.path)
         schedule = schedule_from_json(self._state.get("schedule"), self._chain.paths)
-        self.due = schedule.due
+        self._promised = monotonic + schedule.due - now
         longest = self._longest(schedule.after)
-        return schedule.index, wait_for(schedule, now=now, longest=longest)
+        wait = wait_for(schedule, now=now, longest=longest)
+        return Plan(schedule.index, monotonic + wait, schedule.after)
 
     def _longest(self, path: str) -> float:
         """Return the longest cooldown that the task of `path` can have now, in s."""
@@ -70,40 +77,39 @@ class Logbook:
                 return longest.total_seconds()
         return 0.0
 
-    def write(self, schedule: Schedule | None = None) -> None:
+    def is_due(self, deadline: float) -> bool:
+        """
+        Say whether to write now, where the next run is not worth it by itself.
+
+        It is so at once where what is written would have the next owner wait longer
+        than until `deadline`, on the monotonic clock, and else now and then.
+        """
+        return deadline < self._promised or time.monotonic() >= self._next
+
+    def hurry(self) -> None:
+        """Have it written soon: a task has failed."""
+        self._next = min(self._next, self._written + WRITE_EVERY)
+
+    def write(self, plan: Plan | None) -> None:
         """
         Put into the state what has changed, and write it.
 
         Args:
-            schedule: Where the chain is in its round. None: as it was written last.
+            plan: Where the chain is in its round. None: as it was written last.
         """
-        self._written = time.monotonic()
         incidents = {
             runner.task.path: runner.incident.to_json()
             for runner in self._runners
             if runner.incident is not None
         }
-        self._was_down = bool(incidents)
+        self._written = monotonic = time.monotonic()
+        # While all is well there is nothing to lose but a count of runs.
+        self._next = monotonic + (WRITE_EVERY if incidents else WRITE_SELDOM)
         self._state.put("incidents", incidents)
         self._state.put("status", [runner.to_json() for runner in self._runners])
-        if schedule is not None:
-            self.due = schedule.due
-            value = schedule_to_json(schedule, self._chain.paths)
-            self._state.put("schedule", value)
+        if plan is not None:
+            self._promised = plan.deadline
+            due = time.time() + plan.deadline - monotonic
+            schedule = Schedule(plan.next, due, plan.after)
+            self._state.put("schedule", schedule_to_json(schedule, self._chain.paths))
         self._state.save()
-
-    def write_now_and_then(self, index: int, due: float, after: str = "") -> None:
-        """
-        Write the same, unless that was done a moment ago.
-
-        It is done at once where what is written would have the next owner wait longer.
-        """
-        if self.due <= due:
-            age = time.monotonic() - self._written
-            if age < WRITE_EVERY:
-                return
-            down = any(runner.incident is not None for runner in self._runners)
-            # While all is well there is nothing to lose but a count of runs.
-            if not (down or self._was_down or age >= WRITE_SELDOM):
-                return
-        self.write(Schedule(index, due, after))

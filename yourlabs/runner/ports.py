@@ -31,7 +31,7 @@ class OwnerLock(Protocol):
         """Let go in good order. Harmless when it is not held."""
 
     def is_held(self) -> bool:
-        """Say whether this is the owner still: checked before each run."""
+        """Say whether this is the owner still: looked at before runs."""
 
     def is_wanted(self) -> bool:
         """Say whether somebody asks the owner to yield."""
@@ -75,8 +75,8 @@ class State(ChainState, Protocol):
 class Keeper(Protocol):
     """Looks after threads that sleep."""
 
-    def __len__(self) -> int:
-        """Return how many threads it looks after."""
+    is_crowded: bool
+    """There are so many that they stand in each other's way."""
 
     def watch(self, thread: RunnerThread) -> None:
         """Look after `thread` from now on."""

@@ -20,14 +20,12 @@ from yourlabs.runner.core.ownership import (
     check_functions,
     describe_owner,
 )
-from yourlabs.runner.core.schedule import Schedule
 from yourlabs.runner.core.status import ChainStatus
 from yourlabs.runner.core.task import Chain
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.harmless import logger
-from yourlabs.runner.logbook import Logbook
+from yourlabs.runner.logbook import Logbook, Plan
 from yourlabs.runner.ports import Keeper, OwnerLock, State
-from yourlabs.runner.syscalls import CROWD
 
 WORTH_WRITING = 0.5
 """A wait of at least this is written to the state when it begins, in seconds; a
@@ -51,6 +49,10 @@ SHORT = 0.5
 
 LOOK_EVERY = 1.0
 """How often a chain looks after itself, or is looked after, in seconds."""
+
+FRESH = 0.001
+"""For how long it is known that the pidfile is held, in seconds; among a `CROWD` of
+chains, where to look takes a tenth of a run, for as long as `LOOK_EVERY`."""
 
 BURST = 0.001
 """How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
@@ -82,17 +84,17 @@ class RunnerThread(threading.Thread):
     # In a dict these would take a kilobyte more, and there may be a thousand chains.
     __slots__ = (
         "_bell",
+        "_checked_at",
         "_current",
         "_doubted",
         "_keeper",
         "_logbook",
         "_looked_at",
         "_made_in",
-        "_next_run",
         "_phase",
+        "_plan",
         "_ready",
         "_rested",
-        "_schedule",
         "_stalled",
         "_stop_asked",
         "_trouble",
@@ -166,11 +168,11 @@ class RunnerThread(threading.Thread):
         self._phase = states.STOPPED
         self._current: TaskRunner | None = None
         self._stalled: TaskRunner | None = None
-        self._next_run: float | None = None
-        self._rested = self._looked_at = 0.0
+        self._rested = self._looked_at = self._checked_at = 0.0
         self.wakes_soon = False
         """It looks after itself before it would have to be looked after."""
-        self._schedule: Schedule | None = None
+        self._plan: Plan | None = None
+        """What comes after a run. None: while it lasts."""
         self._logbook = Logbook(chain, self.tasks, state)
 
     # For everybody.
@@ -235,7 +237,7 @@ class RunnerThread(threading.Thread):
         tasks = tuple(runner.status() for runner in self.tasks)
         current, phase = self._current, self._phase
         # Read after the phase, which is written after it.
-        next_run = self._next_run if phase == states.COOLING_DOWN else None
+        plan = self._plan if phase == states.COOLING_DOWN else None
         downs = [task.down_since for task in tasks if task.down_since]
         if current is not None:
             phase = states.STALLED if self.is_stalled() else states.RUNNING
@@ -247,7 +249,7 @@ class RunnerThread(threading.Thread):
             runs=sum(task.runs for task in tasks),
             failures=sum(task.failures for task in tasks),
             last_run=max((t.last_run for t in tasks if t.last_run), default=None),
-            next_run=_instant(next_run) if next_run else None,
+            next_run=_moment_of(plan.deadline) if plan else None,
             down_since=min(downs, default=None),
             tasks=tasks,
         )
@@ -404,13 +406,14 @@ class RunnerThread(threading.Thread):
 
     def _own(self) -> None:
         self._yield_asked = self._doubted = self._wake_asked = lost = False
-        self._schedule = None
+        self._plan = None
+        self._checked_at = 0.0
         self.state.load()
         self._phase = states.STARTING
         self.reason = ""
-        index, wait = self._logbook.read()
+        plan = self._logbook.read()
         if self.fresh or self.once:
-            index, wait = 0, 0.0
+            plan = Plan()
         if self.kind == HOSTED:
             logger.info(
                 "[%s] The chain runs in this process",
@@ -419,8 +422,7 @@ class RunnerThread(threading.Thread):
             )
         signals.send_robust(signals.chain_started, self)
         try:
-            index, deadline = self._resume(index, wait)
-            self._loop(index, deadline)
+            self._loop(self._resume(plan))
         except LostOwnershipError:
             lost = True
             self._yield_asked = False
@@ -432,50 +434,54 @@ class RunnerThread(threading.Thread):
             )
         finally:
             self._phase = states.STANDBY
+            self._current = self._stalled = None
             self.fresh = False
             signals.send_robust(signals.chain_stopped, self)
             if not lost:
-                self._logbook.write(self._schedule)
+                self._logbook.write(self._plan)
             self.state.close(write=not lost)
             self.lock.release()
 
-    def _resume(self, index: int, wait: float) -> tuple[int, float]:
-        """Return which task is next and when, and book a run that was interrupted."""
-        record, self.lock.interrupted = self.lock.interrupted, None
+    def _resume(self, plan: Plan) -> Plan:
+        """Book a run that was interrupted, and return what comes next."""
+        record = self.lock.interrupted
         if record is None or record.run is None:
-            return index, time.monotonic() + wait
-        index = self.chain.paths.index(record.run.task)
+            return plan
+        index = self.chain.index_of(record.run.task, record.run.index)
         runner = self.tasks[index]
         following = (index + 1) % len(self.tasks)
         deadline = runner.interrupt(record)
-        due = time.time() + deadline - time.monotonic()
+        plan = Plan(following, deadline, runner.task.path)
         # It is in the state before the mark in the pidfile is gone.
-        self._logbook.write(Schedule(following, due, runner.task.path))
+        self._logbook.write(plan)
+        self.lock.interrupted = None
         incident = runner.incident
         if self.once:
-            return 0, time.monotonic()
+            return Plan()
         if self.fresh and incident is not None and incident.interrupted < 2:
             # A person started it, and it crashed its process once at the most.
-            return 0, time.monotonic()
+            return Plan()
         self._log_sleep(runner)
-        return following, deadline
+        return plan
 
-    def _loop(self, index: int, deadline: float) -> None:
+    def _loop(self, plan: Plan) -> None:
         tasks, lock, last = self.tasks, self.lock, len(self.tasks) - 1
-        is_held = False
+        index, deadline = plan.next, plan.deadline
         if deadline > time.monotonic():
             # What was interrupted is booked by now.
             lock.end()
-            is_held = self._cool_down(index, deadline, self.chain.paths[index - 1])
+            self._plan = plan
         self._phase = states.RUNNING
-        rested, runner = True, None
-        while not (self._stop_asked or self._yields()):
-            if not (is_held or lock.is_held()):
-                raise LostOwnershipError
-            is_held = False
+        rested = True
+        while not (self._stop_asked or (self._yield_asked and self._yields())):
+            if deadline > time.monotonic():
+                # At first, and where what ended a cooldown holds no longer.
+                deadline = self._cool_down(index, deadline)
+                continue
+            self._ensure_held()
             runner = tasks[index]
             lock.begin(index)
-            self._schedule = None
+            self._plan = None
             # Before the task is seen to run, or its last run would seem to last still.
             runner.started = time.monotonic()
             self._current = runner
@@ -490,92 +496,106 @@ class RunnerThread(threading.Thread):
                 self.failed = self.failed or runner.incident is not None
                 if index == last:
                     self._stop_asked = True
-                index += 1
+                index, deadline = index + 1, 0.0
                 continue
+            if runner.incident is not None:
+                self._logbook.hurry()
             if not runner.more:
                 index = 0 if index == last else index + 1
+            self._plan = Plan(index, deadline, runner.task.path)
             if deadline > time.monotonic():
                 # First of all: a kill from now on interrupts no run.
                 lock.end()
                 self._log_sleep(runner)
-                is_held = self._cool_down(index, deadline, runner.task.path)
+                deadline = self._cool_down(index, deadline)
                 rested = True
             else:
-                self._logbook.write_now_and_then(index, time.time())
+                if self._logbook.is_due(deadline):
+                    self._logbook.write(self._plan)
                 if self.kind == HOSTED:
                     self._breathe()
-        if self._schedule is None and runner is not None and not self.once:
-            # Stopped in a run that no cooldown follows: the next one is due.
-            self._schedule = Schedule(index, time.time())
 
-    def _cool_down(self, index: int, deadline: float, after: str) -> bool:
+    def _ensure_held(self) -> None:
+        """
+        Look at the pidfile, unless that was done a moment ago.
+
+        Raises:
+            LostOwnershipError: It is held no longer.
+        """
+        now = time.monotonic()
+        fresh = LOOK_EVERY if self._keeper.is_crowded else FRESH
+        if now - self._checked_at < fresh and not self._doubted:
+            return
+        self._doubted = False
+        if not self.lock.is_held():
+            raise LostOwnershipError
+        self._checked_at = now
+
+    def _cool_down(self, index: int, deadline: float) -> float:
         """
         Sleep until `deadline`, or until somebody wants something.
 
         Returns:
-            True when the pidfile was seen to be held at the end of it. False: it has
-            to be looked at.
+            When to go on: it is not over where what ended the sleep holds no longer.
+
+        Raises:
+            LostOwnershipError: The pidfile was found to be lost.
         """
         left = deadline - time.monotonic()
-        self._next_run = due = time.time() + left
         self._phase = states.COOLING_DOWN
         early, worth = EARLY, WORTH_WRITING
-        if len(self._keeper) >= CROWD:
+        if self._keeper.is_crowded:
             early = EARLY_IN_A_CROWD
             if len(self.tasks) == 1:
                 worth = WORTH_WRITING_IN_A_CROWD
-        self._schedule = Schedule(index, due, after)
-        if left >= worth:
-            self._logbook.write(self._schedule)
-        else:
-            # Before the sleep, where it makes no run late.
-            self._logbook.write_now_and_then(index, due, after)
+        # Before the sleep, where it makes no run late.
+        if left >= worth or self._logbook.is_due(deadline):
+            self._logbook.write(self._plan)
         if left < SHORT:
             self._look_after_itself(deadline)
         try:
-            is_held = self._sleep(deadline, early)
+            self._sleep(deadline, early)
         finally:
             self.wakes_soon = False
+        self._phase = states.RUNNING
         if self._wake_asked:
             self._wake_asked = False
-            self._schedule = Schedule(index, time.time(), after)
-        self._phase = states.RUNNING
-        return is_held
+            deadline = time.monotonic()
+            self._plan = Plan(index, deadline)
+        return deadline
 
     def _look_after_itself(self, deadline: float) -> None:
         """Spare the housekeeping thread a look, which would hold up all chains."""
-        # Whether the pidfile is still held is seen after the cooldown in any case.
+        # Whether the pidfile is still held is seen before the next run.
         if deadline - self._looked_at > LOOK_EVERY:
             self._looked_at = time.monotonic()
             if self.lock.is_wanted():
                 self.ask_to_yield()
         self.wakes_soon = True
 
-    def _sleep(self, deadline: float, early: float) -> bool:
-        """Return whether the pidfile was seen to be held a moment ago."""
-        is_held = False
-        while not (self._stop_asked or self._yields() or self._wake_asked):
-            if self._doubted and not self.lock.is_held():
-                is_held = False
-                break
-            self._doubted = False
+    def _sleep(self, deadline: float, early: float) -> None:
+        """Sleep until then, or until somebody wants something."""
+        while not (
+            self._stop_asked
+            or self._wake_asked
+            or (self._yield_asked and self._yields())
+        ):
+            if self._doubted:
+                self._ensure_held()
             left = deadline - time.monotonic()
-            if left <= 0:
-                break
             if left > 2 * early:
                 self._bell.acquire(timeout=min(left - early, threading.TIMEOUT_MAX))
                 continue
-            # What has to be looked at before a run is looked at before its time.
-            is_held = self.lock.is_held()
-            if not is_held:
+            if left <= 0:
                 break
+            # What has to be looked at before a run is looked at before its time.
+            self._ensure_held()
             left = deadline - time.monotonic()
             if left > SHORTEST_SLEEP:
                 self._bell.acquire(timeout=left)
             while 0 < deadline - time.monotonic() <= SHORTEST_SLEEP:
                 # To give the interpreter away for it would take longer.
                 continue
-        return is_held
 
     def _yields(self) -> bool:
         """Say whether to let go: a candidate may have given up in the meantime."""
@@ -611,6 +631,11 @@ class RunnerThread(threading.Thread):
                 format(runner.cooldown.total_seconds(), ".15g"),
                 extra={"action": "cooling_down", "task": runner.task.name},
             )
+
+
+def _moment_of(deadline: float) -> datetime:
+    """Return when `deadline`, on the monotonic clock, is by the clock on the wall."""
+    return _instant(time.time() + deadline - time.monotonic())
 
 
 def _instant(epoch: float) -> datetime:
