@@ -15,7 +15,7 @@ import django
 import pytest
 from django.core import mail as django_mail
 
-from tests.runner.fakes import MemoryState
+from tests.runner.fakes import MemoryState, log, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from yourlabs.runner import delivery, mail, signals
 from yourlabs.runner.core.exceptions import RunnerError
@@ -441,7 +441,10 @@ def test_a_dead_server_delays_nobody(settings: Any) -> None:
     port = free_port()
     use_smtp(settings, port)
     chain = Chain().start()
-    chain.fail("one")
+    with log() as kept:
+        chain.fail("one")
+        # From now on nothing is tried for a while.
+        until(lambda: "delivery_failed" in kept.actions())
     started_at = time.monotonic()
     for number in range(100):
         chain.fail(f"word {number % 3}")
