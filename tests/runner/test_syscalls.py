@@ -265,6 +265,13 @@ def test_no_library(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> 
     assert library.statx is None
 
 
+def test_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a container refuses for every path is not believed for one."""
+    monkeypatch.setattr(syscalls, "_kept", lambda *_: -1)
+
+    assert syscalls._Library().statx is None
+
+
 def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A C library may be older than a call."""
     monkeypatch.setattr("ctypes.PyDLL", lambda name: SimpleNamespace())

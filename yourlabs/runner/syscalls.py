@@ -104,10 +104,13 @@ def may_exist(path: str) -> bool:
     return _kept(call, _AT_FDCWD, name, _AT_SYMLINK_NOFOLLOW, 0, found) != -1
 
 
-def _kept_inode(directory: int, name: bytes, flags: int) -> tuple[int, int] | None:
+def _kept_inode(
+    directory: int, name: bytes, flags: int, library: _Library | None = None
+) -> tuple[int, int] | None:
     """Return device and inode, in a call that keeps the interpreter. None: unknown."""
-    found = _library.buffer()
-    if _kept(_library.statx, directory, name, flags, _STATX_INO, found) != 0:
+    library = library or _library
+    found = library.buffer()
+    if _kept(library.statx, directory, name, flags, _STATX_INO, found) != 0:
         return None
     known, inode, major, minor = _STATX.unpack(found)
     return (os.makedev(major, minor), inode) if known & _STATX_INO else None
@@ -159,6 +162,9 @@ class _Library:
                 (c_int, c_bytes, c_int, ctypes.c_uint, ctypes.c_void_p),
                 c_int,
             )
+        # A container may refuse it for every path.
+        if _kept_inode(_AT_FDCWD, b"/", 0, self) is None:
+            self.statx = None
 
 
 def _function(
