@@ -214,7 +214,7 @@ def test_calm(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
         assert lock.record is not None
         lock.record = replace(lock.record, released=True)
         lock.changed = True
-        keeper._poke()
+        keeper._poke.ring()
         until(lambda: keeper._timeout == HOUR)
 
 
@@ -371,18 +371,18 @@ def test_stall_of_each_run(keeper: Housekeeper) -> None:
 def test_end_and_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being closed is not closed again in a child that is forked meanwhile."""
     keeper = Housekeeper()
-    keeper._poke_read, keeper._poke_write = os.pipe()
+    keeper._poke.open()
     keeper._pidfds = {(1, None): os.open(os.devnull, os.O_RDONLY)}
     close, known = os.close, []
 
     def closing(descriptor: int) -> None:
-        known.append((keeper._poke_read, keeper._poke_write, keeper._pidfds))
+        known.append((keeper._poke.reading, keeper._pidfds))
         close(descriptor)
 
     monkeypatch.setattr("yourlabs.runner.housekeeping.os.close", closing)
     keeper._end()
 
-    assert known == [(-1, -1, {})] * 3
+    assert known == [(-1, {})] * 3
 
 
 def test_short_cooldowns(keeper: Housekeeper) -> None:
@@ -536,12 +536,23 @@ def test_wait_that_fails(keeper: Housekeeper) -> None:
     assert 1 <= len([text for text in kept.texts() if "Housekeeping failed" in text])
 
 
-def test_closed_by_somebody(keeper: Housekeeper) -> None:
-    """A host that closes all that is open ends neither chain nor housekeeping."""
+@pytest.mark.parametrize("ends", [("reading",), ("_writing",), ("reading", "_writing")])
+@pytest.mark.parametrize("is_used_again", [False, True])
+def test_closed_by_somebody(
+    keeper: Housekeeper, ends: tuple[str, ...], is_used_again: bool
+) -> None:
+    """A host that closes what is not its own ends neither chain nor housekeeping."""
     with started(sleeping(keeper)) as thread:
         until(lambda: cooling(thread))
-        for descriptor in (keeper._poke_read, keeper._poke_write):
-            os.close(descriptor)
+        foreign = os.memfd_create("foreign")
+        os.write(foreign, b"precious")
+        os.lseek(foreign, 0, os.SEEK_SET)
+        for end in ends:
+            descriptor = getattr(keeper._poke, end)
+            if is_used_again:
+                os.dup2(foreign, descriptor)
+            else:
+                os.close(descriptor)
         lock = taken()
         with started(sleeping(keeper, lock=lock)) as other:
             until(other.is_standing_by)
@@ -549,13 +560,17 @@ def test_closed_by_somebody(keeper: Housekeeper) -> None:
 
             until(lambda: cooling(other))
         assert cooling(thread)
+        until(lambda: keeper._poke._is_ours(keeper._poke._writing))
+        assert os.pread(foreign, 100, 0) == b"precious"
+        assert os.lseek(foreign, 0, os.SEEK_CUR) == 0
+        os.close(foreign)
 
 
 def test_forked_child(keeper: Housekeeper) -> None:
     """A forked child begins without the parent's descriptors and chains."""
     with started(sleeping(keeper)) as thread:
         until(lambda: cooling(thread))
-        inherited = (keeper._poke_read, keeper._poke_write)
+        inherited = (keeper._poke.reading, keeper._poke._writing)
         read, write = os.pipe()
         child = os.fork()
         if child == 0:  # pragma: no cover - leaves by _exit

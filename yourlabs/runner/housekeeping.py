@@ -17,13 +17,12 @@ import traceback
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 
-from yourlabs.runner import processes, signals
+from yourlabs.runner import processes, signals, syscalls
 from yourlabs.runner.core.ownership import Identity, OwnerRecord
 from yourlabs.runner.core.records import Stall
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.frames import frame_of
 from yourlabs.runner.harmless import logger
-from yourlabs.runner.syscalls import CROWD
 from yourlabs.runner.threads import RunnerThread
 
 PERIOD = 1.0
@@ -47,6 +46,53 @@ MAX_STACK = 20_000
 """How much of a hanging thread's stack is reported, in characters."""
 
 
+class Poke:
+    """
+    A pipe that ends the wait of the thread, once it is open.
+
+    Something in the process may close what is not its own, and get the same numbers
+    for its files: they are asked for what they are before they are used.
+    """
+
+    def __init__(self) -> None:
+        self.reading = self._writing = -1
+        self._inode = (0, 0)
+
+    def open(self) -> None:
+        """Make the pipe."""
+        self.reading, self._writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        os.set_blocking(self._writing, False)
+        found = os.fstat(self.reading)
+        self._inode = found.st_dev, found.st_ino
+
+    def ring(self) -> None:
+        """End the wait, if there is one."""
+        if self._is_ours(self._writing):
+            # It may have been rung often.
+            with contextlib.suppress(OSError):
+                os.write(self._writing, b".")
+
+    def drain(self) -> bool:
+        """Get ready to be rung again; return False when it cannot be rung any more."""
+        if not self._is_ours(self.reading):
+            return False
+        try:
+            # Nothing is left to read when the other end was closed.
+            return os.read(self.reading, 4096) != b""
+        except BlockingIOError:
+            return True
+
+    def close(self) -> None:
+        """Close both ends, if they are open."""
+        for descriptor in (self.reading, self._writing):
+            if self._is_ours(descriptor):
+                os.close(descriptor)
+
+    def _is_ours(self, descriptor: int) -> bool:
+        return syscalls.is_open(descriptor, *self._inode, crowded=False)
+
+
 class Housekeeper:
     """Looks after `RunnerThread` objects. Its thread runs while there are any."""
 
@@ -57,7 +103,7 @@ class Housekeeper:
         """There are so many threads that they stand in each other's way."""
         self._threads: dict[RunnerThread, float] = {}
         self._thread: threading.Thread | None = None
-        self._poke_read = self._poke_write = -1
+        self._poke = Poke()
         self._pidfds: dict[tuple[int, int | None], int] = {}
         self._poll: select.poll | None = None
         """Waits for what `_prepare` found; None: that has to be looked at again."""
@@ -73,16 +119,16 @@ class Housekeeper:
         """Look after `thread` from now on."""
         with self._mutex:
             self._threads.setdefault(thread, 0.0)
-            self.is_crowded = len(self._threads) >= CROWD
+            self.is_crowded = len(self._threads) >= syscalls.CROWD
             if self._thread is None:
                 self._start()
-            self._poke()
+            self._poke.ring()
 
     def _start(self) -> None:
         thread = threading.Thread(
             target=self._run, name="runner-housekeeping", daemon=True
         )
-        self._poke_read, self._poke_write = _pipe()
+        self._poke.open()
         try:
             thread.start()
         except BaseException:
@@ -95,10 +141,10 @@ class Housekeeper:
         """Look after it no longer; when this returns, nobody is at it."""
         with self._mutex:
             self._threads.pop(thread, None)
-            self.is_crowded = len(self._threads) >= CROWD
+            self.is_crowded = len(self._threads) >= syscalls.CROWD
             self._ghosts.pop(thread, None)
             self._records.pop(thread, None)
-            self._poke()
+            self._poke.ring()
 
     def beat(self, interval: float, send: Callable[[], object]) -> None:
         """
@@ -110,25 +156,12 @@ class Housekeeper:
         """
         with self._mutex:
             self._heartbeat = (interval, send)
-            self._poke()
+            self._poke.ring()
 
     def forget(self) -> None:
         """Begin anew in a forked child: the thread did not come along."""
-        for descriptor in (
-            self._poke_read,
-            self._poke_write,
-            *self._pidfds.values(),
-        ):
-            if descriptor >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
+        _close(self._poke, self._pidfds.values())
         self.__init__()  # type: ignore[misc]
-
-    def _poke(self) -> None:
-        if self._poke_write >= 0:
-            # It is poked already, or somebody has closed what is not theirs.
-            with contextlib.suppress(OSError):
-                os.write(self._poke_write, b".")
 
     def _run(self) -> None:
         while True:
@@ -157,14 +190,11 @@ class Housekeeper:
 
     def _end(self) -> None:
         self._thread = None
-        descriptors = self._poke_read, self._poke_write, *self._pidfds.values()
+        poke, pidfds = self._poke, self._pidfds
         # First: in a child that is forked meanwhile they may be another one's numbers.
-        self._pidfds = {}
-        self._poke_read = self._poke_write = -1
+        self._pidfds, self._poke = {}, Poke()
         self._poll = None
-        for descriptor in descriptors:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        _close(poke, pidfds.values())
 
     def _wait(self) -> None:
         """Sleep until the next look, an owner's death, or a poke."""
@@ -172,15 +202,11 @@ class Housekeeper:
         self._dead = {descriptor for descriptor, _ in poll.poll(self._timeout * 1000)}
         if self._dead or self._timeout < PERIOD:
             self._poll = None
-        if self._poke_read in self._dead:
-            try:
-                os.read(self._poke_read, 4096)
-            except OSError:
-                # Somebody has closed what is not theirs. What was the other end may be
-                # another one's by now: it is left alone.
-                with self._mutex:
-                    self._poke_read, self._poke_write = _pipe()
-                self._poll = None
+        if not self._poke.drain():
+            with self._mutex:
+                self._poke.close()
+                self._poke.open()
+            self._poll = None
 
     def _prepare(self) -> select.poll:
         """Find out what to wait for, and for how long, until something happens."""
@@ -200,7 +226,7 @@ class Housekeeper:
         if self._heartbeat is not None:
             self._timeout = min(self._timeout, self._heartbeat[0])
         poll = select.poll()
-        for descriptor in (self._poke_read, *self._pidfds.values()):
+        for descriptor in (self._poke.reading, *self._pidfds.values()):
             poll.register(descriptor, select.POLLIN)
         return poll
 
@@ -296,10 +322,11 @@ class Housekeeper:
         return runner
 
 
-def _pipe() -> tuple[int, int]:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    return reading, writing
+def _close(poke: Poke, pidfds: Iterable[int]) -> None:
+    poke.close()
+    for descriptor in pidfds:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _report(thread: RunnerThread, runner: TaskRunner) -> None:
