@@ -367,6 +367,20 @@ def test_interrupted() -> None:
     assert calls[-1][2]["recovery"].failures == 3
 
 
+def test_interrupted_before_its_owner() -> None:
+    """An owner that took the chain over, and no more, was not killed in the run."""
+    identity = Identity(4_711, 5, "boot", 1, "web1", HOSTED)
+    run = RunMark("a", time.time() - 30)
+    owner = OwnerRecord(identity, 1, time.time() - 20, ("a",), run=run)
+    runner = runner_of(lambda: None, fail_cooldown=60)
+
+    with log(), received("task_failed") as calls:
+        runner.interrupt(owner)
+
+    failure = calls[0][2]["failure"]
+    assert failure.message.startswith("An owner before process 4711 on web1, which ")
+
+
 def test_interrupted_then_failed() -> None:
     """An ordinary failure ends the row of crashes, so that the wait is the usual."""
     owner = OwnerRecord(Identity(1, 5, "", 1, "h", HOSTED), 1, time.time(), ("a",))

@@ -42,6 +42,7 @@ from yourlabs.runner.core.ownership import (
     RunMark,
 )
 from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.logbook import Plan
 from yourlabs.runner.threads import RunnerThread
 
 HOUR = 3_600.0
@@ -811,6 +812,20 @@ def test_wanted_for_a_moment() -> None:
     assert function.calls == 1
 
 
+def test_lost_in_a_run() -> None:
+    """Nothing is written over the state of who may be the owner by now."""
+
+    def function() -> None:
+        lock.is_lost, lock.is_free, thread._doubted = True, False, True
+
+    lock, state = MemoryLock(), MemoryState()
+    thread = make(quick(function, success_cooldown=HOUR), lock=lock, state=state)
+    with log() as kept, started(thread):
+        until(lambda: "ownership_lost" in kept.actions())
+
+    assert state.get("schedule") is None
+
+
 def test_lost_for_a_moment() -> None:
     """A pidfile that was found to be lost is lost: the chain begins anew with it."""
 
@@ -1048,6 +1063,19 @@ def test_clock_that_was_set_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     with started(make(*two(), state=state)) as thread:
         until(lambda: cooling(thread))
         assert thread.status().runs == 0
+
+
+def test_clock_that_was_set_back_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written by a clock that was ahead is written anew."""
+    state = MemoryState()
+    thread = make(quick(Counted()), state=state)
+    logbook = thread._logbook
+    logbook.write(Plan(0, time.monotonic() + 0.4, "tests.quick"))
+    assert not logbook.is_due(time.monotonic() + 0.8)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - HOUR)
+
+    assert logbook.is_due(time.monotonic() + 0.8)
 
 
 def test_cooldown_of_a_task_before_one_that_is_new() -> None:

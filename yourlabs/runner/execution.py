@@ -123,9 +123,13 @@ class TaskRunner:
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
+        process = f"process {record.owner.pid} on {record.owner.host}"
+        who = f"P{process[1:]}"
+        if since < record.since:
+            who = f"An owner before {process}, which did not come to say so,"
         exc = Interrupted(
-            f"Process {record.owner.pid} on {record.owner.host} ended while the task "
-            "was running: it was killed, crashed, or had no time left to finish."
+            f"{who} ended while the task was running: it was killed, crashed, or had "
+            "no time left to finish."
         )
         described = Described(
             f"{Interrupted.__module__}.{Interrupted.__qualname__}", str(exc), "", "1:0"

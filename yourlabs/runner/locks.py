@@ -10,7 +10,6 @@ keep nobody out.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
 import time
@@ -29,6 +28,7 @@ from yourlabs.runner.core.ownership import (
     tail_width,
 )
 from yourlabs.runner.core.task import Chain
+from yourlabs.runner.ports import LostOwnershipError
 
 try:
     import fcntl
@@ -48,7 +48,8 @@ COARSE_AGE = 2.1
 PROOF_AGE = 0.9
 """How old the proof may be that the descriptor is still the lock's, in seconds."""
 
-CLOSED = "Something else in this process has closed it"
+_loaded_at = time.time() - 0.001
+"""What was written before is of another program in this process, which called exec."""
 
 MAX_SEQ = 2**53
 """The fencing number begins anew after it: not every reader of JSON counts on."""
@@ -177,11 +178,9 @@ class PidfileLock:
     def _unfinished(self, old: OwnerRecord | None) -> OwnerRecord | None:
         if old is None or old.run is None or old.run.task not in self.chain.paths:
             return None
-        is_mine = old.seq == self._seq and old.owner == processes.this_process(
-            self.kind
-        )
-        if is_mine and self.interrupted is None:
-            # This process lives: it could not write that its run had ended.
+        is_of_its_owner = old.run.since >= old.since >= _loaded_at
+        if is_of_its_owner and old.owner == processes.this_process(old.owner.kind):
+            # This process lives, so it could not write that its run had ended.
             return None
         return old
 
@@ -242,9 +241,9 @@ class PidfileLock:
     def end(self) -> None:
         """Write into the record that no task is being run."""
         self._marked = -1
-        # A disk that takes nothing is told of when the next run begins. Until then a
-        # kill is taken for one in the run.
-        with contextlib.suppress(OSError):
+        # What is wrong is told when the next run begins. Until then a kill is taken for
+        # one in the run.
+        with contextlib.suppress(OSError, LostOwnershipError):
             self._mark(self._idle)
 
     def _mark(self, tail: bytes) -> None:
@@ -255,7 +254,7 @@ class PidfileLock:
         prove = self._is_proven if crowded else self._is_ours
         if not prove(descriptor):
             # By now it may be a file of somebody else.
-            raise OSError(errno.EBADF, CLOSED, self.path)
+            raise LostOwnershipError
         syscalls.pwrite(descriptor, tail, self._head_size, crowded=crowded)
 
     # Others.

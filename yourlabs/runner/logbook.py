@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 class Logbook:
     """Keeps the plan, the downtimes and the counts of a chain in its state."""
 
-    __slots__ = ("_chain", "_next", "_promised", "_runners", "_state", "_written")
+    __slots__ = ("_chain", "_due", "_next", "_runners", "_state", "_written")
 
     def __init__(
         self, chain: Chain, runners: Sequence[TaskRunner], state: State
@@ -48,8 +48,8 @@ class Logbook:
         self._runners = runners
         self._state = state
         self._written = self._next = 0.0
-        # When the next run may begin, as it was written last; on the monotonic clock.
-        self._promised = 0.0
+        # When the next run may begin, as it was written last; since the epoch.
+        self._due = 0.0
 
     def read(self) -> Plan:
         """Go on where the last owner ended: book the downtimes that it knew of."""
@@ -61,7 +61,7 @@ class Logbook:
             for runner in self._runners:
                 runner.incident = incidents.get(runner.task.path)
         schedule = schedule_from_json(self._state.get("schedule"), self._chain.paths)
-        self._promised = monotonic + schedule.due - now
+        self._due = schedule.due
         longest = self._longest(schedule.after)
         wait = wait_for(schedule, now=now, longest=longest)
         return Plan(schedule.index, monotonic + wait, schedule.after)
@@ -84,7 +84,8 @@ class Logbook:
         It is so at once where what is written would have the next owner wait longer
         than until `deadline`, on the monotonic clock, and else now and then.
         """
-        return deadline < self._promised or time.monotonic() >= self._next
+        now = time.monotonic()
+        return now >= self._next or time.time() + deadline - now < self._due
 
     def hurry(self) -> None:
         """Have it written soon: a task has failed."""
@@ -108,8 +109,7 @@ class Logbook:
         self._state.put("incidents", incidents)
         self._state.put("status", [runner.to_json() for runner in self._runners])
         if plan is not None:
-            self._promised = plan.deadline
-            due = time.time() + plan.deadline - monotonic
-            schedule = Schedule(plan.next, due, plan.after)
+            self._due = time.time() + plan.deadline - monotonic
+            schedule = Schedule(plan.next, self._due, plan.after)
             self._state.put("schedule", schedule_to_json(schedule, self._chain.paths))
         self._state.save()

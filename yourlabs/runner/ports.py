@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from yourlabs.runner.threads import RunnerThread
 
 
+class LostOwnershipError(Exception):
+    """The lock is no longer the owner's."""
+
+
 class OwnerLock(Protocol):
     """What a `RunnerThread` needs to be the only one that runs its chain."""
 
@@ -43,7 +47,13 @@ class OwnerLock(Protocol):
         """Say whether that may be another one than when this was asked last."""
 
     def begin(self, index: int) -> None:
-        """Note that the task at `index` of the chain is being run."""
+        """
+        Note that the task at `index` of the chain is being run.
+
+        Raises:
+            LostOwnershipError: It is found that the lock is lost.
+            OSError: It cannot be noted.
+        """
 
     def end(self) -> None:
         """Note that no task is being run."""

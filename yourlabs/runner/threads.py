@@ -25,7 +25,7 @@ from yourlabs.runner.core.task import Chain
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.harmless import logger
 from yourlabs.runner.logbook import Logbook, Plan
-from yourlabs.runner.ports import Keeper, OwnerLock, State
+from yourlabs.runner.ports import Keeper, LostOwnershipError, OwnerLock, State
 
 WORTH_WRITING = 0.5
 """A wait of at least this is written to the state when it begins, in seconds; a
@@ -66,10 +66,6 @@ MAX_REST = 1.0
 
 MAX_BACKOFF = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
-
-
-class LostOwnershipError(Exception):
-    """The pidfile is no longer the one that is locked."""
 
 
 class RunnerThread(threading.Thread):
@@ -541,6 +537,9 @@ class RunnerThread(threading.Thread):
         Raises:
             LostOwnershipError: The pidfile was found to be lost.
         """
+        if self._doubted:
+            # Before anything is written over what is another owner's by now.
+            self._ensure_held()
         left = deadline - time.monotonic()
         self._phase = states.COOLING_DOWN
         early, worth = EARLY, WORTH_WRITING
