@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import pytest
 
+from yourlabs.smoke import exchange
 from yourlabs.smoke.exchange import RequestTimeout, limited
 
 
@@ -48,6 +50,31 @@ def test_timer_that_ran_out_meanwhile_rings(alarm: None) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.01)
         with suppress(RequestTimeout), limited(0.05):
             threading.Event().wait(60)
+        threading.Event().wait(60)
+
+    with pytest.raises(Alarm):
+        work()
+
+
+def test_timer_that_runs_out_at_the_begin_rings(
+    alarm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it lost while the limit is set."""
+    real, calls = signal.signal, []
+
+    def slowly(number: int, handler: Any) -> Any:
+        before = real(number, handler)
+        calls.append(handler)
+        if len(calls) == 1:
+            # Longer than the timer takes, whatever it is that ends this.
+            threading.Event().wait(0.1)
+        return before
+
+    def work() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        monkeypatch.setattr(exchange.signal, "signal", slowly)
+        with suppress(RequestTimeout), limited(60):
+            pass
         threading.Event().wait(60)
 
     with pytest.raises(Alarm):

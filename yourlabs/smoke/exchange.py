@@ -184,10 +184,11 @@ def limited(seconds: float | None) -> Iterator[None]:
         if not is_over:
             raise RequestTimeout(f"The request took longer than {seconds:g} s.")
 
-    previous = signal.signal(signal.SIGALRM, give_up)
+    # Stopped first: it must not ring where its handler is gone.
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, 0)
     started = time.monotonic()
-    again = max(seconds, 1.0)
-    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds, again)
+    previous = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds, 1.0))
     try:
         try:
             yield
