@@ -123,10 +123,10 @@ class TaskRunner:
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        process = f"process {record.owner.pid} on {record.owner.host}"
-        who = f"P{process[1:]}"
+        owner = f"{record.owner.pid} on {record.owner.host}"
+        who = f"Process {owner}"
         if since < record.since:
-            who = f"An owner before {process}, which did not come to say so,"
+            who = f"An owner before process {owner}, which did not come to say so,"
         exc = Interrupted(
             f"{who} ended while the task was running: it was killed, crashed, or had "
             "no time left to finish."

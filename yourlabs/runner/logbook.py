@@ -103,13 +103,13 @@ class Logbook:
             for runner in self._runners
             if runner.incident is not None
         }
-        self._written = monotonic = time.monotonic()
+        self._written = time.monotonic()
         # While all is well there is nothing to lose but a count of runs.
-        self._next = monotonic + (WRITE_EVERY if incidents else WRITE_SELDOM)
+        self._next = self._written + (WRITE_EVERY if incidents else WRITE_SELDOM)
         self._state.put("incidents", incidents)
         self._state.put("status", [runner.to_json() for runner in self._runners])
         if plan is not None:
-            self._due = time.time() + plan.deadline - monotonic
+            self._due = time.time() + plan.deadline - time.monotonic()
             schedule = Schedule(plan.next, self._due, plan.after)
             self._state.put("schedule", schedule_to_json(schedule, self._chain.paths))
         self._state.save()

@@ -118,7 +118,7 @@ def run_tail(task: str, index: int, width: int) -> bytes:
 
 
 def tail_width(functions: Sequence[str]) -> int:
-    """Return a width in which the tail of every run of these functions fits."""
+    """Return a width, in bytes, in which the tail of every run of them fits."""
     longest = max((len(json.dumps(path)) for path in functions), default=0)
     return longest + len(str(len(functions))) + 90
 
