@@ -19,7 +19,7 @@ from django.db.backends.signals import connection_created
 
 from yourlabs.runner.harmless import logger
 
-connected: set[int] = set()
+_connected: set[int] = set()
 """The threads that have opened a connection: in others there is nothing to do."""
 
 
@@ -37,12 +37,12 @@ def _note_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     # A copy that is none of Django's own is left to who made it.
     if connection not in _opened.all and connection in _all():
         _opened.all.append(connection)
-        connected.add(threading.get_ident())
+        _connected.add(threading.get_ident())
 
 
 def _known() -> tuple[BaseDatabaseWrapper, ...]:
     # To look into a thread's own variables makes them.
-    return tuple(_opened.all) if threading.get_ident() in connected else ()
+    return tuple(_opened.all) if threading.get_ident() in _connected else ()
 
 
 def _all() -> Sequence[BaseDatabaseWrapper]:
@@ -135,4 +135,4 @@ def close_all() -> None:
             _drop(connection)
     if _known():
         _opened.all.clear()
-    connected.discard(threading.get_ident())
+    _connected.discard(threading.get_ident())

@@ -89,7 +89,7 @@ class TaskRunner:
         pid = os.getpid()
         self.started = started = time.monotonic()
         try:
-            if rested and threading.get_ident() in db.connected:
+            if rested:
                 db.before_run()
             result = context.run(self._call)
             if type(result) is CoroutineType:
@@ -112,8 +112,7 @@ class TaskRunner:
 
     def _ran(self, context: contextvars.Context) -> None:
         self.runs += 1
-        if threading.get_ident() in db.connected:
-            db.after_run()
+        db.after_run()
         if len(context):
             # The task used something that lives in its context, maybe a cache.
             context.run(_close_caches)

@@ -250,7 +250,7 @@ class PidfileLock:
         descriptor = self._descriptor
         if descriptor is None:
             return
-        crowded = len(_open_locks) >= syscalls.CROWD
+        crowded = _is_crowded()
         prove = self._is_proven if crowded else self._is_ours
         if not prove(descriptor):
             # By now it may be a file of somebody else.

@@ -597,9 +597,8 @@ class RunnerThread(threading.Thread):
                 continue
 
     def _yields(self) -> bool:
-        """Say whether to let go: a candidate may have given up in the meantime."""
-        if self._yield_asked:
-            self._yield_asked = self.lock.is_wanted()
+        """Say whether to let go: who asked for it may have given up in the meantime."""
+        self._yield_asked = self.lock.is_wanted()
         return self._yield_asked
 
     def _pause(self, seconds: float) -> None:
