@@ -281,6 +281,86 @@ def test_autostart_off(monkeypatch: pytest.MonkeyPatch, word: str, root: Path) -
     assert not root.exists()
 
 
+def test_asked_again_where_it_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain that was only declared is started by who asks where it may run."""
+    function = resting()
+    monkeypatch.setenv("RUNNER_AUTOSTART", "0")
+    thread = runner.start_chain([function])
+    assert thread.status().reason
+    monkeypatch.setenv("RUNNER_AUTOSTART", "1")
+
+    assert runner.start_chain([function]) is thread
+
+    until(lambda: cooling(thread))
+    assert thread.status().reason == ""
+
+
+def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain whose thread could not be started is started by the next call."""
+    function = resting()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            runner.start_chain([function])
+    assert runner.chains()["rest"].status().state == "stopped"
+
+    thread = runner.start_chain([function])
+
+    until(lambda: cooling(thread))
+
+
+def test_asked_again_while_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that has just begun is known, though Python says it is not alive."""
+    begun, go = threading.Event(), threading.Event()
+    usual = threading.Thread._set_native_id  # type: ignore[attr-defined]
+
+    def slowly(thread: threading.Thread) -> None:
+        usual(thread)
+        if isinstance(thread, runner.RunnerThread):
+            begun.set()
+            happens(go)
+
+    monkeypatch.setattr(threading.Thread, "_set_native_id", slowly)
+    function = resting()
+    found: list[Any] = []
+    first = threading.Thread(
+        target=lambda: found.append(runner.start_chain([function]))
+    )
+    first.start()
+    assert happens(begun)
+
+    assert list(runner.chains()) == ["rest"]
+    second = threading.Thread(
+        target=lambda: found.append(runner.start_chain([function]))
+    )
+    second.start()
+    go.set()
+    for one in (first, second):
+        one.join(PATIENCE)
+
+    assert found[0] is found[1]
+
+
+@pytest.mark.parametrize("functions", [resting, None, 5])
+def test_no_list_of_functions(functions: Any) -> None:
+    """Who forgets the brackets is told."""
+    with pytest.raises(InvalidTask, match="is no list of functions: expected"):
+        runner.start_chain(functions)
+
+
+def test_run_root_that_is_no_path(settings: Any) -> None:
+    """A RUN_ROOT of another type is named."""
+    settings.RUN_ROOT = 5
+
+    with pytest.raises(ImproperlyConfigured, match="RUN_ROOT is 5: expected the path"):
+        runner.start_chain([resting()])
+
+
 # Stopping.
 
 
@@ -313,6 +393,32 @@ def test_stop_chain_that_runs() -> None:
     go.set()
     assert runner.stop_chain("hang", timeout=PATIENCE) is True
     assert runner.chains() == {}
+
+
+def test_stop_chain_that_was_started_again() -> None:
+    """It has stopped when the old thread of it has, too."""
+    begun, go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        assert happens(go)
+
+    function = quick(hang, name="hang", success_cooldown=HOUR).func
+    runner.start_chain([function])
+    assert happens(begun)
+    assert not runner.stop_chain("hang", timeout=0)
+    runner.start_chain([function])
+
+    assert runner.stop_chain("hang", timeout=0.05) is False
+    go.set()
+    assert runner.stop_chain("hang", timeout=PATIENCE) is True
+
+
+def test_stop_with_a_limit_beyond_the_clock() -> None:
+    """However long somebody is ready to wait, it is possible."""
+    runner.start_chain([resting()])
+
+    assert runner.stop_all(timedelta.max.total_seconds())
 
 
 def test_start_chain_that_was_asked_to_stop() -> None:
@@ -673,6 +779,23 @@ def test_signal_while_waiting() -> None:
     until_waiting.join(PATIENCE)
     assert one.thread.ident is None
     owner._lock.release()
+
+
+def test_chains_of_a_runner() -> None:
+    """Its chain is one of the process: known by its name, and stopped with all."""
+    seen: list[Any] = []
+
+    @task(name="look", success_cooldown=0)
+    def look() -> None:
+        seen.append(runner.chains())
+        seen.append(runner.start_chain([look]))
+        seen.append(runner.stop_all())
+
+    process = runner.Runner([look])
+    assert process.run() == 0
+
+    assert seen == [{"look": process.thread}, process.thread, False]
+    assert runner.chains() == {}
 
 
 def test_run_in_a_thread() -> None:

@@ -270,6 +270,22 @@ def test_wake_while_running() -> None:
         assert happens(second.reached)
 
 
+def test_wake_before_no_cooldown() -> None:
+    """A wake that has nothing to end ends no later cooldown."""
+    woken = Counted()
+    thread: RunnerThread
+
+    def first() -> None:
+        thread.wake()
+
+    thread = make(quick(first, success_cooldown=0), quick(woken, success_cooldown=HOUR))
+    with started(thread):
+        until(lambda: cooling(thread))
+
+        assert woken.calls == 1
+        assert not thread._wake_asked
+
+
 def test_wake_from_many_threads() -> None:
     """Each time a chain is woken it runs, whoever does it and however often."""
     function = Counted(enough=50)

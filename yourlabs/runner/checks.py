@@ -139,11 +139,14 @@ def _bad_options(path: str, options: Any) -> Iterator[checks.CheckMessage]:
 
 def check_run_root(**_: Any) -> list[checks.CheckMessage]:
     """Find a RUN_ROOT in which no pidfile can be made."""
-    root = conf.run_root()
     hint = (
         "Set RUN_ROOT to a directory on a local file system that only the user who "
         "runs the chains can write to."
     )
+    try:
+        root = conf.run_root()
+    except ImproperlyConfigured as exc:
+        return [_error(str(exc), hint, "E009")]
     place = root
     while not place.exists() and place != place.parent:
         place = place.parent

@@ -175,8 +175,16 @@ def check_task_options(path: str, options: Any) -> None:
 
 
 def run_root() -> Path:
-    """Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run."""
+    """
+    Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run.
+
+    Raises:
+        ImproperlyConfigured: It is no path.
+    """
     value = getattr(settings, "RUN_ROOT", None)
+    if value and not isinstance(value, (str, os.PathLike)):
+        msg = f"RUN_ROOT is {value!r}: expected the path of a directory."
+        raise ImproperlyConfigured(msg)
     if not value:
         value = Path(getattr(settings, "BASE_DIR", None) or "") / "var" / "run"
     # A task, or a server that becomes a daemon, may go to another folder.

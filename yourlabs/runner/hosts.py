@@ -11,6 +11,7 @@ No thread, file or lock is made here, and no signal handler is ever installed.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -84,8 +85,9 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     Start a chain now or later or never, as it is right in this process.
 
     Call it from where the chain is declared: the stack of the caller is what the
-    decision rests on. The decision is logged, once a process, and what keeps the
-    chain from running is its thread's `reason`.
+    decision rests on. It may be called again for a chain that was not started. The
+    decision is logged, once a process, and what keeps the chain from running is its
+    thread's `reason`.
 
     Args:
         thread: Of the chain. It is started once a process at most: before this
@@ -98,6 +100,10 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     """
     decision = decide(collect(autostart))
     _announce(decision)
+    for entry in list(_waiting):
+        if entry.thread is thread:
+            with contextlib.suppress(ValueError):
+                _waiting.remove(entry)
     if decision.role in (Role.AFTER_FORK, Role.FIRST_REQUEST):
         _waiting.append(_Waiting(thread, autostart))
         # After a fork too: there are forks that call no hook, and modules that

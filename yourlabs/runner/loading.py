@@ -29,6 +29,9 @@ def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]
     if isinstance(functions, str):
         msg = f"{functions!r} is one string: expected a list, [{functions!r}]."
         raise InvalidTask(msg)
+    if not isinstance(functions, Iterable):
+        msg = f"{functions!r} is no list of functions: expected [{functions!r}]."
+        raise InvalidTask(msg)
     return tuple(load_task(function) for function in functions)
 
 

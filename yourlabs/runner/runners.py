@@ -80,6 +80,25 @@ class Registry:
             threads = [*self._leaving, *self._threads.values()]
         return [thread for thread in threads if not thread.has_ended()]
 
+    def named(self, name: str) -> list[RunnerThread]:
+        """Return those of this name that have not ended."""
+        return [thread for thread in self.living() if thread.chain.name == name]
+
+    def put(self, thread: RunnerThread) -> None:
+        """Note a thread in place of one that was declared, and may not run here."""
+        with self._mutex:
+            known = self._threads.get(thread.chain.name)
+            self._threads[thread.chain.name] = thread
+            if known is not None and known.ident is not None:
+                self._leaving.append(known)
+
+    def arrange(self, thread: RunnerThread, *, autostart: bool | str) -> None:
+        """Start it where this is right, unless that was done."""
+        with self._mutex:
+            if thread.ident is None:
+                hosts.at_exit(_stop_with_host)
+                hosts.arrange(thread, autostart=autostart)
+
     def renew(self) -> None:
         """In a forked child: keep what was declared and not started."""
         self._mutex = threading.RLock()
@@ -145,16 +164,10 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     """
     autostart = conf.autostart()
     chain = make_chain(load_tasks(functions), name=name)
-    made: list[RunnerThread] = []
-
-    def make() -> RunnerThread:
-        made.append(make_thread(chain, HOSTED, ready=hosts.until_ready))
-        return made[0]
-
-    thread = registry.add(chain, make)
-    if made:
-        hosts.at_exit(_stop_with_host)
-        hosts.arrange(thread, autostart=autostart)
+    thread = registry.add(
+        chain, lambda: make_thread(chain, HOSTED, ready=hosts.until_ready)
+    )
+    registry.arrange(thread, autostart=autostart)
     return thread
 
 
@@ -174,8 +187,7 @@ def stop_chain(name: str, timeout: float | None = None) -> bool:
     Returns:
         True when it has stopped, or was not there; False when it still runs.
     """
-    thread = registry.all().get(name)
-    return thread is None or thread.stop(timeout)
+    return _stop(registry.named(name), timeout)
 
 
 def stop_all(timeout: float | None = None) -> bool:
@@ -188,7 +200,10 @@ def stop_all(timeout: float | None = None) -> bool:
     Returns:
         True when all have stopped.
     """
-    threads = registry.living()
+    return _stop(registry.living(), timeout)
+
+
+def _stop(threads: Iterable[RunnerThread], timeout: float | None) -> bool:
     for thread in threads:
         thread.ask_to_stop()
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -304,6 +319,7 @@ class Runner:
         try:
             if not self._lock.is_held() and not self.concurrency_security():
                 return 0
+            registry.put(self.thread)
             self.thread.start()
             self._tell_systemd()
             self._signals.join(self.thread)

@@ -83,6 +83,7 @@ class RunnerThread(threading.Thread):
         "_checked_at",
         "_current",
         "_doubted",
+        "_is_over",
         "_keeper",
         "_logbook",
         "_looked_at",
@@ -159,7 +160,7 @@ class RunnerThread(threading.Thread):
         self._bell = threading.Lock()
         self._bell.acquire()
         self._stop_asked = self._wake_asked = self._yield_asked = False
-        self._doubted = False
+        self._doubted = self._is_over = False
         self._trouble = ""
         self._phase = states.STOPPED
         self._current: TaskRunner | None = None
@@ -181,7 +182,13 @@ class RunnerThread(threading.Thread):
             self._made_in = os.getpid()
         if self.ident is None:
             self._phase = states.STARTING
-        super().start()
+        try:
+            super().start()
+        except RuntimeError:
+            # No thread is to be had. It can be started later.
+            if self.ident is None:
+                self._phase = states.STOPPED
+            raise
 
     def stop(self, timeout: float | None = None) -> bool:
         """
@@ -198,7 +205,7 @@ class RunnerThread(threading.Thread):
         if self is threading.current_thread():
             return False
         if self.ident is not None:
-            self.join(timeout)
+            self.join(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         return not self.is_alive()
 
     def ask_to_stop(self) -> None:
@@ -226,7 +233,10 @@ class RunnerThread(threading.Thread):
 
     def has_ended(self) -> bool:
         """Say whether it ran and is over, or was stopped before it began."""
-        return self._stop_asked if self.ident is None else not self.is_alive()
+        if self.ident is None:
+            return self._stop_asked
+        # Not `is_alive`: that is False for a moment when it has just begun.
+        return self._is_over or self._made_in != os.getpid()
 
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
@@ -337,6 +347,7 @@ class RunnerThread(threading.Thread):
         try:
             self._run()
         finally:
+            self._is_over = True
             if self.ended is not None:
                 self.ended()
 
@@ -506,6 +517,9 @@ class RunnerThread(threading.Thread):
                 deadline = self._cool_down(index, deadline)
                 rested = True
             else:
+                if not runner.more:
+                    # It would cut the cooldown of another task.
+                    self._wake_asked = False
                 if self._logbook.is_due(deadline):
                     self._logbook.write(self._plan)
                 if self.kind == HOSTED:
