@@ -329,6 +329,19 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
     assert runner.status().consecutive == 0
 
 
+def test_failure_while_the_interpreter_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no refusal of the interpreter is told to the end."""
+    monkeypatch.setattr("sys.is_finalizing", lambda: True)
+
+    def broken() -> None:
+        raise NotImplementedError
+
+    runner = runner_of(broken)
+    runner.run(rested=False)
+
+    assert runner.failures == 1
+
+
 def test_shutdown_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that the end of the interpreter cuts is no failure of the task."""
     monkeypatch.setattr("sys.is_finalizing", lambda: True)

@@ -655,3 +655,28 @@ def test_flapping_over_smtp(mailbox: Mailbox) -> None:
         mail.get_content().startswith("sync fails and recovers in turns")
         for mail in mailbox.mails
     )
+
+
+@pytest.mark.parametrize("never", [timedelta.max, timedelta(days=365 * 3_000)])
+def test_no_reminders(mailbox: Mailbox, never: timedelta) -> None:
+    """Who wants no reminder is told of everything else."""
+    chain = Chain(non_recoverable_downtime=never).start()
+
+    chain.fail()
+    chain.fail("another")
+    chain.recover()
+
+    assert mailbox.wait(lambda: _told(mailbox) == 2)
+    assert mailbox.wait(lambda: "healed" in mailbox.subjects[-1])
+
+
+def test_thread_that_is_renamed(mailbox: Mailbox, subscriber: EmailSubscriber) -> None:
+    """A chain is known by its own name, whatever a task calls the thread."""
+    chain = Chain().start()
+    chain.fail()
+
+    chain.name = "renamed by the task"
+    chain.stop()
+
+    assert mailbox.wait(lambda: _told(mailbox) == 1)
+    assert not subscriber._logs

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -92,6 +95,27 @@ def test_coroutine_receiver() -> None:
     assert calls == []
     assert kept.actions() == ["receiver_failed"]
     assert "coroutine function" in str(kept.records[0].exc_text)
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"), [(lambda: None, 0), (lambda: sys.exit(3), 3)]
+)
+def test_receiver_that_forks(ends: Callable[[], None], code: int) -> None:
+    """A child that it forks ends with it, and is no chain."""
+    children: list[int] = []
+
+    def receiver(sender: Any, **payload: Any) -> None:
+        child = os.fork()
+        if child == 0:  # pragma: no cover - in a child
+            ends()
+        else:
+            children.append(child)
+
+    with signals.task_started.connected_to(receiver), log() as kept:
+        signals.send_robust(signals.task_started, object(), run=None)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == code
+    assert kept.actions() == []
 
 
 def test_weak_receiver() -> None:

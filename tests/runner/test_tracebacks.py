@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import gc
 import sys
 import tracemalloc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -446,6 +447,35 @@ def test_forget_never_raises(make: Callable[[], BaseException]) -> None:
     exc = caught(lambda: raise_it(make()))
 
     forget(exc)
+
+
+def test_what_goes_on_is_not_ended() -> None:
+    """A generator or a coroutine that handed the exception on is left alone."""
+    caught_here: list[BaseException] = []
+
+    def work() -> Iterator[None]:
+        while True:
+            try:
+                raise_it(ValueError("bad"))
+            except ValueError as exc:
+                caught_here.append(exc)
+            yield
+
+    async def works() -> None:
+        for _ in work():
+            await asyncio.sleep(0)
+
+    worker, coroutine = work(), works()
+    next(worker)
+    with contextlib.closing(coroutine):
+        coroutine.send(None)
+
+        for exc in caught_here:
+            forget(exc)
+
+        next(worker)
+        coroutine.send(None)
+    assert len(caught_here) == 4
 
 
 def test_a_place_is_not_kept_for_ever() -> None:

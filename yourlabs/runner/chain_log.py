@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
-from yourlabs.runner.core.histories import NOTHING, History, Rules
+from yourlabs.runner.core.histories import FOREVER, NOTHING, History, Rules
 from yourlabs.runner.core.history_json import history_to_json
 from yourlabs.runner.core.task import Task
 from yourlabs.runner.ports import ChainState
@@ -61,7 +61,8 @@ class ChainLog:
         """Return the rules for `task`; read once, when the chain is known to run."""
         known = self._known.get(task.path)
         if known is None:
-            rules = Rules(task.non_recoverable_downtime, _max_new_exceptions())
+            period = min(task.non_recoverable_downtime, FOREVER)
+            rules = Rules(period, _max_new_exceptions())
             known = self._known[task.path] = task.name, rules
         return known[1]
 

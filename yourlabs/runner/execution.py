@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import builtins
 import contextvars
 import inspect
 import logging
@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
 from types import CoroutineType
-from typing import Any, NoReturn
+from typing import Any
 
 from yourlabs.runner import db, signals
+from yourlabs.runner.children import end_child
 from yourlabs.runner.core.exceptions import RunnerError
 from yourlabs.runner.core.incidents import Incident, interrupted_cooldown
 from yourlabs.runner.core.ownership import OwnerRecord
@@ -99,10 +100,10 @@ class TaskRunner:
             # that looking for connections leaves behind.
             result = result is True
             if os.getpid() != pid:
-                sys.exit()
+                end_child(self.task.name)
         except BaseException as exc:
             if os.getpid() != pid:
-                _end_child(self.task, exc)
+                end_child(self.task.name, exc)
             # Everything: SystemExit would end the thread without a word, and
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
             self._ran(context)
@@ -266,24 +267,6 @@ class TaskRunner:
         )
 
 
-def _end_child(task: Task, exc: BaseException) -> NoReturn:
-    """End a child that the task forked, and that came back from the task."""
-    # It must not go on as a chain, and `sys.exit` in it is no failure of the task.
-    code: Any = exc.code if isinstance(exc, SystemExit) else 1
-    if not isinstance(exc, SystemExit):
-        logger.error(
-            "[%s] Process %s, forked by the task, ended with an exception.",
-            task.name,
-            os.getpid(),
-            exc_info=exc,
-            extra={"action": "child_failed", "task": task.name},
-        )
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
-
-
 def _callable(func: Callable[[], Any]) -> Callable[[], Any]:
     """Return what to call for `func`: a coroutine function is awaited."""
     if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
@@ -315,9 +298,14 @@ def _close_caches() -> None:
         logger.exception("A cache could not be closed.")
 
 
+_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
+"""What the interpreter raises of a thread or a pool that is started too late."""
+
+
 def _is_shutdown(exc: BaseException) -> bool:
     """Say whether the end of the interpreter cut the run: no fault of the task."""
-    return issubclass(type(exc), RuntimeError) and (
+    # No subclass: that is a task's own.
+    return any(type(exc) is one for one in _SHUTDOWN) and (
         sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
     )
 

@@ -8,11 +8,13 @@ housekeeping thread, while the chain's own hangs. They should be quick.
 
 from __future__ import annotations
 
+import os
 from inspect import iscoroutine
 from typing import Any
 
 from blinker import Namespace
 
+from yourlabs.runner.children import end_child
 from yourlabs.runner.harmless import logger
 from yourlabs.runner.tracebacks import describe
 
@@ -45,8 +47,9 @@ def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
     Call every receiver of `signal`, whatever one of them raises.
 
     blinker stops at the first receiver that raises; here its failure is logged and
-    the next one is called.
+    the next one is called. A child that it forks ends with it.
     """
+    pid = os.getpid()
     for receiver in list(signal.receivers_for(sender)):
         try:
             # Without ** the call takes less of the stack, which a thread that sleeps
@@ -57,6 +60,8 @@ def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
                 msg = "expected a plain function, this one is a coroutine function"
                 raise TypeError(msg)
         except BaseException as exc:
+            if os.getpid() != pid:
+                end_child(signal.name, exc)
             # SystemExit too: it would end the thread without a word.
             logger.failure(
                 "The receiver %r of %s raised.",
@@ -66,3 +71,5 @@ def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
                 text=describe(exc).traceback,
                 extra={"action": "receiver_failed", "signal": signal.name},
             )
+        if os.getpid() != pid:
+            end_child(signal.name)

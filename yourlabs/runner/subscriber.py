@@ -89,10 +89,10 @@ class Subscriber:
 
     def chain_started(self, thread: Any) -> None:
         """Go on where the last owner of the chain ended."""
-        log = ChainLog(thread.name, thread.state, self.section)
+        log = ChainLog(thread.chain.name, thread.state, self.section)
         log.is_enabled = self.notifier.is_enabled()
         with self._lock:
-            self._logs[thread.name] = log
+            self._logs[thread.chain.name] = log
         if not log.is_enabled:
             return
         value = log.read()
@@ -119,14 +119,14 @@ class Subscriber:
         """Send what is due, for a moment, and leave the rest to the next owner."""
         for task in thread.chain.tasks:
             self._end_listening(task)
-        log = self._logs.get(thread.name)
+        log = self._logs.get(thread.chain.name)
         if log is None:
             return
-        keys = [(thread.name, path) for path in log.histories]
+        keys = [(thread.chain.name, path) for path in log.histories]
         once = getattr(thread, "once", False)
         self.delivery.flush(keys, LAST_FLUSH if once else FLUSH)
         with self._lock:
-            self._logs.pop(thread.name, None)
+            self._logs.pop(thread.chain.name, None)
         self.delivery.withdraw(keys)
         if not log.is_enabled:
             return

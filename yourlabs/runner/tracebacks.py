@@ -8,6 +8,8 @@ on code objects and positions in them, and bounded. Safe to use in any thread.
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +36,18 @@ MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
 
 _MAX_KEY = 400
+
+_MAY_GO_ON = (
+    inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+    if sys.version_info < (3, 13)
+    else 0
+)
+"""
+Flags of code whose frame may be suspended, by somebody who caught the exception.
+
+Up to Python 3.12 to clear such a frame ends it; a later one refuses.
+"""
+
 _CAUSE = (
     "\nThe above exception was the direct cause of the following exception:\n\n",
     "\nDuring handling of the above exception, another exception occurred:\n\n",
@@ -100,7 +114,9 @@ def _clear(tb: TracebackType | None) -> None:
     while tb is not None:
         try:
             while tb is not None:
-                tb.tb_frame.clear()
+                frame = tb.tb_frame
+                if not frame.f_code.co_flags & _MAY_GO_ON:
+                    frame.clear()
                 tb = tb.tb_next
         except RuntimeError:
             # It is being executed still: the one that called the task is.

@@ -23,11 +23,16 @@ MESSAGE = 200
 """How much of a message is remembered with its count, in characters."""
 
 
+FOREVER = timedelta(days=365 * 500)
+"""The longest `non_recoverable_downtime` that is heeded: no date lies beyond the
+calendar then."""
+
+
 class Rules(NamedTuple):
     """What can be set for a task."""
 
     non_recoverable_downtime: timedelta = timedelta(hours=12)
-    """Time between two reminders; longer than zero."""
+    """Time between two reminders; longer than zero, `FOREVER` at the most."""
     max_new_exceptions: int = 5
     """How many new exceptions are told in that time."""
 
