@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -23,6 +24,7 @@ from yourlabs.runner.core.ownership import OwnerRecord
 from yourlabs.runner.core.records import Failure, Recovery, Run
 from yourlabs.runner.core.status import TaskStatus
 from yourlabs.runner.core.task import Task
+from yourlabs.runner.coroutines import Coroutines
 from yourlabs.runner.harmless import logger
 from yourlabs.runner.tracebacks import Described, describe, forget
 
@@ -43,6 +45,7 @@ class TaskRunner:
         "_success_seconds",
         "chain",
         "cooldown",
+        "coroutines",
         "failures",
         "incident",
         "last_run",
@@ -67,7 +70,12 @@ class TaskRunner:
         self.started = 0.0
         """When the last run began, on the monotonic clock."""
         self.last_run: float | None = None
-        self._call = _callable(task.func)
+        self.coroutines: Coroutines | None = None
+        """What runs it where it is a coroutine function, or returns a coroutine."""
+        self._call = task.func
+        if _is_async(task.func):
+            self.coroutines = Coroutines(task.name)
+            self._call = partial(self.coroutines.run, task.func)
         self._success_seconds = self.options.success_cooldown.total_seconds()
 
     def run(self, *, rested: bool) -> float:
@@ -95,7 +103,7 @@ class TaskRunner:
             result = context.run(self._call)
             if type(result) is CoroutineType:
                 # Of a lambda, or of a wrapper that does not look like one.
-                result = context.run(_wait_for, result)
+                result = context.run(self._wait_for, result)
             # No more is kept of it: on Python 3.10 this frame lives on in a cycle
             # that looking for connections leaves behind.
             result = result is True
@@ -110,6 +118,11 @@ class TaskRunner:
             return self._after_failure(exc, started)
         self._ran(context)
         return self._after_success(result, started)
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if self.coroutines is None:
+            self.coroutines = Coroutines(self.task.name)
+        return self.coroutines.run(lambda: coroutine)
 
     def _ran(self, context: contextvars.Context) -> None:
         self.runs += 1
@@ -267,26 +280,10 @@ class TaskRunner:
         )
 
 
-def _callable(func: Callable[[], Any]) -> Callable[[], Any]:
-    """Return what to call for `func`: a coroutine function is awaited."""
-    if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
+def _is_async(func: Callable[[], Any]) -> bool:
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004
-    ):
-        from asgiref.sync import async_to_sync
-
-        # What it does with the database is done in this thread, so that the
-        # connections are those that are closed after the run.
-        return async_to_sync(func)
-    return func
-
-
-def _wait_for(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    from asgiref.sync import async_to_sync
-
-    async def wait() -> Any:
-        return await coroutine
-
-    return async_to_sync(wait)()
+    )
 
 
 def _close_caches() -> None:

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta, timezone
 from yourlabs.runner import processes, signals, syscalls
 from yourlabs.runner.core.ownership import Identity, OwnerRecord
 from yourlabs.runner.core.records import Stall
+from yourlabs.runner.coroutines import Coroutines
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.frames import frame_of
 from yourlabs.runner.harmless import logger
@@ -331,7 +332,7 @@ def _close(poke: Poke, pidfds: Iterable[int]) -> None:
 
 def _report(thread: RunnerThread, runner: TaskRunner) -> None:
     seconds = time.monotonic() - runner.started
-    stack = _stack_of(thread)
+    stack = _stack_of(thread, runner.coroutines)
     logger.error(
         "[%s] Still running after %.1f seconds, at most %g are expected:\n%s",
         runner.task.name,
@@ -350,7 +351,7 @@ def _report(thread: RunnerThread, runner: TaskRunner) -> None:
     signals.send_robust(signals.task_stalled, runner.task, stall=stall)
 
 
-def _stack_of(thread: threading.Thread) -> str:
+def _stack_of(thread: threading.Thread, coroutines: Coroutines | None = None) -> str:
     frame = frame_of(thread.ident)
     if frame is None:
         return "(the thread is gone)"
@@ -358,6 +359,8 @@ def _stack_of(thread: threading.Thread) -> str:
         text = "".join(traceback.format_stack(frame))
     finally:
         del frame
+    if coroutines is not None:
+        text += coroutines.stack()
     return text if len(text) <= MAX_STACK else f"[…]\n{text[-MAX_STACK:]}"
 
 

@@ -202,11 +202,16 @@ class RunnerThread(threading.Thread):
             the chain's own thread that asks.
         """
         self.ask_to_stop()
-        if self is threading.current_thread():
+        if self is threading.current_thread() or self._is_in_coroutine():
             return False
         if self.ident is not None:
             self.join(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         return not self.is_alive()
+
+    def _is_in_coroutine(self) -> bool:
+        current = self._current
+        coroutines = current.coroutines if current is not None else None
+        return coroutines is not None and coroutines.is_here()
 
     def ask_to_stop(self) -> None:
         """Ask the chain to stop, and do not wait. Safe in a signal handler."""
@@ -523,7 +528,7 @@ class RunnerThread(threading.Thread):
                 if self._logbook.is_due(deadline):
                     self._logbook.write(self._plan)
                 if self.kind == HOSTED:
-                    self._breathe()
+                    self._breathe(runner)
 
     def _ensure_held(self) -> None:
         """
@@ -625,9 +630,12 @@ class RunnerThread(threading.Thread):
             self._bell.acquire(timeout=left)
         self._wake_asked = False
 
-    def _breathe(self) -> None:
+    def _breathe(self, runner: TaskRunner) -> None:
         """Leave most of the interpreter to the host, whatever the author wrote."""
         # Time on the processor: a task that waits for a message takes none.
+        if runner.coroutines is not None:
+            # It took it in another thread.
+            self._rested -= runner.coroutines.take_busy()
         busy = time.thread_time() - self._rested
         if busy >= BURST:
             # A kill in this moment interrupts no run.

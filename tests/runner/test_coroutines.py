@@ -1,0 +1,259 @@
+"""Coroutine functions as tasks: what plain functions can do, they can, too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+
+from tests.runner.fakes import PATIENCE, happens, make, quick, running, until
+from yourlabs import runner
+from yourlabs.runner.coroutines import Coroutines
+from yourlabs.runner.declare import task
+
+LONG = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> None:
+    """RUN_ROOT of this test."""
+    settings.RUN_ROOT = tmp_path / "run"
+    settings.RUNNER = {"EMAIL": False}
+
+
+def test_result() -> None:
+    """It returns what the function returns, and raises what it raises."""
+
+    async def answer() -> int:
+        await asyncio.sleep(0)
+        return 42
+
+    async def fail() -> None:
+        raise SystemExit(3)
+
+    coroutines = Coroutines("answer")
+
+    assert coroutines.run(answer) == 42
+    with pytest.raises(SystemExit):
+        coroutines.run(fail)
+    assert coroutines.run(answer) == 42
+
+
+def test_there_and_back() -> None:
+    """Code that is called from a coroutine is in the caller's thread, and may await."""
+    here = threading.get_ident()
+
+    async def inner() -> int:
+        return threading.get_ident()
+
+    def between() -> tuple[int, int]:
+        return threading.get_ident(), async_to_sync(inner)()
+
+    async def outer() -> tuple[int, tuple[int, int]]:
+        return threading.get_ident(), await sync_to_async(between)()
+
+    loop, (back, again) = Coroutines("outer").run(outer)
+
+    assert back == here
+    assert loop == again != here
+
+
+def test_after_a_run() -> None:
+    """What a run leaves behind is cancelled, and its thread has ended."""
+    ends: list[str] = []
+
+    async def left_behind() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+
+    async def begin() -> None:
+        ends.append(threading.current_thread().name)
+        globals()["kept"] = asyncio.create_task(left_behind())
+        await asyncio.sleep(0)
+
+    Coroutines("begin").run(begin)
+    del globals()["kept"]
+
+    assert ends == ["begin-asyncio", "cancelled"]
+    assert "begin-asyncio" not in [one.name for one in threading.enumerate()]
+
+
+def test_loop_that_is_stopped() -> None:
+    """A task that stops its own loop fails, and hangs nothing."""
+
+    async def stop() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(LONG)
+
+    # Which of the two errors depends on the version of Python.
+    with pytest.raises((asyncio.CancelledError, RuntimeError)):
+        Coroutines("stop").run(stop)
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda: runner.chains()["stop_itself"].stop(),
+        lambda: runner.stop_chain("stop_itself"),
+        lambda: runner.stop_all(),
+    ],
+)
+def test_stop_itself(stop: Callable[[], bool]) -> None:
+    """A coroutine that stops its own chain does not wait for itself."""
+    answers: list[bool] = []
+
+    @task(name="stop_itself")
+    async def stop_itself() -> None:
+        answers.append(stop())
+
+    thread = runner.start_chain([stop_itself])
+    thread.join(PATIENCE)
+
+    assert answers == [False]
+    assert not thread.is_alive()
+
+
+def test_process_ends(tmp_path: Path) -> None:
+    """A coroutine that hangs does not keep its process from ending."""
+    script = f"""
+import asyncio, threading, time
+from django.conf import settings
+settings.configure(
+    RUN_ROOT={str(tmp_path)!r}, RUNNER={{"EMAIL": False, "STOP_TIMEOUT": 0.1}}
+)
+import django
+django.setup()
+from yourlabs import runner
+begun = threading.Event()
+
+async def hang():
+    begun.set()
+    await asyncio.sleep({LONG})
+
+runner.start_chain([hang], name="hang")
+begun.wait()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], timeout=PATIENCE, check=False
+    )
+
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"), [(lambda: None, 0), (lambda: sys.exit(3), 3)]
+)
+def test_child(ends: Callable[[], None], code: int) -> None:
+    """A child that a coroutine forks ends where it comes back from it."""
+    children: list[int] = []
+
+    async def fork() -> None:
+        child = os.fork()
+        if child == 0:  # pragma: no cover - in a child
+            ends()
+        else:
+            children.append(child)
+
+    Coroutines("fork").run(fork)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == code
+
+
+def test_rest() -> None:
+    """What a coroutine computes counts as work of its chain."""
+
+    async def compute() -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.02:
+            continue
+
+    thread = make(quick(compute))
+    (of_task,) = thread.tasks
+    thread._rested = rested = time.thread_time()
+    of_task.run(rested=False)
+
+    thread._breathe(of_task)
+
+    assert thread._rested > rested, "it rested"
+    assert of_task.coroutines is not None
+    assert of_task.coroutines.take_busy() == 0
+
+
+def test_coroutine_of_a_plain_function() -> None:
+    """It is awaited, too, each time."""
+    calls: list[str] = []
+    enough = threading.Event()
+
+    async def work() -> None:
+        calls.append("work")
+        if len(calls) == 2:
+            enough.set()
+
+    with running(quick(lambda: work())) as thread:
+        assert happens(enough)
+
+    assert thread.status().failures == 0
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_stack(waits: bool) -> None:
+    """Where it is can be seen, whether it waits or computes."""
+    go, begun = threading.Event(), threading.Event()
+
+    async def innermost() -> None:
+        begun.set()
+        while not go.is_set():
+            if waits:
+                await asyncio.sleep(0.001)
+
+    async def work() -> None:
+        await innermost()
+
+    coroutines = Coroutines("work")
+    assert coroutines.stack() == ""
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(coroutines.run, work)
+        assert happens(begun)
+        try:
+            until(lambda: "in innermost" in coroutines.stack())
+            assert "in work" in coroutines.stack()
+        finally:
+            go.set()
+        running.result(PATIENCE)
+
+
+def test_stall(settings: Any) -> None:
+    """A coroutine that takes too long is reported with the line that it is in."""
+    stacks: list[str] = []
+    told, go = threading.Event(), threading.Event()
+
+    async def wait_for_long() -> None:
+        while not go.is_set():
+            await asyncio.sleep(0.001)
+
+    def stalled(sender: Any, *, stall: Any) -> None:
+        stacks.append(stall.stack)
+        told.set()
+
+    with runner.task_stalled.connected_to(stalled):
+        thread = runner.start_chain(
+            [task(max_duration=0.01, success_cooldown=LONG)(wait_for_long)]
+        )
+        assert happens(told)
+        go.set()
+        assert thread.stop(PATIENCE)
+
+    assert "in wait_for_long" in stacks[0]
