@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import django
@@ -21,6 +22,7 @@ from yourlabs.runner import delivery, mail, signals
 from yourlabs.runner.core.exceptions import RunnerError
 from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.core.task import Task, make_chain
+from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.mail import EmailSubscriber
 from yourlabs.runner.notifiers import Notifier, Report, subscribe
 from yourlabs.runner.state import FileState
@@ -44,6 +46,8 @@ class Chain:
         self.name = self.chain.name
         self.state = MemoryState() if state is None else state
         self.kind, self.fresh = "hosted", False
+        self.lock = SimpleNamespace(interrupted=None)
+        self.tasks = (TaskRunner(self.task, self.name),)
         self.failures = 0
         self.down_since: datetime | None = None
 
@@ -370,6 +374,76 @@ def test_a_new_start_is_told(mailbox: Mailbox, settings: Any, fresh: bool) -> No
     assert "First exception caught" in mailbox.subjects[1]
     why = "somebody started it" if fresh else "release 2, it was 1"
     assert why in mailbox.mails[1].get_content()
+
+
+def test_crash_loop_under_a_supervisor(mailbox: Mailbox) -> None:
+    """A start after a crash in a task is no new start: it is told once."""
+    chain = Chain().start()
+    chain.fail()
+    assert mailbox.wait_for_mails(1)
+    for _ in range(5):
+        chain.stop()
+        chain = Chain(chain.state)
+        chain.fresh, chain.lock.interrupted = True, object()
+        chain.start().fail()
+
+    chain.recover()
+
+    assert mailbox.wait(lambda: _told(mailbox) == 6)
+    assert ["First" in one for one in mailbox.subjects] == [True, False]
+
+
+def test_long_name_of_a_release(mailbox: Mailbox, settings: Any) -> None:
+    """Of whatever length, it is the same one in the next process."""
+    settings.RUNNER = {"RELEASE": "registry.example.com/app@sha256:" + "0" * 100}
+    chain = Chain().start()
+    chain.fail()
+    assert mailbox.wait_for_mails(1)
+    chain.stop()
+    chain = Chain(chain.state).start()
+    chain.fail()
+    chain.recover()
+
+    assert mailbox.wait_for_mails(2)
+    assert "healed" in mailbox.subjects[1]
+
+
+def test_downtime_that_only_the_mails_know(mailbox: Mailbox) -> None:
+    """A downtime that was told goes on, and has an end, though its owner was killed."""
+    chain = Chain().start()
+    chain.fail()
+    assert mailbox.wait_for_mails(1)
+    heir = Chain(chain.state).start()
+
+    incident = heir.tasks[0].incident
+
+    assert incident is not None
+    assert incident.failures == 1
+    assert incident.down_since == chain.down_since
+    assert incident.downtime(time.monotonic()) < timedelta(minutes=1)
+
+
+def test_no_thread_for_the_first_mail(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail for which no thread was to be had is sent with the next failure."""
+    chain = Chain().start()
+    usual = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("runner-"):
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        usual(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        chain.fail()
+    assert mailbox.mails == []
+
+    chain.fail()
+
+    assert mailbox.wait_for_mails(1)
 
 
 def test_a_release_is_the_digest_of_the_sources(mailbox: Mailbox) -> None:

@@ -111,6 +111,25 @@ def test_everything_that_can_be_raised() -> None:
     assert all(task.failures == task.runs for task in snapshot.tasks[:-1])
 
 
+def test_function_that_comes_twice() -> None:
+    """It is down once, however often it comes in the chain."""
+    enough = Counted(enough=3)
+    failing = quick(FAILING["exception"], name="failing")
+
+    with (
+        received("task_failed") as calls,
+        running(failing, quick(enough), failing) as thread,
+    ):
+        assert happens(enough.reached)
+
+    failures = [payload["failure"] for _, _, payload in calls]
+    counts = [one.consecutive for one in failures]
+    assert counts == list(range(1, len(counts) + 1))
+    assert len({one.down_since for one in failures}) == 1
+    assert thread.status().failures == len(counts)
+    assert [one.name for one in thread.status().tasks] == ["failing", "quick"]
+
+
 def test_more() -> None:
     """A task that returns True runs again at once, before the next."""
     calls: list[str] = []

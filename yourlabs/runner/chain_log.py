@@ -104,8 +104,8 @@ def new_start(value: Any, release: str, *, is_fresh: bool) -> str:
         return "somebody started it, so what was told before is told again"
     if not isinstance(value, Mapping) or not isinstance(value.get("release"), str):
         return ""
-    last = value["release"][:100]
-    return f"release {release}, it was {last}" if last != release else ""
+    last = value["release"]
+    return f"release {release[:100]}, it was {last[:100]}" if last != release else ""
 
 
 def history_of(value: Any, task: Task) -> Any:

@@ -105,6 +105,12 @@ class Delivery:
             self._start()
             self._changed.notify_all()
 
+    def restart(self) -> None:
+        """Start the thread where it could not be started for what waits."""
+        if self._thread is None and self._due:
+            with self._changed:
+                self._start()
+
     def wait(self, key: Key, timeout: float) -> bool:
         """
         Wait until what is to be told of `key` now was sent.
@@ -225,6 +231,10 @@ class Delivery:
             if delay is not None:
                 # Not at once: it would be asked for again and again.
                 self.post(key, max(delay, timedelta(seconds=FIRST_RETRY)))
+            else:
+                # Nothing of it is left that could be tried again.
+                with self._changed:
+                    self._tries.pop(key, None)
             return
         error = self._attempt(key, report)
         if error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -15,6 +16,7 @@ from yourlabs.runner.chain_log import ChainLog, history_of, new_start
 from yourlabs.runner.core import notifications, telling
 from yourlabs.runner.core.histories import NOTHING, History, Rules
 from yourlabs.runner.core.history_json import history_from_json
+from yourlabs.runner.core.incidents import Incident
 from yourlabs.runner.core.records import Failure, Recovery, Stall
 from yourlabs.runner.core.reports import Report
 from yourlabs.runner.core.task import Task
@@ -97,7 +99,9 @@ class Subscriber:
             return
         value = log.read()
         log.release = releases.release_of(thread.chain)
-        start = new_start(value, log.release, is_fresh=thread.fresh)
+        # Who restarts what crashes is no person that wants to be told again.
+        is_fresh = thread.fresh and thread.lock.interrupted is None
+        start = new_start(value, log.release, is_fresh=is_fresh)
         now = _now()
         with log.lock:
             for task in thread.chain.tasks:
@@ -109,6 +113,12 @@ class Subscriber:
                     history, now, log.rules(task), start=start
                 )
             log.write()
+        for runner in thread.tasks:
+            history = log.histories.get(runner.task.path, NOTHING)
+            if history.is_down and runner.incident is None:
+                # What was told is known, but not the downtime itself: the process was
+                # killed in between, or nobody was to be told of its end.
+                runner.incident = _incident_of(history)
         for task in thread.chain.tasks:
             history = log.histories.get(task.path, NOTHING)
             if history.stalled_since is not None:
@@ -270,7 +280,10 @@ class Subscriber:
                 log.write(now=True)
             else:
                 log.write_now_and_then()
-        return is_decided and self._post(log, task.path)
+        if not is_decided:
+            self.delivery.restart()
+            return False
+        return self._post(log, task.path)
 
     def _post(self, log: ChainLog, path: str) -> bool:
         """Have what is pending delivered; return whether it is due now."""
@@ -285,6 +298,12 @@ class Subscriber:
         if not self.delivery.is_failing:
             seconds = min(cooldown.total_seconds(), PATIENCE)
             self.delivery.wait((log.name, task.path), seconds)
+
+
+def _incident_of(history: History) -> Incident:
+    since = history.down_since or _now()
+    began = time.monotonic() - max(0.0, (_now() - since).total_seconds())
+    return Incident(since, began, failures=max(1, history.consecutive))
 
 
 def _now() -> datetime:

@@ -149,7 +149,9 @@ class RunnerThread(threading.Thread):
         """With `once`: a task has failed."""
         self.state = state
         self.reason = ""
-        self.tasks = tuple(TaskRunner(task, chain.name) for task in chain.tasks)
+        # One a task, however often it comes: it is down, or up, as a whole.
+        runners = {task: TaskRunner(task, chain.name) for task in chain.tasks}
+        self.tasks = tuple(runners[task] for task in chain.tasks)
         self.lock = lock
         self.has_limits = any(runner.options.max_duration for runner in self.tasks)
         """A task of it has a `max_duration`."""
@@ -245,7 +247,7 @@ class RunnerThread(threading.Thread):
 
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
-        tasks = tuple(runner.status() for runner in self.tasks)
+        tasks = tuple(runner.status() for runner in dict.fromkeys(self.tasks))
         current, phase = self._current, self._phase
         # Read after the phase, which is written after it.
         plan = self._plan if phase == states.COOLING_DOWN else None

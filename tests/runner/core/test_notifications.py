@@ -505,6 +505,60 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
     assert admin.kinds == [[Kind.FIRST], [Kind.NEW]]
 
 
+def test_reminders_after_a_change_of_their_period() -> None:
+    """What was counted with another period is not waited for again."""
+    admin = Admin(rules=Rules(HOUR))
+    for _ in range(48):
+        admin.fail(after=HOUR)
+    admin.rules, told_before = Rules(12 * HOUR), len(admin.inbox)
+
+    for _ in range(48):
+        admin.fail(after=HOUR)
+
+    assert 3 <= len(admin.inbox) - told_before <= 4
+
+
+def test_reminders_after_a_clock_was_wrong() -> None:
+    """A clock that was months ahead for a moment silences nothing."""
+    admin = Admin()
+    admin.fail()
+    admin.history = admin.history._replace(reminders=180)
+
+    for _ in range(24):
+        admin.fail(after=HOUR)
+
+    assert len(admin.inbox) == 3, "the first, and a reminder each 12 hours"
+
+
+def test_a_clock_set_back_by_weeks_while_nothing_may_be_sent() -> None:
+    """What had to wait waits for a period, not for the time that was left."""
+    admin = Admin()
+    for number in range(20):
+        admin.fail(str(number))
+        admin.succeed()
+    assert admin.history.pending
+    admin.now -= timedelta(days=30)
+    told_before = len(admin.inbox)
+    admin.deliver()
+
+    admin.pass_time(2 * RULES.non_recoverable_downtime)
+
+    assert len(admin.inbox) > told_before
+
+
+def test_a_clock_set_back_by_days_before_a_restart() -> None:
+    """What was decided is told by the next process, whatever time it is there."""
+    admin = Admin(is_reachable=False)
+    admin.fail()
+    admin.now -= timedelta(days=2)
+    admin.is_reachable = True
+
+    admin.recycle()
+    admin.deliver()
+
+    assert [report.failures for report in admin.inbox] == [1]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     """Thousands of different failures, and a new start with each, take no more room."""
     admin = Admin(Rules(timedelta(seconds=1), 5))

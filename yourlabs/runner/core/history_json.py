@@ -218,7 +218,8 @@ def _instant(value: Any, at: datetime) -> datetime | None:
         instant = datetime.fromtimestamp(value, timezone.utc)
     except (OverflowError, OSError, ValueError):
         return None
-    return instant if instant <= at + SLACK else None
+    # The clock was set back, or was wrong when it was written.
+    return instant if instant <= at + SLACK else at
 
 
 def _is_number(value: Any) -> bool:

@@ -80,10 +80,7 @@ def record_failure(
         consecutive=failure.consecutive,
         latest=latest,
     )
-    if failure.downtime + TOLERANCE >= rules.non_recoverable_downtime:
-        reached = reminders_until(failure.downtime, rules)
-        if reached > history.reminders:
-            history = remind(history, reached, failure.failed_at)
+    history = _remind_if_due(history, failure, rules)
     kind = _kind_of_failure(history, failure, rules)
     if kind is not None:
         history = add(
@@ -177,6 +174,20 @@ def _go_down(history: History, failure: Failure, rules: Rules) -> History:
 
 def _new_thread(history: History, at: datetime) -> History:
     return history._replace(thread=f"{at.timestamp():.6f}", position=0)
+
+
+def _remind_if_due(history: History, failure: Failure, rules: Rules) -> History:
+    if not history.reminders and (
+        failure.downtime + TOLERANCE < rules.non_recoverable_downtime
+    ):
+        return history
+    reached = reminders_until(failure.downtime, rules)
+    if reached > history.reminders:
+        return remind(history, reached, failure.failed_at)
+    if reached < history.reminders - 1:
+        # The period is another one now, or a clock was wrong for a while.
+        return history._replace(reminders=reached)
+    return history
 
 
 def reminders_until(downtime: timedelta, rules: Rules) -> int:

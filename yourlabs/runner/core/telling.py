@@ -46,6 +46,10 @@ def make_report(
         The history, with a reminder in it when one is due by now, and the report.
         None: nothing is pending, or it has to wait.
     """
+    counted_at = history.allowance.at
+    if counted_at is not None and counted_at > at:
+        # The clock was set back. It grows from now on, not from then.
+        history = history._replace(allowance=history.allowance._replace(at=at))
     length = wait(history, at, rules)
     if length is None or length:
         return history, None
