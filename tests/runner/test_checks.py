@@ -104,6 +104,9 @@ CASES = [
     ),
     ({"RUN_ROOT": "/dev/null"}, "E009", "RUN_ROOT /dev/null: /dev/null is no dir"),
     ({"RUN_ROOT": "/dev/null/run"}, "E009", "/dev/null is no directory"),
+    ({"RUN_ROOT": 5}, "E009", "RUN_ROOT is 5: expected the path of a directory"),
+    ({"RUN_ROOT": "a\0b"}, "E009", "RUN_ROOT is 'a\\x00b': expected the path"),
+    ({"RUN_ROOT": "/tmp/" + 300 * "x"}, "E009", "xxx: File name too long"),
     ({"ADMINS": []}, "W011", "ADMINS is empty: nobody is told"),
     ({"ADMINS": ["", ()]}, "W011", "ADMINS is empty"),
 ]

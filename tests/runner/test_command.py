@@ -103,6 +103,7 @@ def test_log() -> None:
         ([SUCCEED, "--takeover-timeout", "soon"], "'soon' is no number of seconds"),
         ([SUCCEED, "--takeover-timeout", "-1"], "'-1' is no number of seconds"),
         ([SUCCEED, "--takeover-timeout", "nan"], "'nan' is no number of seconds"),
+        ([SUCCEED, "--takeover-timeout", "1e15"], "'1e15' is no number of seconds"),
     ],
 )
 def test_bad_arguments(arguments: list[str], message: str) -> None:

@@ -13,14 +13,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.places import wait_for
-from yourlabs.runner import lockfiles, locks, task
-from yourlabs.runner.core.exceptions import UnusableRunRoot
+from yourlabs.runner import lockfiles, locks, takeover, task
+from yourlabs.runner.core.exceptions import TakeOverTimeout, UnusableRunRoot
 from yourlabs.runner.core.ownership import COMMAND, READ_SIZE, parse_record
 from yourlabs.runner.core.task import make_chain
 from yourlabs.runner.locks import PidfileLock
@@ -618,6 +619,88 @@ def test_signed(make_lock: Make) -> None:
     owner.release()
     assert candidate.acquire()
     assert candidate.signed() == b""
+
+
+def test_signed_again(make_lock: Make) -> None:
+    """A candidate that asks a second time announces another signal."""
+    owner, candidate = make_lock(), make_lock()
+    owner.acquire()
+    announced = []
+    for _ in range(2):
+        candidate.request()
+        assert candidate.sign(candidate.owner())
+        announced.append(owner.signed())
+        candidate.withdraw()
+
+    assert len(set(announced)) == 2
+
+
+def test_not_signed(make_lock: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written no signal is announced, and none is to be sent."""
+    owner, candidate = make_lock(), make_lock()
+    owner.acquire()
+    assert not candidate.sign(candidate.owner()), "it has not asked"
+    candidate.request()
+
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sent: list[Any] = []
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(takeover.processes, "terminate", lambda *to: sent.append(to))
+
+    assert not candidate.sign(candidate.owner())
+    with pytest.raises(TakeOverTimeout):
+        takeover.take_over(
+            candidate, timeout=timedelta(seconds=0.1), pause=lambda _: False
+        )
+    assert sent == []
+
+
+def test_owner_that_lets_go_at_the_last_moment(
+    make_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has no more time to wait takes what is free by then."""
+    owner, candidate = make_lock(), make_lock()
+    owner.acquire()
+    usual = PidfileLock.withdraw
+
+    def withdraw(lock: PidfileLock) -> None:
+        usual(lock)
+        owner.release()
+
+    candidate.request()
+    monkeypatch.setattr(PidfileLock, "withdraw", withdraw)
+
+    assert takeover.take_over(candidate, timeout=timedelta(), pause=lambda _: False)
+    assert candidate.is_held()
+
+
+def test_without_standard_streams(make_lock: Make) -> None:
+    """What is printed where there is nothing to print to is not written over it."""
+    lock = make_lock()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in a child
+        os.closerange(0, 3)
+        taken = lock.acquire() and lock.request()
+        lowest = min(lock._descriptor or 0, lock._request or 0)
+        os._exit(0 if taken and lowest > 2 else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_file_system_without_locks(
+    make_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, with what to do."""
+
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lockfiles.fcntl, "flock", flock)
+
+    with pytest.raises(UnusableRunRoot, match=r"No locks available.*set RUN_ROOT"):
+        make_lock().acquire()
 
 
 def test_removed_request(make_lock: Make) -> None:

@@ -798,6 +798,25 @@ def test_chains_of_a_runner() -> None:
     assert runner.chains() == {}
 
 
+def test_kind_of_owner_in_a_thread(root: Path) -> None:
+    """Where no signal would be handled, the record asks nobody to send one."""
+    kinds: list[str] = []
+
+    @task(name="look", success_cooldown=0)
+    def look() -> None:
+        kinds.append(json.loads((root / "look.pid").read_text().split("\n")[1])["kind"])
+
+    def run() -> None:
+        runner.Runner([look], once=True).run()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(PATIENCE)
+    run()
+
+    assert kinds == ["hosted", "command"]
+
+
 def test_run_in_a_thread() -> None:
     """Outside of the main thread no signal is handled, and it runs all the same."""
     codes: list[int] = []

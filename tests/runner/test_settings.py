@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,10 @@ def test_main(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
     __main__.main(["tasks.send", "--once"])
     __main__.main(["tasks.send"])
+    if module:
+        monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+        __main__.main(["tasks.send", "--settings=tests.settings"])
+        assert os.environ["DJANGO_SETTINGS_MODULE"] == "tests.settings"
 
     assert [values["BASE_DIR"] for values in configured] == (
         [] if module else [tmp_path, tmp_path]

@@ -130,6 +130,53 @@ def test_function_that_comes_twice() -> None:
     assert [one.name for one in thread.status().tasks] == ["failing", "quick"]
 
 
+def test_yield_that_nobody_wants_any_more() -> None:
+    """A command whose candidate gave up meanwhile goes on."""
+    work = Counted()
+    thread = make(quick(work, success_cooldown=HOUR), kind=COMMAND)
+    lock = thread.lock
+    assert isinstance(lock, MemoryLock)
+
+    def give_up(sender: Any) -> None:
+        lock.wanted = False
+
+    with started(thread):
+        until(lambda: cooling(thread))
+        with signals.chain_stopped.connected_to(give_up):
+            lock.wanted = True
+            thread.ask_to_yield()
+            until(lambda: not lock.wanted)
+            until(lambda: cooling(thread))
+
+        assert lock.is_held()
+        assert thread.is_alive()
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_once_without_its_pidfile(breaks: bool) -> None:
+    """Who is to run each function once does not begin anew, and has failed."""
+    second = Counted()
+    thread: RunnerThread
+
+    def lose() -> None:
+        assert isinstance(thread.lock, MemoryLock)
+        thread.lock.is_lost = thread._doubted = True
+        if breaks:
+            thread._ensure_held = missing  # type: ignore[method-assign]
+
+    def missing() -> None:
+        msg = "what the machinery needs is missing"
+        raise OSError(msg)
+
+    thread = make(quick(lose), quick(second), kind=COMMAND, once=True)
+    thread.start()
+    thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+    assert thread.failed
+    assert second.calls == 0
+
+
 def test_more() -> None:
     """A task that returns True runs again at once, before the next."""
     calls: list[str] = []

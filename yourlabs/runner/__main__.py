@@ -9,6 +9,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core.management.base import CommandParser, handle_default_options
 
 
 def embedded_settings(base: Path) -> dict[str, Any]:
@@ -44,6 +45,11 @@ def _mail_to_console() -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Run the command `run_functions` with `arguments`."""
+    # As for manage.py: before anything is looked up.
+    parser = CommandParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--settings")
+    parser.add_argument("--pythonpath")
+    handle_default_options(parser.parse_known_args(arguments)[0])
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         settings.configure(**embedded_settings(Path.cwd()))
     # As for manage.py: the functions are looked for here first.

@@ -148,8 +148,11 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
     except ImproperlyConfigured as exc:
         return [_error(str(exc), hint, "E009")]
     place = root
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+    except OSError as exc:
+        return [_error(f"RUN_ROOT {root}: {exc.strerror}.", hint, "E009")]
     if not place.is_dir():
         return [_error(f"RUN_ROOT {root}: {place} is no directory.", hint, "E009")]
     if not os.access(place, os.W_OK | os.X_OK):

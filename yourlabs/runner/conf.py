@@ -182,7 +182,7 @@ def run_root() -> Path:
         ImproperlyConfigured: It is no path.
     """
     value = getattr(settings, "RUN_ROOT", None)
-    if value and not isinstance(value, (str, os.PathLike)):
+    if value and (not isinstance(value, (str, os.PathLike)) or "\0" in str(value)):
         msg = f"RUN_ROOT is {value!r}: expected the path of a directory."
         raise ImproperlyConfigured(msg)
     if not value:

@@ -50,7 +50,7 @@ def lock(path: str) -> int | None:
             os.close(descriptor)
             if exc.errno in BUSY:
                 return None
-            raise
+            raise unusable(path, exc) from None
         # Replaced between the open and the lock: a lock on it keeps nobody out.
         if names_it(path, descriptor):
             return descriptor
@@ -69,11 +69,11 @@ def open_safely(path: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | SAFELY
     try:
         try:
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = _open(path, flags)
         except (FileNotFoundError, NotADirectoryError):
             # Only now: this is done each second, and hardly ever the first time.
             make_run_root(Path(path).parent)
-            descriptor = os.open(path, flags, 0o600)
+            descriptor = _open(path, flags)
     except UnusableRunRoot:
         raise
     except OSError as exc:
@@ -83,6 +83,17 @@ def open_safely(path: str) -> int:
         return descriptor
     os.close(descriptor)
     raise UnusableRunRoot(errno.EPERM, f"{path}: {problem}{ADVICE}")
+
+
+def _open(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags, 0o600)
+    if descriptor > 2:
+        return descriptor
+    # In a process without standard streams: what is printed would go into it.
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
 
 
 def read(path: str, size: int) -> bytes:

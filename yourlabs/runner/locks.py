@@ -306,19 +306,26 @@ class PidfileLock:
             _open_locks.add(self)
             return True
 
-    def sign(self, record: OwnerRecord | None) -> None:
-        """Say in the request that this process signals that owner; None: no one."""
+    def sign(self, record: OwnerRecord | None) -> bool:
+        """
+        Say in the request that this process signals that owner; None: no one.
+
+        Returns:
+            False when that could not be written: the signal would count as anybody's.
+        """
         line = b""
         if record is not None:
-            pid = os.getpid()
-            line = (
-                _address(record.seq, record.owner)
-                + f"{pid} {processes.start_ticks(pid)}".encode()
+            # Each time another one: the same process may ask twice.
+            line = _address(record.seq, record.owner) + (
+                f"{os.getpid()} {os.urandom(8).hex()}".encode()
             )
-        if self._request is not None:
-            # On a full disk the signal counts as anybody's.
-            with contextlib.suppress(OSError):
-                os.pwrite(self._request, line.ljust(SIGNED_SIZE - 1) + b"\n", 0)
+        if self._request is None:
+            return False
+        try:
+            os.pwrite(self._request, line.ljust(SIGNED_SIZE - 1) + b"\n", 0)
+        except OSError:
+            return False
+        return True
 
     def signed(self) -> bytes:
         """Return what the last candidate that signalled this owner has signed with."""

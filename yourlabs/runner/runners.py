@@ -288,6 +288,9 @@ class Runner:
             TakeOverTimeout: The other process did not let go in time.
             UnusableRunRoot: RUN_ROOT or the pidfile cannot be used.
         """
+        if threading.current_thread() is not threading.main_thread():
+            # Here nobody would handle the SIGTERM that asks a command to yield.
+            self._lock.kind = HOSTED
         read_pidfile(self._lock)
         if not self.killconcurrent:
             refuse_or_take(self._lock)

@@ -13,6 +13,18 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from yourlabs.runner import syscalls
+
+ONCE = 0.05
+"""Two SIGHUP within this time are one, in seconds."""
+
+LOOK_EVERY = 10.0
+"""Longest sleep, in seconds. A signal and the end of the thread end it by a pipe, which
+something in the process may close without knowing what it is."""
+
+CLOSED_PAUSE = 0.05
+"""The same once that pipe was closed, in seconds."""
+
 
 class StopSignals:
     """
@@ -48,7 +60,9 @@ class StopSignals:
         self._stopped = False
         self._count = 0
         self._has_ended = False
+        self._hung_up = -ONCE
         self._read = self._write = self._wakeup = -1
+        self._pipe = (0, 0)
         _handling.add(self)
 
     def handle(self) -> None:
@@ -63,6 +77,8 @@ class StopSignals:
         # example; Python calls the handler in the main thread, which has to wake up.
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
+        found = os.fstat(self._read)
+        self._pipe = found.st_dev, found.st_ino
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
         for number in numbers:
@@ -76,8 +92,9 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if previous:
             signal.set_wakeup_fd(self._wakeup)
-            os.close(self._read)
-            os.close(self._write)
+            for descriptor in (self._read, self._write):
+                if self._is_ours(descriptor):
+                    os.close(descriptor)
             self._read = self._write = -1
 
     def handled(self) -> set[int]:
@@ -98,24 +115,40 @@ class StopSignals:
     def end(self) -> None:
         """Say that the thread that is waited for is about to end."""
         self._has_ended = True
-        if self._write >= 0:
+        if self._is_ours(self._write):
             # Full: it wakes up anyway.
             with contextlib.suppress(BlockingIOError):
                 os.write(self._write, b".")
+
+    def _is_ours(self, descriptor: int) -> bool:
+        """Say whether nobody has closed an end of the pipe, and used its number."""
+        return descriptor >= 0 and syscalls.is_open(
+            descriptor, *self._pipe, crowded=False
+        )
 
     def _sleep(self, seconds: float | None) -> None:
         if self._read < 0:
             time.sleep(seconds or 0)
             return
+        seconds = LOOK_EVERY if seconds is None else min(seconds, LOOK_EVERY)
+        if not self._is_ours(self._read):
+            time.sleep(min(seconds, CLOSED_PAUSE))
+            return
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
-        if poll.poll(None if seconds is None else seconds * 1000):
+        if poll.poll(seconds * 1000) and self._is_ours(self._read):
             os.read(self._read, 512)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM and self._is_from_candidate():
             self._give_way()
             return
+        now = time.monotonic()
+        if number == signal.SIGHUP:
+            # Who closes a terminal hangs up once; the shell and the kernel both tell.
+            hung_up, self._hung_up = self._hung_up, now
+            if now - hung_up < ONCE:
+                return
         self._count += 1
         if self._count > 1:
             os._exit(128 + number)
@@ -148,9 +181,11 @@ def _let_signals() -> None:
 def _restore_in_child() -> None:
     # A child that a task forks, in a pool of multiprocessing for example, is ended by
     # SIGTERM; with the handler of its parent it would go on for ever.
-    for signals in list(_handling):
-        signals.restore()
-    _let_signals()
+    try:
+        for signals in list(_handling):
+            signals.restore()
+    finally:
+        _let_signals()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch

@@ -127,8 +127,7 @@ class _Candidate:
                 return True
             self._ask(record)
             self._remind(record)
-        self._check_deadline()
-        return False
+        return self._is_owner_at_last()
 
     def _is_foreign(self, record: OwnerRecord | None) -> bool:
         if record is None or record.released:
@@ -150,8 +149,10 @@ class _Candidate:
         refusal = None
         if record.owner.kind == COMMAND:
             # First signed, then signalled: the owner will look from whom it is.
-            self.lock.sign(record)
-            refusal = processes.terminate(record.owner, self.lock.path)
+            if self.lock.sign(record):
+                refusal = processes.terminate(record.owner, self.lock.path)
+            else:
+                refusal = "the request to yield cannot be written to"
             if refusal is not None:
                 self.lock.sign(None)
             self._log_signal(record, refusal)
@@ -182,9 +183,13 @@ class _Candidate:
             extra={"action": "taking_over", "chain": self.lock.chain.name},
         )
 
-    def _check_deadline(self) -> None:
+    def _is_owner_at_last(self) -> bool:
         if time.monotonic() < self._deadline:
-            return
+            return False
+        # It may have let go for us: then it goes on only if nobody asks any more.
+        self.lock.withdraw()
+        if self.lock.acquire():
+            return True
         owner = describe_owner(self.lock.owner(), time.time())
         msg = (
             f"The chain {self.lock.chain.name} is still run by {owner} after "

@@ -371,7 +371,11 @@ class RunnerThread(threading.Thread):
                 except Exception as exc:
                     self._after_breakdown(exc, backoff)
                     backoff = min(MAX_BACKOFF, backoff * 2)
-                if self.kind == COMMAND and self._yield_asked:
+                if (
+                    self.kind == COMMAND
+                    and self._yield_asked
+                    and not self._takes_back()
+                ):
                     break
                 self._yield_asked = False
         finally:
@@ -380,14 +384,24 @@ class RunnerThread(threading.Thread):
             self.lock.release()
             db.close_all()
 
+    def _takes_back(self) -> bool:
+        """Own it again where who asked for it has given up, and nobody else came."""
+        return not self.lock.is_wanted() and self.lock.acquire()
+
     def _after_breakdown(self, exc: Exception, backoff: float) -> None:
         """Report what the machinery itself raised, and wait a little."""
         self._complain(exc)
+        self._end_once()
         self._keeper.unwatch(self)
         # Somebody else may be able to run it meanwhile.
         self.lock.release()
         self._phase = states.STANDBY if self.kind == HOSTED else states.STARTING
         self._pause(backoff)
+
+    def _end_once(self) -> None:
+        """With `once`, end as failed: to begin anew would run functions twice."""
+        if self.once:
+            self.failed = self._stop_asked = True
 
     def _complain(self, exc: Exception) -> None:
         self.reason = reason = str(exc)
@@ -440,6 +454,7 @@ class RunnerThread(threading.Thread):
         except LostOwnershipError:
             lost = True
             self._yield_asked = False
+            self._end_once()
             logger.critical(
                 "[%s] The pidfile was removed or replaced: another process may run "
                 "this chain too. It is no longer run here.",

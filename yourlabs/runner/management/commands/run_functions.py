@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from argparse import ArgumentTypeError
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -23,7 +24,7 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= timedelta.max.total_seconds():
         msg = f"{text!r} is no number of seconds"
         raise ArgumentTypeError(msg)
     return value

@@ -1,0 +1,83 @@
+"""Signals that end a process of its own: which count, and what may be in their way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from yourlabs.runner import stopping
+from yourlabs.runner.stopping import StopSignals
+
+
+class Left(BaseException):
+    """The process would have ended."""
+
+
+@pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what was asked for; leaving the process raises."""
+
+    def leave(code: int) -> None:
+        raise Left(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    return []
+
+
+@pytest.fixture
+def signals(stops: list[str]) -> Iterator[StopSignals]:
+    """Return an object that handles the signals of this process."""
+    made = StopSignals(
+        lambda: stops.append("stop"),
+        give_way=lambda: stops.append("give way"),
+        candidate=bytes,
+    )
+    made.handle()
+    yield made
+    made.restore()
+
+
+def test_second_signal(signals: StopSignals, stops: list[str]) -> None:
+    """The second one does not wait."""
+    signals._on_signal(signal.SIGTERM, None)
+    with pytest.raises(Left, match=str(128 + signal.SIGINT)):
+        signals._on_signal(signal.SIGINT, None)
+
+    assert stops == ["stop"]
+
+
+def test_closed_terminal(
+    signals: StopSignals, stops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shell and the kernel both hang up: that is one signal. A later one is not."""
+    signals._on_signal(signal.SIGHUP, None)
+    signals._on_signal(signal.SIGHUP, None)
+    assert stops == ["stop"]
+
+    monkeypatch.setattr(stopping, "ONCE", 0.0)
+    with pytest.raises(Left):
+        signals._on_signal(signal.SIGHUP, None)
+
+
+def test_pipe_that_was_closed(signals: StopSignals) -> None:
+    """Whatever closes it, the wait ends, and nothing else is written to or closed."""
+    end = threading.Event()
+    thread = threading.Thread(target=lambda: (end.wait(), signals.end()))
+    thread.start()
+    reading, writing = signals._read, signals._write
+    null = os.open("/dev/null", os.O_RDONLY)
+    for descriptor in (reading, writing):
+        os.dup2(null, descriptor)
+
+    end.set()
+    signals.join(thread)
+    assert not signals.wait(0.01)
+    signals.restore()
+
+    assert not thread.is_alive()
+    for descriptor in (reading, writing, null):
+        os.close(descriptor)
