@@ -98,9 +98,9 @@ class Chain:
         stall = Stall(self.task, self.name, now, ZERO, '  File "x.py", line 3, in work')
         signals.send_robust(signals.task_stalled, self.task, stall=stall)
 
-    def succeed(self) -> None:
+    def succeed(self, minutes: int = 0) -> None:
         now = datetime.now(timezone.utc)
-        run = Run(self.task, self.name, now, now, ZERO)
+        run = Run(self.task, self.name, now, now, timedelta(minutes=minutes))
         signals.send_robust(signals.task_succeeded, self.task, run=run)
 
 
@@ -322,6 +322,24 @@ def test_successes_cost_nothing(mailbox: Mailbox) -> None:
     assert mailbox.subjects[2] == "[Django] [sync] Task stalled"
     assert mailbox.subjects[3].startswith("[Django] [sync] Stalled task ended: after")
     assert 'File "x.py", line 3, in work' in mailbox.mails[2].get_content()
+
+
+def test_a_stall_of_one_of_two_chains(mailbox: Mailbox) -> None:
+    """What hangs in one chain does not end with a run of the other."""
+    one, other = Chain().start(), Chain()
+    other.task, other.name = one.task, "other"
+    other.chain = make_chain([one.task], name="other")
+    other.start()
+    one.stall()
+    assert mailbox.wait_for_mails(1)
+
+    other.succeed()
+    other.stop()
+    one.succeed(minutes=12)
+
+    assert mailbox.wait_for_mails(2)
+    ended = "[Django] [sync] Stalled task ended: after 12 minutes"
+    assert mailbox.subjects[1] == ended
 
 
 def test_a_stall_outlives_the_process(mailbox: Mailbox) -> None:

@@ -17,7 +17,7 @@ from yourlabs.runner.core import notifications, telling
 from yourlabs.runner.core.histories import NOTHING, History, Rules
 from yourlabs.runner.core.history_json import history_from_json
 from yourlabs.runner.core.incidents import Incident
-from yourlabs.runner.core.records import Failure, Recovery, Stall
+from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.core.reports import Report
 from yourlabs.runner.core.task import Task
 from yourlabs.runner.delivery import Delivery
@@ -74,7 +74,7 @@ class Subscriber:
     def _renew(self) -> None:
         self._lock = threading.Lock()
         self._logs: dict[str, ChainLog] = {}
-        self._hanging: set[Task] = set()
+        self._hanging: set[tuple[str, Task]] = set()
 
     def connect(self) -> None:
         """Listen to the signals. Harmless when it does already."""
@@ -122,13 +122,13 @@ class Subscriber:
         for task in thread.chain.tasks:
             history = log.histories.get(task.path, NOTHING)
             if history.stalled_since is not None:
-                self._listen_to_success(task)
+                self._listen_to_success(log.name, task)
             self._post(log, task.path)
 
     def chain_stopped(self, thread: Any) -> None:
         """Send what is due, for a moment, and leave the rest to the next owner."""
         for task in thread.chain.tasks:
-            self._end_listening(task)
+            self._end_listening(thread.chain.name, task)
         log = self._logs.get(thread.chain.name)
         if log is None:
             return
@@ -149,8 +149,11 @@ class Subscriber:
 
         def change(history: History, rules: Rules) -> History:
             if history.stalled_since is not None:
-                self._end_listening(task)
-                history = notifications.record_stall_end(history, failure.failed_at)
+                self._end_listening(failure.chain, task)
+                took = _took(history, failure.started_at, failure.duration)
+                history = notifications.record_stall_end(
+                    history, failure.failed_at, took
+                )
             return notifications.record_failure(
                 history, failure, rules, where=log.where
             )
@@ -165,7 +168,7 @@ class Subscriber:
         def change(history: History, rules: Rules) -> History:
             at = recovery.recovered_at
             if history.stalled_since is not None:
-                self._end_listening(task)
+                self._end_listening(recovery.chain, task)
                 history = notifications.record_stall_end(history, at)
             return notifications.record_recovery(history, at, recovery.downtime, rules)
 
@@ -178,32 +181,39 @@ class Subscriber:
         def change(history: History, rules: Rules) -> History:
             return notifications.record_stall(history, stall)
 
-        self._listen_to_success(task)
+        self._listen_to_success(stall.chain, task)
         self._record(self._log(stall.chain), task, change)
 
-    def task_succeeded(self, task: Task, *, run: Any, **_: Any) -> None:
+    def task_succeeded(self, task: Task, *, run: Run, **_: Any) -> None:
         """Record the end of a run that hung. Connected only while one does."""
-        self._end_listening(task)
+        if not self._end_listening(run.chain, task):
+            # Another chain runs the same task, and hangs in it.
+            return
 
         def change(history: History, rules: Rules) -> History:
-            return notifications.record_stall_end(history, run.ended_at or _now())
+            at = run.ended_at or _now()
+            took = _took(history, run.started_at, run.duration)
+            return notifications.record_stall_end(history, at, took)
 
         self._record(self._log(run.chain), task, change)
 
-    def _listen_to_success(self, task: Task) -> None:
+    def _listen_to_success(self, chain: str, task: Task) -> None:
         with self._lock:
-            self._hanging.add(task)
+            self._hanging.add((chain, task))
             signals.task_succeeded.connect(self.task_succeeded, sender=task, weak=False)
 
-    def _end_listening(self, task: Task) -> None:
+    def _end_listening(self, chain: str, task: Task) -> bool:
+        """Listen no longer to a chain; return whether it was listened to."""
         with self._lock:
-            if task not in self._hanging:
-                return
-            self._hanging.remove(task)
-            signals.task_succeeded.disconnect(self.task_succeeded, sender=task)
+            if (chain, task) not in self._hanging:
+                return False
+            self._hanging.remove((chain, task))
+            if all(one is not task for _, one in self._hanging):
+                signals.task_succeeded.disconnect(self.task_succeeded, sender=task)
             if not self._hanging:
                 # Only this takes the receiver away: else each success would cost.
                 signals.task_succeeded.disconnect(self.task_succeeded)
+        return True
 
     # What the delivery asks for.
 
@@ -298,6 +308,16 @@ class Subscriber:
         if not self.delivery.is_failing:
             seconds = min(cooldown.total_seconds(), PATIENCE)
             self.delivery.wait((log.name, task.path), seconds)
+
+
+def _took(
+    history: History, started_at: datetime, duration: timedelta | None
+) -> timedelta | None:
+    """Return how long the run took that hung. None: it was another one."""
+    since = history.stalled_since
+    if since is None or abs(started_at - since) >= timedelta(seconds=1):
+        return None
+    return duration
 
 
 def _incident_of(history: History) -> Incident:

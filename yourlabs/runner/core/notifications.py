@@ -119,12 +119,22 @@ def record_stall(history: History, stall: Stall) -> History:
     return add(history, Kind.STALLED, at)
 
 
-def record_stall_end(history: History, at: datetime) -> History:
-    """Return `history` after the run that hung has ended, in whatever way."""
+def record_stall_end(
+    history: History, at: datetime, took: timedelta | None = None
+) -> History:
+    """
+    Return `history` after the run that hung has ended, in whatever way.
+
+    Args:
+        history: In which it hangs still.
+        at: When it ended.
+        took: How long it took in all. None: what the clock on the wall says.
+    """
     if history.stalled_since is None:
         return history
-    took = f"after {duration(at - history.stalled_since)}"
-    return add(history._replace(stalled_since=None), Kind.RESUMED, at, took)
+    length = at - history.stalled_since if took is None else took
+    text = f"after {duration(length)}"
+    return add(history._replace(stalled_since=None), Kind.RESUMED, at, text)
 
 
 def is_flapping(history: History, at: datetime, rules: Rules) -> bool:
