@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import subprocess
 import sys
@@ -257,3 +258,60 @@ def test_stall(settings: Any) -> None:
         assert thread.stop(PATIENCE)
 
     assert "in wait_for_long" in stacks[0]
+
+
+def test_loop_that_is_stopped_again() -> None:
+    """Whatever ends the loop, and while it ends, the run has an end."""
+
+    async def stop() -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            loop.stop()
+            await asyncio.sleep(LONG)
+        finally:
+            loop.stop()
+            await asyncio.sleep(LONG)
+
+    with pytest.raises(RuntimeError, match="stopped before"):
+        Coroutines("stop").run(stop)
+
+
+@pytest.mark.parametrize("context", [None, contextvars.Context()])
+def test_cleanup_of_what_is_left(context: contextvars.Context | None) -> None:
+    """What is cancelled at the end cleans up in the thread of the chain."""
+    cleaned: list[int] = []
+
+    def clean_up() -> None:
+        cleaned.append(threading.get_ident())
+
+    async def left_behind() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            await sync_to_async(clean_up)()
+
+    async def begin() -> None:
+        loop = asyncio.get_running_loop()
+        run = context.run if context is not None else contextvars.copy_context().run
+        kept.append(run(loop.create_task, left_behind()))
+        await asyncio.sleep(0)
+
+    kept: list[Any] = []
+    Coroutines("begin").run(begin)
+
+    assert cleaned == [threading.get_ident()]
+
+
+def test_context_without_the_help_of_asgiref(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Context variables that a coroutine sets are those of the run."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    monkeypatch.delattr("asgiref.sync._restore_context")
+
+    async def set_it() -> None:
+        variable.set("set")
+
+    def look() -> str:
+        Coroutines("set_it").run(set_it)
+        return variable.get()
+
+    assert contextvars.copy_context().run(look) == "set"

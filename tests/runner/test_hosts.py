@@ -38,6 +38,7 @@ django.setup()
 from yourlabs.runner import hosts
 
 class Chain:
+    ident = None
     def __init__(self, name="the chain"):
         self.name, self.reason = name, ""
     def start(self):
@@ -77,6 +78,7 @@ class Thread:
     """A chain's thread that counts its starts."""
 
     starts = 0
+    ident: int | None = None
     reason = "not asked"
 
     def start(self) -> None:

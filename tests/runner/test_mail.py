@@ -402,7 +402,8 @@ def test_crash_loop_under_a_supervisor(mailbox: Mailbox) -> None:
     for _ in range(5):
         chain.stop()
         chain = Chain(chain.state)
-        chain.fresh, chain.lock.interrupted = True, object()
+        chain.fresh = True
+        chain.lock.interrupted = SimpleNamespace(owner=SimpleNamespace(kind="command"))
         chain.start().fail()
 
     chain.recover()

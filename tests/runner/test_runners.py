@@ -798,6 +798,41 @@ def test_chains_of_a_runner() -> None:
     assert runner.chains() == {}
 
 
+def test_runner_beside_a_chain_of_its_name() -> None:
+    """The chain that was there is known again when the runner has ended."""
+    function = resting()
+    hosted = runner.start_chain([function])
+    until(lambda: cooling(hosted))
+
+    for _ in range(3):
+        assert runner.Runner([function], once=True).run() == 0
+
+    assert runner.chains() == {"rest": hosted}
+    assert runner.start_chain([function]) is hosted
+    assert not runners.registry._leaving
+
+
+def test_chains_are_known_while_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called meanwhile, a log handler say, may wait for who asks for them."""
+    answers: list[Any] = []
+    usual = runners.hosts.arrange
+
+    def arrange(thread: Any, **options: Any) -> Any:
+        asking = threading.Thread(target=lambda: answers.append(runner.chains()))
+        asking.start()
+        asking.join(PATIENCE)
+        assert runner.start_chain([function]) is thread
+        return usual(thread, **options)
+
+    monkeypatch.setattr(runners.hosts, "arrange", arrange)
+    function = resting()
+
+    thread = runner.start_chain([function])
+
+    assert answers == [{"rest": thread}]
+    until(lambda: cooling(thread))
+
+
 def test_kind_of_owner_in_a_thread(root: Path) -> None:
     """Where no signal would be handled, the record asks nobody to send one."""
     kinds: list[str] = []

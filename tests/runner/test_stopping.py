@@ -79,5 +79,6 @@ def test_pipe_that_was_closed(signals: StopSignals) -> None:
     signals.restore()
 
     assert not thread.is_alive()
+    assert signals._read not in (reading, writing)
     for descriptor in (reading, writing, null):
         os.close(descriptor)

@@ -152,6 +152,72 @@ def test_yield_that_nobody_wants_any_more() -> None:
         assert thread.is_alive()
 
 
+def test_yield_with_once() -> None:
+    """Who gave way in the middle of it runs nothing a second time."""
+    calls: list[str] = []
+    thread: RunnerThread
+
+    def first() -> None:
+        calls.append("first")
+        assert isinstance(thread.lock, MemoryLock)
+        thread.lock.wanted = True
+        thread.ask_to_yield()
+
+    def give_up(sender: Any) -> None:
+        assert isinstance(thread.lock, MemoryLock)
+        thread.lock.wanted = False
+
+    thread = make(quick(first), quick(first), kind=COMMAND, once=True)
+    with signals.chain_stopped.connected_to(give_up):
+        thread.start()
+        thread.join(PATIENCE)
+
+    assert not thread.is_alive()
+    assert calls == ["first"]
+
+
+def test_yield_where_the_pidfile_is_unusable_by_then() -> None:
+    """It ends as if somebody had taken it."""
+    work = Counted()
+    thread = make(quick(work, success_cooldown=HOUR), kind=COMMAND)
+    lock = thread.lock
+    assert isinstance(lock, MemoryLock)
+
+    def break_it(sender: Any) -> None:
+        lock.wanted, lock.error = False, OSError("it is a symbolic link")
+
+    with started(thread), signals.chain_stopped.connected_to(break_it):
+        until(lambda: cooling(thread))
+        lock.wanted = True
+        thread.ask_to_yield()
+        thread.join(PATIENCE)
+
+        assert not thread.is_alive()
+
+
+def test_started_by_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one leaves it to the first; later it is an error, as of any thread."""
+    work = Counted()
+    thread = make(quick(work, success_cooldown=HOUR))
+    usual = threading.Thread.start
+
+    def start(one: threading.Thread) -> None:
+        thread.start()
+        usual(one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        thread.start()
+    try:
+        until(lambda: cooling(thread))
+        with pytest.raises(RuntimeError, match="only be started once"):
+            thread.start()
+    finally:
+        assert thread.stop(PATIENCE)
+
+    assert work.calls == 1
+
+
 @pytest.mark.parametrize("breaks", [True, False])
 def test_once_without_its_pidfile(breaks: bool) -> None:
     """Who is to run each function once does not begin anew, and has failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,11 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.core.management.base import CommandParser, handle_default_options
+from django.core.management.base import (
+    CommandError,
+    CommandParser,
+    handle_default_options,
+)
 
 
 def embedded_settings(base: Path) -> dict[str, Any]:
@@ -49,7 +54,9 @@ def main(arguments: list[str]) -> None:
     parser = CommandParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--settings")
     parser.add_argument("--pythonpath")
-    handle_default_options(parser.parse_known_args(arguments)[0])
+    # What is wrong with them the command says.
+    with contextlib.suppress(CommandError):
+        handle_default_options(parser.parse_known_args(arguments)[0])
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         settings.configure(**embedded_settings(Path.cwd()))
     # As for manage.py: the functions are looked for here first.

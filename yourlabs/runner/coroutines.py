@@ -8,12 +8,13 @@ waits for pools when it ends; the thread here is a daemon, like the chain's.
 
 from __future__ import annotations
 
-import contextlib
+import contextvars
 import os
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -25,47 +26,74 @@ if TYPE_CHECKING:
 
 
 class LoopThread(threading.Thread):
-    """Runs an event loop until `end`, and cancels what is left in it then."""
+    """Runs one coroutine in an event loop, and cancels what it leaves behind."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, main: Coroutine[Any, Any, Any], executor: Any
+    ) -> None:
+        """
+        Make it; `start` starts it.
+
+        Args:
+            name: Of the task.
+            main: What is awaited.
+            executor: Where `sync_to_async` calls plain functions.
+        """
         super().__init__(name=f"{name}-asyncio", daemon=True)
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.over: Future[None] = Future()
+        """Done when nothing runs in the loop any more, whatever happened in it."""
+        self.context = contextvars.copy_context()
+        """What the coroutine began with; afterwards what it ended with."""
         self.busy = 0.0
-        """The time on the processor that it took, once it has ended; in seconds."""
-        self._ready = threading.Event()
-        self._ended: asyncio.Event | None = None
-
-    def start(self) -> None:
-        """Start it; the loop runs when this returns."""
-        super().start()
-        self._ready.wait()
-
-    def end(self) -> None:
-        """Wait until nothing runs in the loop any more."""
-        if self.loop is not None and self._ended is not None:
-            # A task may have stopped it.
-            with contextlib.suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self._ended.set)
-        self.join()
+        """The time on the processor that it took, once it is over; in seconds."""
+        self._main = main
+        self._executor = executor
+        self._loop: Any = None
+        self._result: Any = None
+        self._error: BaseException | None = None
 
     def run(self) -> None:
         """Called by `start`."""
         import asyncio
 
-        try:
-            # A task that stops the loop is cancelled by it, and fails with that.
-            with contextlib.suppress(RuntimeError):
-                asyncio.run(self._wait())
-        finally:
-            self.busy = time.thread_time()
-            self._ready.set()
+        from asgiref.sync import AsyncToSync
 
-    async def _wait(self) -> None:
+        try:
+            self.context.run(asyncio.run, self._await())
+        except BaseException as exc:
+            # The loop was stopped, or what was left behind ended it.
+            self._error = self._error or exc
+        finally:
+            AsyncToSync.loop_thread_executors.pop(self._loop, None)
+            self.busy = time.thread_time()
+            self.over.set_result(None)
+
+    async def _await(self) -> None:
         import asyncio
 
-        self.loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
-        await self._ended.wait()
+        from asgiref.sync import AsyncToSync
+
+        self._loop = asyncio.get_running_loop()
+        _adopt(self.context)
+        # For tasks with a context of their own, until the loop is closed.
+        AsyncToSync.loop_thread_executors[self._loop] = self._executor
+        try:
+            self._result = await self._main
+        except BaseException as exc:
+            # Not through the loop, which SystemExit would end.
+            self._error = exc
+        self.context = contextvars.copy_context()
+
+    def result(self) -> Any:
+        """Return what was returned, or raise what was raised. To be called once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            # Else this frame and the traceback would keep each other alive.
+            del error
 
 
 class Coroutines:
@@ -85,21 +113,24 @@ class Coroutines:
 
     def run(self, func: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `func` returns, or raise what it raises."""
-        from asgiref.sync import SyncToAsync, async_to_sync
+        from asgiref.current_thread_executor import CurrentThreadExecutor
+        from asgiref.sync import AsyncToSync
 
-        thread = LoopThread(self._name)
-        thread.start()
-        self._thread = thread
-        # Where asgiref looks for a loop, in code that was called from one.
-        found = SyncToAsync.threadlocal
-        found.main_event_loop, found.main_event_loop_pid = thread.loop, os.getpid()
+        # As `async_to_sync` does it, but for the thread, and until the loop is closed.
+        executors = AsyncToSync.executors
+        before = getattr(executors, "current", None)
+        executors.current = executor = CurrentThreadExecutor(before)
+        thread = self._thread = LoopThread(self._name, self._await(func), executor)
         try:
-            return async_to_sync(self._await)(func)
+            thread.start()
+            executor.run_until_future(thread.over)
+            thread.join()
+            _adopt(thread.context)
         finally:
-            found.main_event_loop = found.main_event_loop_pid = None
-            thread.end()
+            executors.current = before
             self._thread = self._task = None
-            self._busy += thread.busy
+        self._busy += thread.busy
+        return thread.result()
 
     async def _await(self, func: Callable[[], Awaitable[Any]]) -> Any:
         import asyncio
@@ -145,3 +176,16 @@ def _awaited(coroutine: Any) -> Iterator[FrameType]:
         if frame is not None:
             yield frame
         coroutine = getattr(coroutine, "cr_await", None)
+
+
+def _adopt(context: contextvars.Context) -> None:
+    """Set here what was set in `context`, in another thread."""
+    import asgiref.sync
+
+    # It has storage of its own that knows to which thread it belongs.
+    getattr(asgiref.sync, "_restore_context", _set_all)(context)
+
+
+def _set_all(context: contextvars.Context) -> None:
+    for variable, value in context.items():
+        variable.set(value)

@@ -44,6 +44,10 @@ class Startable(Protocol):
     reason: str
     """Why it does not run; empty when it does."""
 
+    @property
+    def ident(self) -> int | None:
+        """As of any thread: None before it was started."""
+
     def start(self) -> None:
         """
         Start it: now, or in a forked child of the process that made it.
@@ -194,7 +198,9 @@ def _follow(decision: Decision, thread: Startable) -> None:
     thread.reason = ""
     if decision.delay:
         _settled_at = time.monotonic() + decision.delay
-    thread.start()
+    if thread.ident is None:
+        # Else a request, or who asked again, was faster.
+        thread.start()
 
 
 def _announce(decision: Decision) -> None:

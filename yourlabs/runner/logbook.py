@@ -107,7 +107,9 @@ class Logbook:
         # While all is well there is nothing to lose but a count of runs.
         self._next = self._written + (WRITE_EVERY if incidents else WRITE_SELDOM)
         self._state.put("incidents", incidents)
-        self._state.put("status", [runner.to_json() for runner in self._runners])
+        # A function may come twice in a chain.
+        runners = dict.fromkeys(self._runners)
+        self._state.put("status", [runner.to_json() for runner in runners])
         if plan is not None:
             self._due = time.time() + plan.deadline - time.monotonic()
             schedule = Schedule(plan.next, self._due, plan.after)

@@ -7,7 +7,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,10 @@ class Registry:
         self._threads: dict[str, RunnerThread] = {}
         self._leaving: list[RunnerThread] = []
         """Others have their names, while their last functions are running."""
+        self._commands: dict[str, RunnerThread] = {}
+        """Those of a `Runner`: while they run, their names are theirs."""
+        self._arranged: set[RunnerThread] = set()
+        """Somebody is about to start them, or to find out that they do not start."""
 
     def add(self, chain: Chain, make: Callable[[], RunnerThread]) -> RunnerThread:
         """
@@ -49,7 +54,7 @@ class Registry:
             ChainNameTaken: Another chain has this name.
         """
         with self._mutex:
-            known = self._threads.get(chain.name)
+            known = self._command(chain.name) or self._threads.get(chain.name)
             if known is None or known.is_ending():
                 made = self._threads[chain.name] = make()
                 self._leaving = [one for one in self._leaving if not one.has_ended()]
@@ -70,6 +75,8 @@ class Registry:
         """Return those that have not ended."""
         with self._mutex:
             threads = dict(self._threads)
+            commands = [self._command(name) for name in self._commands]
+        threads.update((one.chain.name, one) for one in commands if one is not None)
         return {
             name: thread for name, thread in threads.items() if not thread.has_ended()
         }
@@ -78,6 +85,8 @@ class Registry:
         """Return those that have not ended, with those whose names were taken over."""
         with self._mutex:
             threads = [*self._leaving, *self._threads.values()]
+            commands = [self._command(name) for name in self._commands]
+        threads += [one for one in commands if one is not None]
         return [thread for thread in threads if not thread.has_ended()]
 
     def named(self, name: str) -> list[RunnerThread]:
@@ -85,24 +94,38 @@ class Registry:
         return [thread for thread in self.living() if thread.chain.name == name]
 
     def put(self, thread: RunnerThread) -> None:
-        """Note a thread in place of one that was declared, and may not run here."""
+        """Know the thread of a `Runner` for as long as it runs."""
         with self._mutex:
-            known = self._threads.get(thread.chain.name)
-            self._threads[thread.chain.name] = thread
-            if known is not None and known.ident is not None:
-                self._leaving.append(known)
+            self._commands[thread.chain.name] = thread
 
-    def arrange(self, thread: RunnerThread, *, autostart: bool | str) -> None:
-        """Start it where this is right, unless that was done."""
+    def _command(self, name: str) -> RunnerThread | None:
+        thread = self._commands.get(name)
+        if thread is None or thread.ident is None or thread.has_ended():
+            return None
+        return thread
+
+    @contextmanager
+    def arranging(self, thread: RunnerThread) -> Iterator[bool]:
+        """Say whether the caller is the one to start it, if it is to be started."""
         with self._mutex:
-            if thread.ident is None:
-                hosts.at_exit(_stop_with_host)
-                hosts.arrange(thread, autostart=autostart)
+            is_mine = (
+                thread.kind == HOSTED
+                and thread.ident is None
+                and thread not in self._arranged
+            )
+            if is_mine:
+                self._arranged.add(thread)
+        # What is done in the block may log, and wait for who waits for the mutex.
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                self._arranged.discard(thread)
 
     def renew(self) -> None:
         """In a forked child: keep what was declared and not started."""
         self._mutex = threading.RLock()
-        self._leaving = []
+        self._leaving, self._commands, self._arranged = [], {}, set()
         self._threads = {
             name: thread
             for name, thread in self._threads.items()
@@ -167,7 +190,10 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     thread = registry.add(
         chain, lambda: make_thread(chain, HOSTED, ready=hosts.until_ready)
     )
-    registry.arrange(thread, autostart=autostart)
+    with registry.arranging(thread) as is_mine:
+        if is_mine:
+            hosts.at_exit(_stop_with_host)
+            hosts.arrange(thread, autostart=autostart)
     return thread
 
 
@@ -288,9 +314,7 @@ class Runner:
             TakeOverTimeout: The other process did not let go in time.
             UnusableRunRoot: RUN_ROOT or the pidfile cannot be used.
         """
-        if threading.current_thread() is not threading.main_thread():
-            # Here nobody would handle the SIGTERM that asks a command to yield.
-            self._lock.kind = HOSTED
+        self._note_kind()
         read_pidfile(self._lock)
         if not self.killconcurrent:
             refuse_or_take(self._lock)
@@ -300,6 +324,11 @@ class Runner:
             return False
         logger.debug("Wrote pidfile %s", self.chain.name)
         return True
+
+    def _note_kind(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            # Here nobody would handle the SIGTERM that asks a command to yield.
+            self._lock.kind = HOSTED
 
     def run(self, *, leaving: bool = False) -> int:
         """

@@ -22,9 +22,6 @@ LOOK_EVERY = 10.0
 """Longest sleep, in seconds. A signal and the end of the thread end it by a pipe, which
 something in the process may close without knowing what it is."""
 
-CLOSED_PAUSE = 0.05
-"""The same once that pipe was closed, in seconds."""
-
 
 class StopSignals:
     """
@@ -75,14 +72,23 @@ class StopSignals:
             numbers.append(signal.SIGHUP)
         # The kernel may have any thread take a signal, of a process that was frozen for
         # example; Python calls the handler in the main thread, which has to wake up.
+        self._wakeup = self._open()
+        # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
+        for number in numbers:
+            self._previous[number] = signal.signal(number, self._on_signal)
+
+    def _open(self) -> int:
+        """Make the pipe; return what signals were written to before."""
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         found = os.fstat(self._read)
         self._pipe = found.st_dev, found.st_ino
-        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
-        for number in numbers:
-            self._previous[number] = signal.signal(number, self._on_signal)
+        return signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def _close(self) -> None:
+        for descriptor in (self._read, self._write):
+            if self._is_ours(descriptor):
+                os.close(descriptor)
 
     def restore(self) -> None:
         """Handle the signals as before `handle`."""
@@ -92,9 +98,7 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if previous:
             signal.set_wakeup_fd(self._wakeup)
-            for descriptor in (self._read, self._write):
-                if self._is_ours(descriptor):
-                    os.close(descriptor)
+            self._close()
             self._read = self._write = -1
 
     def handled(self) -> set[int]:
@@ -131,8 +135,10 @@ class StopSignals:
             time.sleep(seconds or 0)
             return
         seconds = LOOK_EVERY if seconds is None else min(seconds, LOOK_EVERY)
-        if not self._is_ours(self._read):
-            time.sleep(min(seconds, CLOSED_PAUSE))
+        if not (self._is_ours(self._read) and self._is_ours(self._write)):
+            # Something closed it. Signals would be written into who got the number.
+            self._close()
+            self._open()
             return
         poll = select.poll()
         poll.register(self._read, select.POLLIN)

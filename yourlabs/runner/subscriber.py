@@ -17,6 +17,7 @@ from yourlabs.runner.core import notifications, telling
 from yourlabs.runner.core.histories import NOTHING, History, Rules
 from yourlabs.runner.core.history_json import history_from_json
 from yourlabs.runner.core.incidents import Incident
+from yourlabs.runner.core.ownership import COMMAND
 from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.core.reports import Report
 from yourlabs.runner.core.task import Task
@@ -100,7 +101,8 @@ class Subscriber:
         value = log.read()
         log.release = releases.release_of(thread.chain)
         # Who restarts what crashes is no person that wants to be told again.
-        is_fresh = thread.fresh and thread.lock.interrupted is None
+        crashed = thread.lock.interrupted
+        is_fresh = thread.fresh and (crashed is None or crashed.owner.kind != COMMAND)
         start = new_start(value, log.release, is_fresh=is_fresh)
         now = _now()
         with log.lock:

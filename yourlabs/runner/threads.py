@@ -81,6 +81,7 @@ class RunnerThread(threading.Thread):
     __slots__ = (
         "_bell",
         "_checked_at",
+        "_claims",
         "_current",
         "_doubted",
         "_is_over",
@@ -138,6 +139,8 @@ class RunnerThread(threading.Thread):
         """
         super().__init__(name=chain.name, daemon=True)
         self._made_in = os.getpid()
+        # Who takes it out may start the thread: to pop is one step.
+        self._claims = [True]
         self.chain = chain
         self.kind = kind
         self.once = once
@@ -182,7 +185,14 @@ class RunnerThread(threading.Thread):
             # The fork made it a thread that has ended, which it has not begun to be.
             super().__init__(name=self.chain.name, daemon=True)
             self._made_in = os.getpid()
-        if self.ident is None:
+            self._claims = [True]
+        try:
+            self._claims.pop()
+        except IndexError:
+            if self.ident is None:
+                # Another thread is about to start it: a request, for example.
+                return
+        else:
             self._phase = states.STARTING
         try:
             super().start()
@@ -190,6 +200,7 @@ class RunnerThread(threading.Thread):
             # No thread is to be had. It can be started later.
             if self.ident is None:
                 self._phase = states.STOPPED
+                self._claims = [True]
             raise
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -386,7 +397,13 @@ class RunnerThread(threading.Thread):
 
     def _takes_back(self) -> bool:
         """Own it again where who asked for it has given up, and nobody else came."""
-        return not self.lock.is_wanted() and self.lock.acquire()
+        if self.once:
+            # To begin anew would run functions twice.
+            return False
+        try:
+            return not self.lock.is_wanted() and self.lock.acquire()
+        except OSError:
+            return False
 
     def _after_breakdown(self, exc: Exception, backoff: float) -> None:
         """Report what the machinery itself raised, and wait a little."""

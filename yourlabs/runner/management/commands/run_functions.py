@@ -24,7 +24,7 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= timedelta.max.total_seconds():
+    if not 0 <= value < timedelta.max.total_seconds():
         msg = f"{text!r} is no number of seconds"
         raise ArgumentTypeError(msg)
     return value
