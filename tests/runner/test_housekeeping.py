@@ -214,7 +214,7 @@ def test_calm(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
         assert lock.record is not None
         lock.record = replace(lock.record, released=True)
         lock.changed = True
-        keeper._poke.ring()
+        keeper._pipe.ring()
         until(lambda: keeper._timeout == HOUR)
 
 
@@ -371,12 +371,12 @@ def test_stall_of_each_run(keeper: Housekeeper) -> None:
 def test_end_and_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is being closed is not closed again in a child that is forked meanwhile."""
     keeper = Housekeeper()
-    keeper._poke.open()
+    keeper._pipe.open()
     keeper._pidfds = {(1, None): os.open(os.devnull, os.O_RDONLY)}
     close, known = os.close, []
 
     def closing(descriptor: int) -> None:
-        known.append((keeper._poke.reading, keeper._pidfds))
+        known.append((keeper._pipe.reading, keeper._pidfds))
         close(descriptor)
 
     monkeypatch.setattr("yourlabs.runner.housekeeping.os.close", closing)
@@ -536,7 +536,7 @@ def test_wait_that_fails(keeper: Housekeeper) -> None:
     assert 1 <= len([text for text in kept.texts() if "Housekeeping failed" in text])
 
 
-@pytest.mark.parametrize("ends", [("reading",), ("_writing",), ("reading", "_writing")])
+@pytest.mark.parametrize("ends", [("reading",), ("writing",), ("reading", "writing")])
 @pytest.mark.parametrize("is_used_again", [False, True])
 def test_closed_by_somebody(
     keeper: Housekeeper, ends: tuple[str, ...], is_used_again: bool
@@ -548,7 +548,7 @@ def test_closed_by_somebody(
         os.write(foreign, b"precious")
         os.lseek(foreign, 0, os.SEEK_SET)
         for end in ends:
-            descriptor = getattr(keeper._poke, end)
+            descriptor = getattr(keeper._pipe, end)
             if is_used_again:
                 os.dup2(foreign, descriptor)
             else:
@@ -560,7 +560,7 @@ def test_closed_by_somebody(
 
             until(lambda: cooling(other))
         assert cooling(thread)
-        until(lambda: keeper._poke._is_ours(keeper._poke._writing))
+        until(lambda: keeper._pipe._is_ours(keeper._pipe.writing))
         assert os.pread(foreign, 100, 0) == b"precious"
         assert os.lseek(foreign, 0, os.SEEK_CUR) == 0
         os.close(foreign)
@@ -570,7 +570,7 @@ def test_forked_child(keeper: Housekeeper) -> None:
     """A forked child begins without the parent's descriptors and chains."""
     with started(sleeping(keeper)) as thread:
         until(lambda: cooling(thread))
-        inherited = (keeper._poke.reading, keeper._poke._writing)
+        inherited = (keeper._pipe.reading, keeper._pipe.writing)
         read, write = os.pipe()
         child = os.fork()
         if child == 0:  # pragma: no cover - leaves by _exit

@@ -68,7 +68,7 @@ def test_pipe_that_was_closed(signals: StopSignals) -> None:
     end = threading.Event()
     thread = threading.Thread(target=lambda: (end.wait(), signals.end()))
     thread.start()
-    reading, writing = signals._read, signals._write
+    reading, writing = signals._pipe.reading, signals._pipe.writing
     null = os.open("/dev/null", os.O_RDONLY)
     for descriptor in (reading, writing):
         os.dup2(null, descriptor)
@@ -76,9 +76,9 @@ def test_pipe_that_was_closed(signals: StopSignals) -> None:
     end.set()
     signals.join(thread)
     assert not signals.wait(0.01)
-    signals.restore()
 
     assert not thread.is_alive()
-    assert signals._read not in (reading, writing)
+    assert signals._pipe.reading not in (reading, writing)
+    signals.restore()
     for descriptor in (reading, writing, null):
         os.close(descriptor)

@@ -21,6 +21,7 @@ from yourlabs.runner import processes, signals, syscalls
 from yourlabs.runner.core.ownership import Identity, OwnerRecord
 from yourlabs.runner.core.records import Stall
 from yourlabs.runner.coroutines import Coroutines
+from yourlabs.runner.descriptors import SelfPipe
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.frames import frame_of
 from yourlabs.runner.harmless import logger
@@ -47,53 +48,6 @@ MAX_STACK = 20_000
 """How much of a hanging thread's stack is reported, in characters."""
 
 
-class Poke:
-    """
-    A pipe that ends the wait of the thread, once it is open.
-
-    Something in the process may close what is not its own, and get the same numbers
-    for its files: they are asked for what they are before they are used.
-    """
-
-    def __init__(self) -> None:
-        self.reading = self._writing = -1
-        self._inode = (0, 0)
-
-    def open(self) -> None:
-        """Make the pipe."""
-        self.reading, self._writing = os.pipe()
-        os.set_blocking(self.reading, False)
-        os.set_blocking(self._writing, False)
-        found = os.fstat(self.reading)
-        self._inode = found.st_dev, found.st_ino
-
-    def ring(self) -> None:
-        """End the wait, if there is one."""
-        if self._is_ours(self._writing):
-            # It may have been rung often.
-            with contextlib.suppress(OSError):
-                os.write(self._writing, b".")
-
-    def drain(self) -> bool:
-        """Get ready to be rung again; return False when it cannot be rung any more."""
-        if not self._is_ours(self.reading):
-            return False
-        try:
-            # Nothing is left to read when the other end was closed.
-            return os.read(self.reading, 4096) != b""
-        except BlockingIOError:
-            return True
-
-    def close(self) -> None:
-        """Close both ends, if they are open."""
-        for descriptor in (self.reading, self._writing):
-            if self._is_ours(descriptor):
-                os.close(descriptor)
-
-    def _is_ours(self, descriptor: int) -> bool:
-        return syscalls.is_open(descriptor, *self._inode, crowded=False)
-
-
 class Housekeeper:
     """Looks after `RunnerThread` objects. Its thread runs while there are any."""
 
@@ -104,7 +58,7 @@ class Housekeeper:
         """There are so many threads that they stand in each other's way."""
         self._threads: dict[RunnerThread, float] = {}
         self._thread: threading.Thread | None = None
-        self._poke = Poke()
+        self._pipe = SelfPipe()
         self._pidfds: dict[tuple[int, int | None], int] = {}
         self._poll: select.poll | None = None
         """Waits for what `_prepare` found; None: that has to be looked at again."""
@@ -123,13 +77,13 @@ class Housekeeper:
             self.is_crowded = len(self._threads) >= syscalls.CROWD
             if self._thread is None:
                 self._start()
-            self._poke.ring()
+            self._pipe.ring()
 
     def _start(self) -> None:
         thread = threading.Thread(
             target=self._run, name="runner-housekeeping", daemon=True
         )
-        self._poke.open()
+        self._pipe.open()
         try:
             thread.start()
         except BaseException:
@@ -145,7 +99,7 @@ class Housekeeper:
             self.is_crowded = len(self._threads) >= syscalls.CROWD
             self._ghosts.pop(thread, None)
             self._records.pop(thread, None)
-            self._poke.ring()
+            self._pipe.ring()
 
     def beat(self, interval: float, send: Callable[[], object]) -> None:
         """
@@ -157,11 +111,11 @@ class Housekeeper:
         """
         with self._mutex:
             self._heartbeat = (interval, send)
-            self._poke.ring()
+            self._pipe.ring()
 
     def forget(self) -> None:
         """Begin anew in a forked child: the thread did not come along."""
-        _close(self._poke, self._pidfds.values())
+        _close(self._pipe, self._pidfds.values())
         self.__init__()  # type: ignore[misc]
 
     def _run(self) -> None:
@@ -191,22 +145,22 @@ class Housekeeper:
 
     def _end(self) -> None:
         self._thread = None
-        poke, pidfds = self._poke, self._pidfds
+        pipe, pidfds = self._pipe, self._pidfds
         # First: in a child that is forked meanwhile they may be another one's numbers.
-        self._pidfds, self._poke = {}, Poke()
+        self._pidfds, self._pipe = {}, SelfPipe()
         self._poll = None
-        _close(poke, pidfds.values())
+        _close(pipe, pidfds.values())
 
     def _wait(self) -> None:
-        """Sleep until the next look, an owner's death, or a poke."""
+        """Sleep until the next look, an owner's death, or a ring."""
         poll = self._poll = self._poll or self._prepare()
         self._dead = {descriptor for descriptor, _ in poll.poll(self._timeout * 1000)}
         if self._dead or self._timeout < PERIOD:
             self._poll = None
-        if not self._poke.drain():
+        if not self._pipe.drain():
             with self._mutex:
-                self._poke.close()
-                self._poke.open()
+                self._pipe.close()
+                self._pipe.open()
             self._poll = None
 
     def _prepare(self) -> select.poll:
@@ -227,7 +181,7 @@ class Housekeeper:
         if self._heartbeat is not None:
             self._timeout = min(self._timeout, self._heartbeat[0])
         poll = select.poll()
-        for descriptor in (self._poke.reading, *self._pidfds.values()):
+        for descriptor in (self._pipe.reading, *self._pidfds.values()):
             poll.register(descriptor, select.POLLIN)
         return poll
 
@@ -323,8 +277,8 @@ class Housekeeper:
         return runner
 
 
-def _close(poke: Poke, pidfds: Iterable[int]) -> None:
-    poke.close()
+def _close(pipe: SelfPipe, pidfds: Iterable[int]) -> None:
+    pipe.close()
     for descriptor in pidfds:
         with contextlib.suppress(OSError):
             os.close(descriptor)

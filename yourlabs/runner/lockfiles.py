@@ -9,6 +9,7 @@ from pathlib import Path
 
 from yourlabs.runner import syscalls
 from yourlabs.runner.core.exceptions import UnusableRunRoot
+from yourlabs.runner.descriptors import above_streams
 
 try:
     import fcntl
@@ -86,14 +87,7 @@ def open_safely(path: str) -> int:
 
 
 def _open(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags, 0o600)
-    if descriptor > 2:
-        return descriptor
-    # In a process without standard streams: what is printed would go into it.
-    try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(descriptor)
+    return above_streams(os.open(path, flags, 0o600))
 
 
 def read(path: str, size: int) -> bytes:

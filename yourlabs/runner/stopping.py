@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import signal
 import threading
 import time
@@ -13,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from yourlabs.runner import syscalls
+from yourlabs.runner.descriptors import SelfPipe
 
 ONCE = 0.05
 """Two SIGHUP within this time are one, in seconds."""
@@ -58,8 +56,8 @@ class StopSignals:
         self._count = 0
         self._has_ended = False
         self._hung_up = -ONCE
-        self._read = self._write = self._wakeup = -1
-        self._pipe = (0, 0)
+        self._pipe = SelfPipe()
+        self._wakeup = -1
         _handling.add(self)
 
     def handle(self) -> None:
@@ -79,16 +77,8 @@ class StopSignals:
 
     def _open(self) -> int:
         """Make the pipe; return what signals were written to before."""
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        found = os.fstat(self._read)
-        self._pipe = found.st_dev, found.st_ino
-        return signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-
-    def _close(self) -> None:
-        for descriptor in (self._read, self._write):
-            if self._is_ours(descriptor):
-                os.close(descriptor)
+        self._pipe.open()
+        return signal.set_wakeup_fd(self._pipe.writing, warn_on_full_buffer=False)
 
     def restore(self) -> None:
         """Handle the signals as before `handle`."""
@@ -98,8 +88,7 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if previous:
             signal.set_wakeup_fd(self._wakeup)
-            self._close()
-            self._read = self._write = -1
+            self._pipe.close()
 
     def handled(self) -> set[int]:
         """Return the signals that are handled now."""
@@ -112,38 +101,22 @@ class StopSignals:
 
     def join(self, thread: threading.Thread) -> None:
         """Wait for `thread`, which calls `end` last, and handle signals meanwhile."""
-        while self._read >= 0 and thread.is_alive() and not self._has_ended:
-            self._sleep(None)
+        while self._previous and thread.is_alive() and not self._has_ended:
+            self._sleep(LOOK_EVERY)
         thread.join()
 
     def end(self) -> None:
         """Say that the thread that is waited for is about to end."""
         self._has_ended = True
-        if self._is_ours(self._write):
-            # Full: it wakes up anyway.
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._write, b".")
+        self._pipe.ring()
 
-    def _is_ours(self, descriptor: int) -> bool:
-        """Say whether nobody has closed an end of the pipe, and used its number."""
-        return descriptor >= 0 and syscalls.is_open(
-            descriptor, *self._pipe, crowded=False
-        )
-
-    def _sleep(self, seconds: float | None) -> None:
-        if self._read < 0:
-            time.sleep(seconds or 0)
-            return
-        seconds = LOOK_EVERY if seconds is None else min(seconds, LOOK_EVERY)
-        if not (self._is_ours(self._read) and self._is_ours(self._write)):
+    def _sleep(self, seconds: float) -> None:
+        if not self._previous:
+            time.sleep(seconds)
+        elif not self._pipe.wait(min(seconds, LOOK_EVERY)):
             # Something closed it. Signals would be written into who got the number.
-            self._close()
+            self._pipe.close()
             self._open()
-            return
-        poll = select.poll()
-        poll.register(self._read, select.POLLIN)
-        if poll.poll(seconds * 1000) and self._is_ours(self._read):
-            os.read(self._read, 512)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM and self._is_from_candidate():
