@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from yourlabs.runner import conf, start_chain
 from yourlabs.runner.core.task import Options, Task
 from yourlabs.runner.declare import task
+from yourlabs.runner.loading import load_task
 
 
 @task(success_cooldown=10, fail_cooldown=20)
@@ -90,6 +91,17 @@ def test_reexported(
     settings.RUNNER = {"TASKS": {"shop_front.sync": {"fail_cooldown": 7}}}
 
     assert SYNC.fail_cooldown == timedelta(seconds=7)
+
+
+def test_method(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method is adjusted by the path that it is loaded by."""
+    code = "class Till:\n    def count(self): pass\n\ntill, other = Till(), Till()\n"
+    (tmp_path / "shop_till.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.RUNNER = {"TASKS": {"shop_till.till.count": {"fail_cooldown": 7}}}
+
+    assert load_task("shop_till.till.count").fail_cooldown == timedelta(seconds=7)
+    assert load_task("shop_till.other.count").fail_cooldown == timedelta(minutes=20)
 
 
 def test_broken_neighbour(

@@ -223,18 +223,21 @@ def test_static_and_class_methods() -> None:
         def inside() -> str:
             return "inside"
 
-        @task
+        @task(fail_cooldown=7)
         @staticmethod
         def outside() -> str:
             return "outside"
 
+        @task(fail_cooldown=8)
         @classmethod
         def whole(cls) -> str:
             return cls.__name__
 
     assert task_of(Office.inside).func() == "inside"
     assert task_of(Office.outside).func() == "outside"
+    assert task_of(Office.outside).fail_cooldown == timedelta(seconds=7)
     assert task_of(Office.whole).func() == "Office"
+    assert task_of(Office.whole).fail_cooldown == timedelta(seconds=8)
 
 
 def test_async() -> None:

@@ -27,6 +27,9 @@ def plain():
     pass
 
 class Office:
+    def air(self):
+        pass
+
     @staticmethod
     def clean():
         pass
@@ -88,6 +91,7 @@ def test_undecorated() -> None:
         ("loadable.Office.clean", "clean"),
         ("loadable.Office.heat", "heat"),
         ("loadable.office.clean", "clean"),
+        ("loadable.office.air", "air"),
         ("loadable.alias", "plain"),
         ("loadable.made_on_demand", "plain"),
     ],
@@ -107,6 +111,16 @@ def test_load_tasks() -> None:
     tasks = load_tasks(["loadable.plain", local, "loadable.send_mail"])
 
     assert [found.name for found in tasks] == ["plain", "local", "mailing"]
+
+
+def test_method_that_comes_twice() -> None:
+    """A bound method is another object each time; that of one object is one task."""
+    path = "loadable.Office.heat"
+
+    first, between, second = load_tasks([path, "loadable.plain", path])
+
+    assert first is second
+    assert first is not between
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,15 @@ def task(
         raise InvalidTask(msg)
 
     def decorate(function: F) -> F:
-        made = _make(function, name=name, declared=declared)
+        # Above @staticmethod or @classmethod: what is found in the class is inside.
+        inside: Any = (
+            function.__func__
+            if isinstance(function, (staticmethod, classmethod))
+            else function
+        )
+        made = _make(inside, name=name, declared=declared)
         try:
-            function.runner_task = made  # type: ignore[attr-defined]
+            inside.runner_task = made
         except (AttributeError, TypeError):
             msg = f"{function!r} cannot be decorated: wrap it in a plain function."
             raise InvalidTask(msg) from None

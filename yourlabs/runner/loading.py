@@ -32,7 +32,13 @@ def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]
     if not isinstance(functions, Iterable):
         msg = f"{functions!r} is no list of functions: expected [{functions!r}]."
         raise InvalidTask(msg)
-    return tuple(load_task(function) for function in functions)
+    tasks: list[Task] = []
+    for task in map(load_task, functions):
+        # A bound method is another object each time: there is one task for it all the
+        # same, which is down, or up, as a whole.
+        known = (one for one in tasks if one.func == task.func)
+        tasks.append(next(known, task))
+    return tuple(tasks)
 
 
 def load_task(function: str | Callable[[], Any]) -> Task:
@@ -105,7 +111,8 @@ def is_path_of(path: str, task: Task) -> bool:
     if name != getattr(task.func, "__name__", None) and module not in sys.modules:
         return False
     try:
-        return load_task(path) is task
+        # A bound method is another object, and another task, each time.
+        return bool(load_task(path).func == task.func)
     except Exception:
         # Told by the system check; a broken neighbour must not stop this task.
         return False
