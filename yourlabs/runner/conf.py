@@ -181,12 +181,11 @@ def run_root() -> Path:
     Raises:
         ImproperlyConfigured: It is no path.
     """
-    value = getattr(settings, "RUN_ROOT", None)
-    if value and (not isinstance(value, (str, os.PathLike)) or "\0" in str(value)):
+    base = Path(getattr(settings, "BASE_DIR", None) or "")
+    value = getattr(settings, "RUN_ROOT", None) or base / "var" / "run"
+    if not isinstance(value, (str, os.PathLike)) or "\0" in str(value):
         msg = f"RUN_ROOT is {value!r}: expected the path of a directory."
         raise ImproperlyConfigured(msg)
-    if not value:
-        value = Path(getattr(settings, "BASE_DIR", None) or "") / "var" / "run"
     # A task, or a server that becomes a daemon, may go to another folder.
     return Path(value).absolute()
 
