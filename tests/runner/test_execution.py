@@ -36,7 +36,7 @@ def no_mail(settings: Any) -> None:
 
 
 def runner_of(function: Any, **options: Any) -> TaskRunner:
-    return TaskRunner(quick(function, **options), "chain")
+    return TaskRunner(quick(function, **options), "chain", "key")
 
 
 class Precious:
@@ -153,7 +153,7 @@ def test_async_callables() -> None:
         lambda: function("lambda"),
     ):
         assert runner_of(callable_).run(rested=True)
-    runner = TaskRunner(quick(partial(Callme().method)), "chain")
+    runner = TaskRunner(quick(partial(Callme().method)), "chain", "key")
     runner.run(rested=True)
 
     assert seen == ["plain", "partial", "object", "wrapper", "lambda", "method"]

@@ -16,7 +16,7 @@ import django
 import pytest
 from django.core import mail as django_mail
 
-from tests.runner.fakes import MemoryState, log, until
+from tests.runner.fakes import MemoryState, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from yourlabs.runner import delivery, mail, signals
 from yourlabs.runner.core.exceptions import RunnerError
@@ -47,7 +47,7 @@ class Chain:
         self.state = MemoryState() if state is None else state
         self.kind, self.fresh = "hosted", False
         self.lock = SimpleNamespace(interrupted=None)
-        self.tasks = (TaskRunner(self.task, self.name),)
+        self.tasks = (TaskRunner(self.task, self.name, self.task.path),)
         self.failures = 0
         self.down_since: datetime | None = None
 
@@ -172,6 +172,30 @@ def test_a_failure_is_mailed(
         "[sync] Sent email to admins: First exception caught: division by zero"
         in caplog.messages
     )
+
+
+def test_functions_of_one_factory(mailbox: Mailbox) -> None:
+    """They share a path: each one's failure is told all the same, and each recovery."""
+    is_down = {"north": True, "south": True}
+
+    def checking(site: str) -> Task:
+        def check() -> None:
+            if is_down[site]:
+                raise ConnectionError("no answer")
+
+        return quick(check, name=site, fail_cooldown=0.01)
+
+    with running(checking("north"), checking("south")) as thread:
+        assert mailbox.wait_for_mails(2)
+        is_down["south"] = False
+        assert mailbox.wait_for_mails(3)
+        assert thread.status().down_since is not None
+
+    assert [str(mail["Subject"]) for mail in mailbox.mails] == [
+        "[Django] [north] First exception caught: no answer",
+        "[Django] [south] First exception caught: no answer",
+        "[Django] [south] Process healed",
+    ]
 
 
 def test_the_log_is_in_order(

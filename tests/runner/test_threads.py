@@ -41,6 +41,7 @@ from yourlabs.runner.core.ownership import (
     OwnerRecord,
     RunMark,
 )
+from yourlabs.runner.core.task import Task
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.logbook import Plan
 from yourlabs.runner.threads import RunnerThread
@@ -1547,6 +1548,33 @@ def test_interrupted() -> None:
     assert 30 < remaining <= 60
     assert snapshot.tasks[0].failures == 1
     assert lock.interrupted is None
+
+
+def test_functions_of_one_factory() -> None:
+    """They share a path, and neither downtimes nor cooldowns."""
+    state = MemoryState()
+
+    def failing(message: str) -> Task:
+        def function() -> None:
+            raise ValueError(message)
+
+        return quick(function, name=message, fail_cooldown=3600)
+
+    first, second = failing("first"), failing("second")
+    assert first.path == second.path
+    with running(first, second, state=state) as thread:
+        until(lambda: cooling(thread))
+        thread.wake()
+        until(lambda: thread.tasks[1].failures and cooling(thread))
+
+    with running(first, second, state=state) as thread:
+        until(lambda: cooling(thread))
+        downs = [runner.incident for runner in thread.tasks]
+
+    assert [[one.message for one in down.distinct()] for down in downs if down] == [
+        ["first"],
+        ["second"],
+    ]
 
 
 def test_interrupted_where_a_function_comes_twice() -> None:

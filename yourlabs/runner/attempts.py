@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from yourlabs.runner.delivery import Delivery
 
 Key = tuple[str, str]
-"""Name of the chain, and dotted path of the task."""
+"""Name of the chain, and key of the task."""
 
 
 class Attempt(threading.Thread):

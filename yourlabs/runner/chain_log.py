@@ -21,6 +21,8 @@ from yourlabs.runner.ports import ChainState
 WRITE_EVERY = 1.0
 """What changes nothing for the next owner but counts is noted so often, in seconds."""
 
+NO_KEYS: Mapping[Task, str] = {}
+
 MAX_STATE = 200_000
 """How much of a chain's state its tracebacks may take, in bytes."""
 
@@ -29,6 +31,7 @@ class ChainLog:
     """What was told of the tasks of one chain, in this process."""
 
     __slots__ = (
+        "_keys",
         "_known",
         "_section",
         "_state",
@@ -40,12 +43,19 @@ class ChainLog:
         "release",
     )
 
-    def __init__(self, name: str, state: ChainState | None, section: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        state: ChainState | None,
+        section: str,
+        keys: Mapping[Task, str] = NO_KEYS,
+    ) -> None:
         self.name = name
         self.lock = threading.Lock()
         self.histories: dict[str, History] = {}
         self.release = ""
         self.is_enabled = True
+        self._keys = keys
         self._state = state
         self._section = section
         self._known: dict[str, tuple[str, Rules]] = {}
@@ -57,22 +67,27 @@ class ChainLog:
         release = f", release {self.release}" if self.release else ""
         return f"{_host()}, pid {os.getpid()}{release}"
 
+    def key_of(self, task: Task) -> str:
+        """Return what tells `task` from the others of the chain."""
+        return self._keys.get(task, task.path)
+
     def rules(self, task: Task) -> Rules:
         """Return the rules for `task`; read once, when the chain is known to run."""
-        known = self._known.get(task.path)
+        key = self.key_of(task)
+        known = self._known.get(key)
         if known is None:
             period = min(task.non_recoverable_downtime, FOREVER)
             rules = Rules(period, _max_new_exceptions())
-            known = self._known[task.path] = task.name, rules
+            known = self._known[key] = task.name, rules
         return known[1]
 
-    def rules_of(self, path: str) -> Rules:
-        """Return the rules for the task of `path`, of which something was recorded."""
-        return self._known[path][1] if path in self._known else Rules()
+    def rules_of(self, key: str) -> Rules:
+        """Return the rules for the task of `key`, of which something was recorded."""
+        return self._known[key][1] if key in self._known else Rules()
 
-    def name_of(self, path: str) -> str:
-        """Return what the task of `path` is called."""
-        return self._known[path][0] if path in self._known else path
+    def name_of(self, key: str) -> str:
+        """Return what the task of `key` is called."""
+        return self._known[key][0] if key in self._known else key
 
     def read(self) -> Any:
         """Return what the last owner wrote."""
@@ -85,8 +100,8 @@ class ChainLog:
         self._written = time.monotonic()
         text = min(8_000, MAX_STATE // max(1, len(self.histories)))
         tasks = {
-            path: history_to_json(history, text=text)
-            for path, history in self.histories.items()
+            key: history_to_json(history, text=text)
+            for key, history in self.histories.items()
             if history != NOTHING
         }
         value = {"release": self.release, "tasks": tasks}
@@ -108,10 +123,10 @@ def new_start(value: Any, release: str, *, is_fresh: bool) -> str:
     return f"release {release[:100]}, it was {last[:100]}" if last != release else ""
 
 
-def history_of(value: Any, task: Task) -> Any:
-    """Return what was written of `task`. None: nothing."""
+def history_of(value: Any, key: str) -> Any:
+    """Return what was written of the task of `key`. None: nothing."""
     tasks = value.get("tasks") if isinstance(value, Mapping) else None
-    return tasks.get(task.path) if isinstance(tasks, Mapping) else None
+    return tasks.get(key) if isinstance(tasks, Mapping) else None
 
 
 # It is told of each failure, and asking the kernel gives the interpreter away.

@@ -48,6 +48,7 @@ class TaskRunner:
         "coroutines",
         "failures",
         "incident",
+        "key",
         "last_run",
         "more",
         "options",
@@ -56,8 +57,10 @@ class TaskRunner:
         "task",
     )
 
-    def __init__(self, task: Task, chain: str) -> None:
+    def __init__(self, task: Task, chain: str, key: str) -> None:
         self.task = task
+        self.key = key
+        """Tells it from the others in the chain's state."""
         self.options = task.options
         self.chain = chain
         self.more = False

@@ -14,7 +14,6 @@ from yourlabs.runner.core.schedule import (
     schedule_to_json,
     wait_for,
 )
-from yourlabs.runner.core.task import Chain
 from yourlabs.runner.execution import TaskRunner
 from yourlabs.runner.ports import State
 
@@ -33,23 +32,24 @@ class Plan(NamedTuple):
     deadline: float = 0.0
     """When, on the monotonic clock."""
     after: str = ""
-    """Dotted path of the task whose cooldown ends then."""
+    """Key of the task whose cooldown ends then."""
 
 
 class Logbook:
     """Keeps the plan, the downtimes and the counts of a chain in its state."""
 
-    __slots__ = ("_chain", "_due", "_next", "_runners", "_state", "_written")
+    __slots__ = ("_due", "_next", "_runners", "_state", "_written")
 
-    def __init__(
-        self, chain: Chain, runners: Sequence[TaskRunner], state: State
-    ) -> None:
-        self._chain = chain
+    def __init__(self, runners: Sequence[TaskRunner], state: State) -> None:
         self._runners = runners
         self._state = state
         self._written = self._next = 0.0
         # When the next run may begin, as it was written last; since the epoch.
         self._due = 0.0
+
+    @property
+    def _keys(self) -> list[str]:
+        return [runner.key for runner in self._runners]
 
     def read(self) -> Plan:
         """Go on where the last owner ended: book the downtimes that it knew of."""
@@ -59,17 +59,17 @@ class Logbook:
             incidents = incidents_from_json(known, now=now, monotonic=monotonic)
             # Another owner may have seen the end of a downtime that began here.
             for runner in self._runners:
-                runner.incident = incidents.get(runner.task.path)
-        schedule = schedule_from_json(self._state.get("schedule"), self._chain.paths)
+                runner.incident = incidents.get(runner.key)
+        schedule = schedule_from_json(self._state.get("schedule"), self._keys)
         self._due = schedule.due
         longest = self._longest(schedule.after)
         wait = wait_for(schedule, now=now, longest=longest)
         return Plan(schedule.index, monotonic + wait, schedule.after)
 
-    def _longest(self, path: str) -> float:
-        """Return the longest cooldown that the task of `path` can have now, in s."""
+    def _longest(self, key: str) -> float:
+        """Return the longest cooldown that the task of `key` can have now, in s."""
         for runner in self._runners:
-            if runner.task.path == path:
+            if runner.key == key:
                 options = runner.options
                 longest = max(options.success_cooldown, options.fail_cooldown)
                 if runner.incident is not None and runner.incident.interrupted:
@@ -99,7 +99,7 @@ class Logbook:
             plan: Where the chain is in its round. None: as it was written last.
         """
         incidents = {
-            runner.task.path: runner.incident.to_json()
+            runner.key: runner.incident.to_json()
             for runner in self._runners
             if runner.incident is not None
         }
@@ -113,5 +113,5 @@ class Logbook:
         if plan is not None:
             self._due = time.time() + plan.deadline - time.monotonic()
             schedule = Schedule(plan.next, self._due, plan.after)
-            self._state.put("schedule", schedule_to_json(schedule, self._chain.paths))
+            self._state.put("schedule", schedule_to_json(schedule, self._keys))
         self._state.save()

@@ -16,7 +16,7 @@ from yourlabs.runner.chain_log import ChainLog, history_of, new_start
 from yourlabs.runner.core import notifications, telling
 from yourlabs.runner.core.histories import NOTHING, History, Rules
 from yourlabs.runner.core.history_json import history_from_json
-from yourlabs.runner.core.incidents import Incident
+from yourlabs.runner.core.incidents import Incident, resumed
 from yourlabs.runner.core.ownership import COMMAND
 from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.core.reports import Report
@@ -92,7 +92,8 @@ class Subscriber:
 
     def chain_started(self, thread: Any) -> None:
         """Go on where the last owner of the chain ended."""
-        log = ChainLog(thread.chain.name, thread.state, self.section)
+        keys = thread.chain.keys()
+        log = ChainLog(thread.chain.name, thread.state, self.section, keys)
         log.is_enabled = self.notifier.is_enabled()
         with self._lock:
             self._logs[thread.chain.name] = log
@@ -106,26 +107,26 @@ class Subscriber:
         start = new_start(value, log.release, is_fresh=is_fresh)
         now = _now()
         with log.lock:
-            for task in thread.chain.tasks:
-                history = history_from_json(history_of(value, task), now)
+            for task, key in keys.items():
+                history = history_from_json(history_of(value, key), now)
                 if history == NOTHING and not start:
                     # Of most tasks nothing is known, and no rules are needed.
                     continue
-                log.histories[task.path] = notifications.begin(
+                log.histories[key] = notifications.begin(
                     history, now, log.rules(task), start=start
                 )
             log.write()
         for runner in thread.tasks:
-            history = log.histories.get(runner.task.path, NOTHING)
+            history = log.histories.get(runner.key, NOTHING)
             if history.is_down and runner.incident is None:
                 # What was told is known, but not the downtime itself: the process was
                 # killed in between, or nobody was to be told of its end.
                 runner.incident = _incident_of(history)
-        for task in thread.chain.tasks:
-            history = log.histories.get(task.path, NOTHING)
+        for task, key in keys.items():
+            history = log.histories.get(key, NOTHING)
             if history.stalled_since is not None:
                 self._listen_to_success(log.name, task)
-            self._post(log, task.path)
+            self._post(log, key)
 
     def chain_stopped(self, thread: Any) -> None:
         """Send what is due, for a moment, and leave the rest to the next owner."""
@@ -134,7 +135,7 @@ class Subscriber:
         log = self._logs.get(thread.chain.name)
         if log is None:
             return
-        keys = [(thread.chain.name, path) for path in log.histories]
+        keys = [(thread.chain.name, key) for key in log.histories]
         once = getattr(thread, "once", False)
         self.delivery.flush(keys, LAST_FLUSH if once else FLUSH)
         with self._lock:
@@ -221,16 +222,16 @@ class Subscriber:
 
     def take(self, key: Key) -> Report | None:
         """Return what is to be told now. None: nothing."""
-        log, path = self._logs.get(key[0]), key[1]
+        log, task = self._logs.get(key[0]), key[1]
         if log is None:
             return None
         with log.lock:
-            log.histories[path], report = telling.make_report(
-                log.histories.get(path, NOTHING),
+            log.histories[task], report = telling.make_report(
+                log.histories.get(task, NOTHING),
                 _now(),
-                log.rules_of(path),
+                log.rules_of(task),
                 chain=log.name,
-                task=log.name_of(path),
+                task=log.name_of(task),
                 where=log.where,
             )
         return report
@@ -245,14 +246,14 @@ class Subscriber:
 
     def sent(self, key: Key, report: Report) -> None:
         """Record that `report` was delivered."""
-        log, path = self._logs.get(key[0]), key[1]
+        log, task = self._logs.get(key[0]), key[1]
         if log is not None:
             with log.lock:
-                log.histories[path] = telling.told(
-                    log.histories.get(path, NOTHING), report, _now(), log.rules_of(path)
+                log.histories[task] = telling.told(
+                    log.histories.get(task, NOTHING), report, _now(), log.rules_of(task)
                 )
                 log.write(now=True)
-            self._post(log, path)
+            self._post(log, task)
         logger.info(
             "[%s] Sent %s: %s",
             report.task,
@@ -282,10 +283,11 @@ class Subscriber:
         """Change the history of `task`; return whether something is to be told now."""
         if not log.is_enabled:
             return False
+        key = log.key_of(task)
         with log.lock:
-            before = log.histories.get(task.path, NOTHING)
+            before = log.histories.get(key, NOTHING)
             after = change(before, log.rules(task))
-            log.histories[task.path] = after
+            log.histories[key] = after
             is_decided = after.pending != before.pending
             if is_decided:
                 # Before it is sent: a kill between the two must lose nothing.
@@ -295,21 +297,21 @@ class Subscriber:
         if not is_decided:
             self.delivery.restart()
             return False
-        return self._post(log, task.path)
+        return self._post(log, key)
 
-    def _post(self, log: ChainLog, path: str) -> bool:
+    def _post(self, log: ChainLog, key: str) -> bool:
         """Have what is pending delivered; return whether it is due now."""
-        history = log.histories.get(path, NOTHING)
-        delay = telling.wait(history, _now(), log.rules_of(path))
+        history = log.histories.get(key, NOTHING)
+        delay = telling.wait(history, _now(), log.rules_of(key))
         if delay is None:
             return False
-        self.delivery.post((log.name, path), delay)
+        self.delivery.post((log.name, key), delay)
         return not delay
 
     def _wait(self, log: ChainLog, task: Task, cooldown: timedelta) -> None:
         if not self.delivery.is_failing:
             seconds = min(cooldown.total_seconds(), PATIENCE)
-            self.delivery.wait((log.name, task.path), seconds)
+            self.delivery.wait((log.name, log.key_of(task)), seconds)
 
 
 def _took(
@@ -323,9 +325,11 @@ def _took(
 
 
 def _incident_of(history: History) -> Incident:
-    since = history.down_since or _now()
-    began = time.monotonic() - max(0.0, (_now() - since).total_seconds())
-    return Incident(since, began, failures=max(1, history.consecutive))
+    now = time.time()
+    since = history.down_since.timestamp() if history.down_since else now
+    incident = resumed(since, now=now, monotonic=time.monotonic())
+    incident.failures = max(1, history.consecutive)
+    return incident
 
 
 def _now() -> datetime:

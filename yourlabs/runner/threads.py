@@ -153,7 +153,8 @@ class RunnerThread(threading.Thread):
         self.state = state
         self.reason = ""
         # One a task, however often it comes: it is down, or up, as a whole.
-        runners = {task: TaskRunner(task, chain.name) for task in chain.tasks}
+        keys = chain.keys()
+        runners = {task: TaskRunner(task, chain.name, keys[task]) for task in keys}
         self.tasks = tuple(runners[task] for task in chain.tasks)
         self.lock = lock
         self.has_limits = any(runner.options.max_duration for runner in self.tasks)
@@ -175,7 +176,7 @@ class RunnerThread(threading.Thread):
         """It looks after itself before it would have to be looked after."""
         self._plan: Plan | None = None
         """What comes after a run. None: while it lasts."""
-        self._logbook = Logbook(chain, self.tasks, state)
+        self._logbook = Logbook(self.tasks, state)
 
     # For everybody.
 
@@ -497,7 +498,7 @@ class RunnerThread(threading.Thread):
         runner = self.tasks[index]
         following = (index + 1) % len(self.tasks)
         deadline = runner.interrupt(record)
-        plan = Plan(following, deadline, runner.task.path)
+        plan = Plan(following, deadline, runner.key)
         # It is in the state before the mark in the pidfile is gone.
         self._logbook.write(plan)
         self.lock.interrupted = None
@@ -548,7 +549,7 @@ class RunnerThread(threading.Thread):
                 self._logbook.hurry()
             if not runner.more:
                 index = 0 if index == last else index + 1
-            self._plan = Plan(index, deadline, runner.task.path)
+            self._plan = Plan(index, deadline, runner.key)
             if deadline > time.monotonic():
                 # First of all: a kill from now on interrupts no run.
                 lock.end()

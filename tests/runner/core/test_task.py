@@ -144,6 +144,23 @@ def test_make_chain() -> None:
     assert chain.paths == ("tests.send_mail", "tests.retry_deferred")
 
 
+def test_keys() -> None:
+    """Tasks that share a path, as a factory makes them, have keys that do not."""
+    plain, ours = a_task("plain"), a_task("factory")
+    named = [Task(nothing, "tests.factory", name) for name in ("a", "a", "b")]
+
+    assert make_chain([plain, ours, plain], name="chain").keys() == {
+        plain: "tests.plain",
+        ours: "tests.factory",
+    }
+    assert list(make_chain([plain, *named]).keys().values()) == [
+        "tests.plain",
+        "tests.factory:a",
+        "tests.factory:a:2",
+        "tests.factory:b",
+    ]
+
+
 def test_make_chain_named() -> None:
     """A name that is given is used as it is."""
     assert make_chain([a_task()], name="mail-2.x").name == "mail-2.x"

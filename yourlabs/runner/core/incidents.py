@@ -73,23 +73,32 @@ class Incident:
         }
 
 
+def resumed(down_since: float, *, now: float, monotonic: float) -> Incident:
+    """
+    Return the incident of a downtime that another owner saw begin.
+
+    Args:
+        down_since: When it began, in seconds since the epoch.
+        now: Seconds since the epoch.
+        monotonic: The same moment on this process's monotonic clock, in seconds.
+    """
+    began = monotonic - max(0.0, now - down_since)
+    return Incident(datetime.fromtimestamp(down_since, timezone.utc), began)
+
+
 def incident_from_json(value: Any, *, now: float, monotonic: float) -> Incident | None:
     """
     Return the incident that `to_json` wrote, or None when it is not one.
 
     Args:
         value: What was read.
-        now: Seconds since the epoch.
-        monotonic: The same moment on this process's monotonic clock, in seconds.
+        now: As for `resumed`.
+        monotonic: As for `resumed`.
     """
     try:
-        down_since = float(value["down_since"])
-        incident = Incident(
-            datetime.fromtimestamp(down_since, timezone.utc),
-            monotonic - max(0.0, now - down_since),
-            _count(value["failures"]),
-            _count(value["interrupted"]),
-        )
+        incident = resumed(float(value["down_since"]), now=now, monotonic=monotonic)
+        incident.failures = _count(value["failures"])
+        incident.interrupted = _count(value["interrupted"])
         for exception_type, message, fingerprint, count in value["exceptions"]:
             incident.exceptions[str(fingerprint)] = ExceptionCount(
                 str(exception_type), str(message), str(fingerprint), _count(count)
@@ -111,14 +120,14 @@ def _count(value: object) -> int:
 def incidents_from_json(
     value: Any, *, now: float, monotonic: float
 ) -> dict[str, Incident]:
-    """Return the incidents by the tasks' dotted paths; what is not one is left out."""
+    """Return the incidents by the keys of the tasks; what is not one is left out."""
     if not isinstance(value, Mapping):
         return {}
     read = {
-        str(path): incident_from_json(item, now=now, monotonic=monotonic)
-        for path, item in value.items()
+        str(key): incident_from_json(item, now=now, monotonic=monotonic)
+        for key, item in value.items()
     }
-    return {path: incident for path, incident in read.items() if incident is not None}
+    return {key: incident for key, incident in read.items() if incident is not None}
 
 
 def interrupted_cooldown(fail_cooldown: timedelta, interrupted: int) -> timedelta:

@@ -19,32 +19,32 @@ class Schedule:
     due: float = 0.0
     """When it may begin, in seconds since the epoch."""
     after: str = ""
-    """Dotted path of the task whose cooldown is being served."""
+    """Key of the task whose cooldown is being served."""
 
 
-def schedule_to_json(schedule: Schedule, paths: Sequence[str]) -> dict[str, Any]:
+def schedule_to_json(schedule: Schedule, keys: Sequence[str]) -> dict[str, Any]:
     """Return it as plain values; the task is named, so that a reordered chain shows."""
     return {
-        "next": paths[schedule.index],
+        "next": keys[schedule.index],
         "index": schedule.index,
         "due": round(schedule.due, 3),
         "after": schedule.after,
     }
 
 
-def schedule_from_json(value: Any, paths: Sequence[str]) -> Schedule:
+def schedule_from_json(value: Any, keys: Sequence[str]) -> Schedule:
     """Return the schedule that was written, or that of a chain that begins."""
     if not isinstance(value, Mapping):
         return Schedule()
-    path, index = value.get("next"), value.get("index")
+    key, index = value.get("next"), value.get("index")
     due, after = value.get("due"), value.get("after")
     if isinstance(due, bool) or not isinstance(due, (int, float)):
         return Schedule()
     # Compared first: an integer of JSON can be too large for a float.
-    if not -MAX_DUE < due < MAX_DUE or path not in paths or not isinstance(after, str):
+    if not -MAX_DUE < due < MAX_DUE or key not in keys or not isinstance(after, str):
         return Schedule()
-    if type(index) is not int or not 0 <= index < len(paths) or paths[index] != path:
-        index = paths.index(path)
+    if type(index) is not int or not 0 <= index < len(keys) or keys[index] != key:
+        index = keys.index(key)
     return Schedule(index, float(due), after)
 
 

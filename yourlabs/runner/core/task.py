@@ -153,6 +153,27 @@ class Chain:
         """The dotted paths of the functions: what makes two chains the same."""
         return tuple(task.path for task in self.tasks)
 
+    def keys(self) -> dict[Task, str]:
+        """
+        Return under which key the chain's state has each task.
+
+        It is the dotted path of the function. Functions that a factory made share one:
+        there it is the path with the name, and a number where they share that, too.
+        """
+        keys: dict[Task, str] = {}
+        distinct = dict.fromkeys(self.tasks)
+        paths = [task.path for task in distinct]
+        for task in distinct:
+            key = task.path
+            if paths.count(key) > 1:
+                named = key = f"{task.path}:{task.name}"
+                number = 1
+                while key in keys.values():
+                    number += 1
+                    key = f"{named}:{number}"
+            keys[task] = key
+        return keys
+
     def index_of(self, path: str, index: int) -> int:
         """
         Return where the function of `path` is in the chain: at `index` if it can be.
