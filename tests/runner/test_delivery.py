@@ -173,6 +173,27 @@ def test_one_that_fails_does_not_keep_the_others() -> None:
         assert box.told == ["good"]
 
 
+def test_one_that_is_refused_does_not_delay_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long the next try of one waits, another one is tried soon."""
+    monkeypatch.setattr(module, "FIRST_RETRY", 3600)
+    monkeypatch.setattr(module, "LAST_RETRY", 3600)
+    monkeypatch.setattr(module, "FRESH_RETRY", 0.02)
+    box, channel = Box(), Channel()
+    channel.failures = 1
+    box.put(KEY, "refused")
+    box.put(OTHER, "fine")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert channel.begun.acquire(timeout=20)
+        delivery.post(OTHER)
+        assert box.wait_until(1)
+
+        assert channel.sent == ["fine"]
+        assert KEY in delivery._due
+
+
 def test_what_waits_is_up_to_date() -> None:
     """What is sent is what there is to say then, not what was when it was posted."""
     box, channel = Box(), Channel()

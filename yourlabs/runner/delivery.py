@@ -28,6 +28,10 @@ FIRST_RETRY = 1.0
 LAST_RETRY = 300.0
 """Longest wait between two tries, in seconds."""
 
+FRESH_RETRY = 10.0
+"""Longest wait of a report that was not tried yet, after another one failed, in
+seconds: that one may have been refused for what it says."""
+
 GIVE_UP = 60.0
 """A send that takes longer is left to itself and tried anew, in seconds."""
 
@@ -84,7 +88,7 @@ class Delivery:
         self._tries: dict[Key, int] = {}
         self._busy: Key | None = None
         self._failures = 0
-        self._retry_at = 0.0
+        self._retry_at = self._fresh_at = 0.0
         self._stuck: set[Attempt] = set()
         self._is_closed = False
         self._has_complained = False
@@ -206,9 +210,8 @@ class Delivery:
         with self._changed:
             while not self._is_closed:
                 now = time.monotonic()
-                ready = [key for key, due in self._due.items() if due <= now]
-                may_send = self._retry_at <= now and len(self._stuck) < MAX_STUCK
-                if ready and may_send:
+                ready = [key for key in self._due if self._when(key) <= now]
+                if ready and len(self._stuck) < MAX_STUCK:
                     # Those that fail must not keep the others from being tried.
                     key = min(ready, key=lambda one: self._tries.get(one, 0))
                     del self._due[key]
@@ -221,8 +224,13 @@ class Delivery:
         """Return how many seconds there is nothing to do. None: nobody knows."""
         if not self._due or len(self._stuck) >= MAX_STUCK:
             return None
-        left = max(min(self._due.values()), self._retry_at) - now
+        left = min(map(self._when, self._due)) - now
         return min(max(left, 0.0), threading.TIMEOUT_MAX)
+
+    def _when(self, key: Key) -> float:
+        """Return when to send what waits of `key`, on the monotonic clock."""
+        rest = self._retry_at if key in self._tries else self._fresh_at
+        return max(self._due[key], rest)
 
     def _deliver(self, key: Key) -> None:
         report = self._source.take(key)
@@ -263,6 +271,7 @@ class Delivery:
             self._tries[key] = self._tries.get(key, 0) + 1
             now = time.monotonic()
             self._retry_at = now + backoff(self._failures)
+            self._fresh_at = min(self._retry_at, now + FRESH_RETRY)
             self._due[key] = now + backoff(self._tries[key])
         self._complain(error)
 
@@ -280,7 +289,7 @@ class Delivery:
     def _take_note(self, key: Key, report: Report) -> None:
         with self._changed:
             self._failures = 0
-            self._retry_at = 0.0
+            self._retry_at = self._fresh_at = 0.0
             self._tries.pop(key, None)
             works_again = self._has_complained and not self._tries
             if works_again:
