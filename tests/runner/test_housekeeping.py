@@ -313,7 +313,9 @@ def test_owner_that_is_dead(
 # Runs that take too long.
 
 
-def hanging(keeper: Housekeeper, limit: float = 0.01) -> tuple[Any, Any, RunnerThread]:
+def hanging(
+    keeper: Housekeeper, limit: float = 0.01, name: str = "chain"
+) -> tuple[Any, Any, RunnerThread]:
     begun, go = threading.Event(), threading.Event()
 
     def hang_about() -> None:
@@ -321,7 +323,7 @@ def hanging(keeper: Housekeeper, limit: float = 0.01) -> tuple[Any, Any, RunnerT
         assert go.wait(PATIENCE)
 
     task = quick(hang_about, success_cooldown=HOUR, max_duration=limit)
-    return begun, go, make(task, keeper=keeper)
+    return begun, go, make(task, keeper=keeper, name=name)
 
 
 def test_stall(keeper: Housekeeper) -> None:
@@ -448,6 +450,61 @@ def test_last_run_long_ago(keeper: Housekeeper) -> None:
             until(lambda: thread.status().runs == 2)
 
     assert calls == []
+
+
+def test_receiver_that_hangs(keeper: Housekeeper) -> None:
+    """The other chains are looked after, and their stalls told, all the same."""
+    _, go, thread = hanging(keeper)
+    begun = threading.Event()
+    calls: list[str] = []
+
+    def hang(sender: Any, *, stall: Any) -> None:
+        calls.append(stall.chain)
+        begun.set()
+        assert go.wait(PATIENCE)
+
+    with signals.task_stalled.connected_to(hang), started(thread):
+        assert happens(begun)
+        _, other_go, other = hanging(keeper, name="other")
+        with started(other):
+            until(lambda: "other" in calls)
+            other_go.set()
+        go.set()
+
+    assert calls == ["chain", "other"]
+
+
+def test_stall_without_a_thread(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread is to be had it is told all the same."""
+    _, go, thread = hanging(keeper)
+    start = threading.Thread.start
+
+    def starting(self: threading.Thread) -> None:
+        if self.name.endswith("-stalled"):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    with received("task_stalled") as calls, started(thread):
+        until(lambda: calls)
+        go.set()
+
+
+def test_stall_that_cannot_be_told(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong is in the log."""
+    _, go, thread = hanging(keeper)
+
+    def no_frame(ident: int | None) -> None:
+        raise OSError("no frame")
+
+    monkeypatch.setattr(housekeeping, "frame_of", no_frame)
+    with log() as kept, started(thread):
+        until(lambda: "could not be reported" in "".join(kept.texts()))
+        go.set()
 
 
 def test_receiver_of_a_stall(keeper: Housekeeper) -> None:

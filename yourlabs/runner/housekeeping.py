@@ -16,8 +16,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
-from yourlabs.runner import processes, signals, syscalls
+from yourlabs.runner import db, processes, signals, syscalls
 from yourlabs.runner.core.ownership import Identity, OwnerRecord
 from yourlabs.runner.core.records import Stall
 from yourlabs.runner.coroutines import Coroutines
@@ -46,6 +47,17 @@ GHOST_PATIENCE = 60.0
 
 MAX_STACK = 20_000
 """How much of a hanging thread's stack is reported, in characters."""
+
+
+class Stalled(NamedTuple):
+    """A run that takes too long."""
+
+    thread: RunnerThread
+    runner: TaskRunner
+    started: float
+    """On the monotonic clock, in seconds."""
+    began: float
+    """In seconds since the epoch."""
 
 
 class Housekeeper:
@@ -221,8 +233,7 @@ class Housekeeper:
                 self._read_again(thread)
             stalled = self._newly_stalled(thread)
         if stalled is not None:
-            # Outside the mutex: a receiver may take its time, or stop the chain.
-            _report(thread, stalled)
+            _report_aside(stalled)
 
     def _read_again(self, thread: RunnerThread) -> None:
         """Have its owner's record read before the next wait."""
@@ -264,7 +275,7 @@ class Housekeeper:
                 extra={"action": "ghost_owner", "chain": thread.name},
             )
 
-    def _newly_stalled(self, thread: RunnerThread) -> TaskRunner | None:
+    def _newly_stalled(self, thread: RunnerThread) -> Stalled | None:
         runner = thread.running()
         if runner is None or runner.options.max_duration is None:
             return None
@@ -274,7 +285,7 @@ class Housekeeper:
             return None
         self._threads[thread] = started
         thread.set_stalled(runner)
-        return runner
+        return Stalled(thread, runner, started, runner.last_run or 0.0)
 
 
 def _close(pipe: SelfPipe, pidfds: Iterable[int]) -> None:
@@ -284,8 +295,30 @@ def _close(pipe: SelfPipe, pidfds: Iterable[int]) -> None:
             os.close(descriptor)
 
 
-def _report(thread: RunnerThread, runner: TaskRunner) -> None:
-    seconds = time.monotonic() - runner.started
+def _report_aside(stalled: Stalled) -> None:
+    """Report it in a thread of its own: a receiver may hang, or stop the chain."""
+    name = f"{stalled.thread.name}-stalled"
+    aside = threading.Thread(target=_report, args=(stalled,), name=name, daemon=True)
+    try:
+        aside.start()
+    except RuntimeError:
+        # No thread is to be had.
+        _report(stalled)
+
+
+def _report(stalled: Stalled) -> None:
+    try:
+        _tell(stalled)
+    except BaseException:
+        logger.exception("[%s] A stall could not be reported.", stalled.thread.name)
+    finally:
+        # A receiver may have used some.
+        db.close_all()
+
+
+def _tell(stalled: Stalled) -> None:
+    thread, runner = stalled.thread, stalled.runner
+    seconds = time.monotonic() - stalled.started
     stack = _stack_of(thread, runner.coroutines)
     logger.error(
         "[%s] Still running after %.1f seconds, at most %g are expected:\n%s",
@@ -298,7 +331,7 @@ def _report(thread: RunnerThread, runner: TaskRunner) -> None:
     stall = Stall(
         task=runner.task,
         chain=thread.chain.name,
-        started_at=datetime.fromtimestamp(runner.last_run or 0, timezone.utc),
+        started_at=datetime.fromtimestamp(stalled.began, timezone.utc),
         running_for=timedelta(seconds=seconds),
         stack=stack,
     )

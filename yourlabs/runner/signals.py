@@ -2,8 +2,8 @@
 The signals of the runner, in a blinker namespace of their own.
 
 Senders are compared by identity: connect with ``sender=function.runner_task``.
-Receivers run in the thread of the chain; receivers of `task_stalled` run in the
-housekeeping thread, while the chain's own hangs. They should be quick.
+Receivers run in the thread of the chain, and should be quick; receivers of
+`task_stalled` run in a thread of their own, while the chain's hangs.
 """
 
 from __future__ import annotations
