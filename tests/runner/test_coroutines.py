@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from yourlabs.runner.coroutines import Coroutines
 from yourlabs.runner.declare import task
 
 LONG = 3_600.0
+
+logger = logging.getLogger("runner")
 
 
 @pytest.fixture(autouse=True)
@@ -157,9 +160,14 @@ begun.wait()
 @pytest.mark.parametrize(
     ("ends", "code"), [(lambda: None, 0), (lambda: sys.exit(3), 3)]
 )
-def test_child(ends: Callable[[], None], code: int) -> None:
+def test_child(
+    ends: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A child that a coroutine forks ends where it comes back from it."""
     children: list[int] = []
+    # What it logs is seen with the failure of the test.
+    handlers = [*logger.handlers, logging.StreamHandler()]
+    monkeypatch.setattr(logger, "handlers", handlers)
 
     async def fork() -> None:
         child = os.fork()
