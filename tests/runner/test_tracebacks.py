@@ -222,6 +222,48 @@ def test_the_order_and_number_of_members_do_not_count() -> None:
     assert len(keys) == 1
 
 
+@has_groups
+def test_members_of_a_large_group() -> None:
+    """Neither their order nor the values in them count; each kind of them does."""
+    kinds = [ValueError, KeyError, TypeError, OSError, IndexError, AttributeError]
+
+    def key_of(order: range, *others: BaseException) -> str:
+        members = [kinds[n](f"took {n * 7 % 11} s") for n in order]
+        return describe(EXCEPTION_GROUP("g", [*members, *others])).fingerprint
+
+    keys = {key_of(range(6)), key_of(range(5, -1, -1))}
+    assert len(keys) == 1
+    assert key_of(range(6), ZeroDivisionError()) not in keys
+
+
+@has_groups
+def test_the_odd_member_of_a_large_group_is_shown() -> None:
+    """However many come before it."""
+    members = [TimeoutError("late") for _ in range(40)]
+
+    described = describe(EXCEPTION_GROUP("g", [*members, ZeroDivisionError("bug")]))
+
+    assert "  | ZeroDivisionError: bug" in described.traceback
+    assert described.traceback.count("TimeoutError: late") == 4
+    assert "36 exceptions left out" in described.traceback
+
+
+def test_text_without_a_hash() -> None:
+    """What `str()` of an exception returns may be anything that is text."""
+
+    class Text(str):
+        __hash__ = None  # type: ignore[assignment]
+
+    class Failed(Exception):
+        def __str__(self) -> str:
+            return Text("no answer")
+
+    described = describe(caught(lambda: raise_it(Failed())))
+
+    assert described.message == "no answer"
+    assert "in raise_it" in described.traceback
+
+
 def test_it_reads_like_python() -> None:
     """A traceback has files, lines, source, causes, the type and the message."""
 

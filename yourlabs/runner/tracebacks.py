@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from yourlabs.runner.core.fingerprints import Raised, fingerprint
+from yourlabs.runner.core.fingerprints import Raised, fingerprint, signature
 from yourlabs.runner.core.texts import cut, printable
 from yourlabs.runner.stacks import MAX_LINE, Key, place_of, remember
 
@@ -31,6 +32,9 @@ FIRST_CAUSES, LAST_CAUSES = 8, 4
 
 MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
+
+MAX_COUNTED = 100
+"""How many exceptions of a group, at most, tell it from others."""
 
 MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
@@ -147,7 +151,8 @@ def _key(exc: BaseException) -> Key | None:
     parts: list[Any] = []
     link: BaseException | None = exc
     while link is not None:
-        message = str(link)
+        # str() of a str subclass calls nothing of the subclass.
+        message = str.__str__(str(link))
         if (
             len(message) > MAX_LINE * 4
             or len(parts) > _MAX_KEY
@@ -258,15 +263,26 @@ def _group(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str
     members = getattr(exc, "exceptions", None)
     if not isinstance(members, tuple):
         return
-    below: list[Raised] = []
-    for number, member in enumerate(members[:MAX_MEMBERS], 1):
+    # They come in the order in which they ended, which is chance.
+    kinds: dict[str, int] = {}
+    below: dict[str, Raised] = {}
+    numbers = []
+    for number, member in enumerate(members[: MAX_COUNTED // 10**depth]):
         if not isinstance(member, BaseException) or depth >= MAX_DEPTH:
             continue
-        yield f"  +---------------- {number} ----------------\n"
-        text = "".join(_chain(member, below, depth + 1)).rstrip("\n")
+        found: list[Raised] = []
+        deque(_chain(member, found, depth + 1), maxlen=0)
+        below.update((signature(one), one) for one in found)
+        kinds.setdefault(fingerprint(reversed(found)), number)
+        numbers.append(number)
+    raised.extend(below[key] for key in sorted(below))
+    # One of each kind, before others of the same.
+    first = set(kinds.values())
+    shown = sorted(numbers, key=lambda number: number not in first)[:MAX_MEMBERS]
+    for number in sorted(shown):
+        yield f"  +---------------- {number + 1} ----------------\n"
+        text = "".join(_chain(members[number], [], depth + 1)).rstrip("\n")
         yield "".join(f"  | {line}\n" for line in text.split("\n"))
-    # They come in the order in which they ended, which is chance.
-    raised.extend(sorted(below, key=lambda one: (one.type, one.message)))
     if len(members) > MAX_MEMBERS:
         yield f"  [… {len(members) - MAX_MEMBERS} exceptions left out …]\n"
 

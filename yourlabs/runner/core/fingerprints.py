@@ -150,13 +150,14 @@ def fingerprint(raised: Iterable[Raised]) -> str:
             counts, repetitions do not.
     """
     digest = blake2b(digest_size=16)
-    for part in dict.fromkeys(map(_signature, raised)):
+    for part in dict.fromkeys(map(signature, raised)):
         digest.update(part.encode(errors="backslashreplace"))
         digest.update(b"\0")
     return f"{VERSION}:{digest.hexdigest()}"
 
 
-def _signature(raised: Raised) -> str:
+def signature(raised: Raised) -> str:
+    """Return what one exception adds to the key."""
     frames = [frame for frame in raised.frames if frame.is_application]
     calls = (
         f"{frame.module}|{frame.function}|{' '.join(frame.source.split())}"
