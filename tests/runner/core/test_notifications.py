@@ -361,6 +361,31 @@ def test_a_new_start_begins_with_a_first_exception() -> None:
     assert "release 2, it was 1" in admin.inbox[1].body
 
 
+def test_starts_are_bounded() -> None:
+    """What starts it each five minutes for a weekend gets no more mails than others."""
+    admin = Admin()
+    for _ in range(64 * 12):
+        admin.recycle(start="somebody started it")
+        admin.fail(after=5 * MINUTE)
+
+    assert len(admin.inbox) <= 1 + 1 + admin.rules.max_new_exceptions + 64 // 12
+    assert admin.inbox[-1].failures > 100
+
+
+def test_a_clock_that_was_ahead() -> None:
+    """What was told by it counts for nothing when it is right again."""
+    admin = Admin()
+    admin.now += timedelta(days=3650)
+    for number in range(6):
+        admin.fail(f"{number}", after=MINUTE)
+    admin.now -= timedelta(days=3650)
+    admin.down_since = None
+    admin.pass_time(HOUR)
+    admin.fail("another", after=HOUR)
+
+    assert admin.kinds[-1] == [Kind.NEW]
+
+
 def test_a_recovery_after_a_new_start_is_told() -> None:
     """What was told before a new start is healed after it."""
     admin = Admin()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from yourlabs.runner.core.allowance import Allowance
 from yourlabs.runner.core.histories import (
     MAX_NEW,
     MESSAGE,
@@ -44,7 +43,8 @@ def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> H
         at: Now.
         rules: Of the task.
         start: Why this is a new start, so that the first exception is due again.
-            Empty when it is none: a process goes on with what another one began.
+            Empty when it is none: a process goes on with what another one began. It
+            gives no more mails: what starts it may do so each minute.
     """
     if start:
         return history._replace(
@@ -52,7 +52,6 @@ def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> H
             known={},
             new_at=(),
             changes=(),
-            allowance=Allowance(),
             start=start,
         )
     if _is_forgotten(history, at, rules):
@@ -141,7 +140,8 @@ def is_flapping(history: History, at: datetime, rules: Rules) -> bool:
     """Say whether the task fails and recovers in turns, instead of being down."""
     changes = history.changes[-rules.turns :]
     return (
-        len(changes) == rules.turns and at - changes[0] < rules.non_recoverable_downtime
+        len(changes) == rules.turns
+        and timedelta() <= at - changes[0] < rules.non_recoverable_downtime
     )
 
 
@@ -244,7 +244,8 @@ def _is_new(history: History, failure: Failure, rules: Rules) -> bool:
 
 def _may_be_new(history: History, failure: Failure, rules: Rules) -> bool:
     lately = failure.failed_at - rules.non_recoverable_downtime
-    told_new = sum(at > lately for at in history.new_at)
+    # What is told of the time to come was told by a clock that was ahead.
+    told_new = sum(lately < at <= failure.failed_at for at in history.new_at)
     waiting = sum(one.kind is Kind.NEW for one in history.pending)
     return told_new + waiting < min(rules.max_new_exceptions, MAX_NEW)
 
