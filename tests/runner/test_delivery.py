@@ -242,6 +242,62 @@ def test_a_hanging_send_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "one" in channel.sent
 
 
+def test_sends_that_hang_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many as may hang end nothing for ever, and are an error in the log."""
+    monkeypatch.setattr(module, "GIVE_UP", 0.02)
+    monkeypatch.setattr(module, "FORGET", 0.3)
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        for _ in range(module.MAX_STUCK + 2):
+            assert channel.begun.acquire(timeout=20)
+        assert len(delivery._stuck) <= module.MAX_STUCK
+        channel.gate.set()
+        assert box.wait_until(1)
+
+    assert "delivery_hangs" in warnings_in(caplog)
+
+
+def test_a_send_that_hangs_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be delivered yet: it is tried again when it has failed, and not before."""
+    monkeypatch.setattr(module, "GIVE_UP", 0.02)
+    monkeypatch.setattr(module, "LAST_RETRY", 3600)
+    box, channel = Box(), Channel()
+    channel.gate.clear()
+    channel.failures = 1
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert not delivery.wait(KEY, 20)
+        assert delivery._due[KEY] > time.monotonic() + 3000
+        channel.gate.set()
+        assert box.wait_until(1)
+
+    assert len(channel.times) == 2
+
+
+def test_a_patient_flush() -> None:
+    """It waits for what is tried again, and no longer than it is told to."""
+    box, channel = Box(), Channel()
+    channel.failures = 3
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert delivery.flush([KEY], 20, patient=True)
+        assert box.told == ["one"]
+
+        channel.failures = 1_000
+        box.put(KEY, "two")
+        delivery.post(KEY)
+        delivery.flush([KEY], 0.2, patient=True)
+
+    assert box.told == ["one"]
+
+
 def test_a_late_success_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A send that was given up and works after all is not sent again."""
     monkeypatch.setattr(module, "GIVE_UP", 0.05)

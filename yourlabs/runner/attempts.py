@@ -26,6 +26,8 @@ class Attempt(threading.Thread):
         self.report = report
         self.is_over = False
         self.is_given_up = False
+        self.given_up_at = 0.0
+        """On the monotonic clock, in seconds."""
         self.error = ""
 
     def run(self) -> None:

@@ -38,6 +38,9 @@ GIVE_UP = 60.0
 MAX_STUCK = 3
 """How many sends that were given up may hang at once."""
 
+FORGET = 3_600.0
+"""After so long one that hangs is not counted any more, in seconds."""
+
 
 class Source(Protocol):
     """Knows what is to be told. Called from the threads of a `Delivery`."""
@@ -125,13 +128,16 @@ class Delivery:
         """
         return self._wait_for({key}, timeout) and not self.is_failing
 
-    def flush(self, keys: Iterable[Key], timeout: float) -> bool:
+    def flush(
+        self, keys: Iterable[Key], timeout: float, *, patient: bool = False
+    ) -> bool:
         """
         Wait until what is due of `keys` was sent, up to `timeout` seconds.
 
-        While sends fail only one that has begun already is waited for.
+        While sends fail only one that has begun already is waited for; if `patient`,
+        also those that are tried again in this time.
         """
-        return self._wait_for(set(keys), timeout)
+        return self._wait_for(set(keys), timeout, patient=patient)
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Take back what waits of `keys`; a send that has begun goes on."""
@@ -154,27 +160,33 @@ class Delivery:
             attempt.is_over = True
             is_late = attempt.is_given_up
             self._stuck.discard(attempt)
+            if is_late and attempt.error and attempt.key in self._due:
+                # It was waited for, lest it be told twice.
+                self._due[attempt.key] = time.monotonic()
             self._changed.notify_all()
         if is_late and not attempt.error:
             self._take_note(attempt.key, attempt.report)
 
-    def _wait_for(self, keys: set[Key], timeout: float) -> bool:
+    def _wait_for(
+        self, keys: set[Key], timeout: float, *, patient: bool = False
+    ) -> bool:
         deadline = time.monotonic() + timeout
         with self._changed:
-            while self._is_awaited(keys):
+            while self._is_awaited(keys, deadline if patient else None):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 self._changed.wait(left)
         return True
 
-    def _is_awaited(self, keys: set[Key]) -> bool:
+    def _is_awaited(self, keys: set[Key], until: float | None) -> bool:
         if self._busy in keys:
             return True
-        if self.is_failing:
-            return False
-        now = time.monotonic()
-        return any(due <= now for key, due in self._due.items() if key in keys)
+        if until is None:
+            if self.is_failing:
+                return False
+            until = time.monotonic()
+        return any(self._when(key) <= until for key in self._due if key in keys)
 
     def _start(self) -> None:
         if self._is_closed or (self._thread is not None and self._thread.is_alive()):
@@ -211,7 +223,7 @@ class Delivery:
             while not self._is_closed:
                 now = time.monotonic()
                 ready = [key for key in self._due if self._when(key) <= now]
-                if ready and len(self._stuck) < MAX_STUCK:
+                if ready and not self._is_blocked(now):
                     # Those that fail must not keep the others from being tried.
                     key = min(ready, key=lambda one: self._tries.get(one, 0))
                     del self._due[key]
@@ -222,10 +234,18 @@ class Delivery:
 
     def _sleep(self, now: float) -> float | None:
         """Return how many seconds there is nothing to do. None: nobody knows."""
-        if not self._due or len(self._stuck) >= MAX_STUCK:
+        if not self._due:
             return None
         left = min(map(self._when, self._due)) - now
+        if self._is_blocked(now):
+            left = min(one.given_up_at for one in self._stuck) + FORGET - now
         return min(max(left, 0.0), threading.TIMEOUT_MAX)
+
+    def _is_blocked(self, now: float) -> bool:
+        """Say whether so many sends hang that none may be begun."""
+        hanging = {one for one in self._stuck if now - one.given_up_at < FORGET}
+        self._stuck = hanging
+        return len(hanging) >= MAX_STUCK
 
     def _when(self, key: Key) -> float:
         """Return when to send what waits of `key`, on the monotonic clock."""
@@ -244,15 +264,15 @@ class Delivery:
                 with self._changed:
                     self._tries.pop(key, None)
             return
-        error = self._attempt(key, report)
+        attempt = Attempt(self, key, report)
+        error = self._attempt(attempt)
         if error:
-            self._after_failure(key, error)
+            self._after_failure(key, error, hangs=attempt.is_given_up)
         else:
             self._take_note(key, report)
 
-    def _attempt(self, key: Key, report: Report) -> str:
-        """Send `report`. Return what went wrong, empty when nothing did."""
-        attempt = Attempt(self, key, report)
+    def _attempt(self, attempt: Attempt) -> str:
+        """Send a report. Return what went wrong, empty when nothing did."""
         try:
             attempt.start()
         except RuntimeError as exc:
@@ -262,17 +282,28 @@ class Delivery:
             if attempt.is_over:
                 return attempt.error
             attempt.is_given_up = True
+            attempt.given_up_at = time.monotonic()
             self._stuck.add(attempt)
+            is_last = len(self._stuck) == MAX_STUCK
+        if is_last:
+            logger.error(
+                "%d sends of %s hang: the next one begins when one of them ends, or in "
+                "an hour. Give what sends a timeout.",
+                MAX_STUCK,
+                self._label,
+                extra={"action": "delivery_hangs"},
+            )
         return f"it hangs for {GIVE_UP:g} seconds"
 
-    def _after_failure(self, key: Key, error: str) -> None:
+    def _after_failure(self, key: Key, error: str, *, hangs: bool) -> None:
         with self._changed:
             self._failures += 1
             self._tries[key] = self._tries.get(key, 0) + 1
             now = time.monotonic()
             self._retry_at = now + backoff(self._failures)
             self._fresh_at = min(self._retry_at, now + FRESH_RETRY)
-            self._due[key] = now + backoff(self._tries[key])
+            # One that hangs may be delivered yet, and has an end as a rule.
+            self._due[key] = now + (LAST_RETRY if hangs else backoff(self._tries[key]))
         self._complain(error)
 
     def _complain(self, error: str) -> None:
