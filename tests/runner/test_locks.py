@@ -182,6 +182,19 @@ def test_mode(make_lock: Make) -> None:
     assert stat.S_IMODE(os.stat(os.path.dirname(lock.path)).st_mode) == 0o750
 
 
+def test_mode_of_an_old_file(make_lock: Make) -> None:
+    """Nobody else can open it to keep its lock, whoever made it."""
+    lock = make_lock()
+    Path(lock.path).parent.mkdir()
+    Path(lock.path).touch()
+    os.chmod(lock.path, 0o666)
+
+    assert lock.acquire()
+
+    assert stat.S_IMODE(os.stat(lock.path).st_mode) == 0o600
+    lock.release()
+
+
 def test_interruption_that_is_not_booked(make_lock: Make) -> None:
     """An owner that lets go before it has booked a run leaves that to the next one."""
     locks_of_chain = [make_lock() for _ in range(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -265,6 +266,29 @@ def test_descriptors(path: Path) -> None:
             opened(path).close()
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_no_descriptor_to_read_with(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it cannot be read for now, it is left as it is, for the next try."""
+    state = opened(path)
+    state.put("a", 1, now=True)
+    state.close()
+
+    def exhausted(*arguments: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    heir = FileState(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", exhausted)
+        with pytest.raises(OSError, match="Too many"):
+            heir.load()
+    heir.load()
+
+    assert heir.get("a") == 1
+    assert not asides(path)
+    heir.close()
 
 
 # Files that are not what an owner wrote.

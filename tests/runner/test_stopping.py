@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -61,6 +62,40 @@ def test_closed_terminal(
     monkeypatch.setattr(stopping, "ONCE", 0.0)
     with pytest.raises(Left):
         signals._on_signal(signal.SIGHUP, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_that_comes_twice(
+    signals: StopSignals, stops: list[str], number: int
+) -> None:
+    """``timeout`` tells its child and then the group: that is one signal, too."""
+    signals._on_signal(number, None)
+    signals._on_signal(number, None)
+
+    assert stops == ["stop"]
+
+
+def test_no_pipe(
+    signals: StopSignals, stops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none is to be had signals are handled all the same, and later by a pipe."""
+
+    def no_pipe() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    reading = signals._pipe.reading
+    os.close(reading)
+    monkeypatch.setattr(stopping, "WITHOUT_PIPE", 0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pipe", no_pipe)
+        assert not signals.wait(60)
+        assert signals._pipe.reading == -1
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.wait(60)
+
+    assert signals.wait(60)
+    assert signals._pipe.wait(0)
+    assert stops == ["stop"]
 
 
 def test_pipe_that_was_closed(signals: StopSignals) -> None:

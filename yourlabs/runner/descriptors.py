@@ -41,13 +41,14 @@ class SelfPipe:
         self._inode = (0, 0)
 
     def open(self) -> None:
-        """Make the pipe."""
+        """Make the pipe, instead of the one before."""
+        self.close()
         reading, writing = os.pipe()
+        found = os.fstat(reading)
+        self._inode = found.st_dev, found.st_ino
         self.reading, self.writing = above_streams(reading), above_streams(writing)
         os.set_blocking(self.reading, False)
         os.set_blocking(self.writing, False)
-        found = os.fstat(self.reading)
-        self._inode = found.st_dev, found.st_ino
 
     def ring(self) -> None:
         """End the wait, if there is one. Safe in a signal handler."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -79,8 +80,13 @@ def open_safely(path: str) -> int:
         raise
     except OSError as exc:
         raise unusable(path, exc) from None
-    problem = problem_of(os.fstat(descriptor))
+    found = os.fstat(descriptor)
+    problem = problem_of(found)
     if problem is None:
+        if found.st_mode & 0o077:
+            # It is older than this program. Who can read it can keep its lock.
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, 0o600)
         return descriptor
     os.close(descriptor)
     raise UnusableRunRoot(errno.EPERM, f"{path}: {problem}{ADVICE}")

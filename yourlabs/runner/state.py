@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yourlabs.runner.harmless import logger
+from yourlabs.runner.lockfiles import EXHAUSTED
 
 VERSION = 1
 
@@ -79,7 +80,13 @@ class FileState:
                 self._write()
 
     def load(self) -> None:
-        """Read what the last owner left. To be called by the owner only."""
+        """
+        Read what the last owner left. To be called by the owner only.
+
+        Raises:
+            OSError: It cannot be read now, by no fault of the file: no descriptor or
+                no memory is to be had.
+        """
         _open_states.add(self)
         with self._lock:
             self._sections = {}
@@ -176,6 +183,8 @@ class FileState:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as exc:
+            if isinstance(exc, OSError) and exc.errno in EXHAUSTED:
+                raise
             self._set_aside(exc)
             return {}
 

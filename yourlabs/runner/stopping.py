@@ -14,11 +14,15 @@ from typing import Any
 from yourlabs.runner.descriptors import SelfPipe
 
 ONCE = 0.05
-"""Two SIGHUP within this time are one, in seconds."""
+"""Two signals of one kind within this time are one, in seconds: ``timeout`` tells its
+child and then its whole group, and so do parents that pass on Ctrl-C."""
 
 LOOK_EVERY = 10.0
 """Longest sleep, in seconds. A signal and the end of the thread end it by a pipe, which
 something in the process may close without knowing what it is."""
+
+WITHOUT_PIPE = 0.5
+"""How long it sleeps where none is to be had, in seconds."""
 
 
 class StopSignals:
@@ -55,7 +59,7 @@ class StopSignals:
         self._stopped = False
         self._count = 0
         self._has_ended = False
-        self._hung_up = -ONCE
+        self._last: dict[int, float] = {}
         self._pipe = SelfPipe()
         self._wakeup = -1
         _handling.add(self)
@@ -115,19 +119,21 @@ class StopSignals:
             time.sleep(seconds)
         elif not self._pipe.wait(min(seconds, LOOK_EVERY)):
             # Something closed it. Signals would be written into who got the number.
-            self._pipe.close()
-            self._open()
+            signal.set_wakeup_fd(-1)
+            try:
+                self._open()
+            except OSError:
+                # No descriptor is to be had now. Signals are handled all the same.
+                time.sleep(min(seconds, WITHOUT_PIPE))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM and self._is_from_candidate():
             self._give_way()
             return
         now = time.monotonic()
-        if number == signal.SIGHUP:
-            # Who closes a terminal hangs up once; the shell and the kernel both tell.
-            hung_up, self._hung_up = self._hung_up, now
-            if now - hung_up < ONCE:
-                return
+        last, self._last[number] = self._last.get(number, -ONCE), now
+        if now - last < ONCE:
+            return
         self._count += 1
         if self._count > 1:
             os._exit(128 + number)
