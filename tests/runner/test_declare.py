@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from yourlabs.runner.core.exceptions import InvalidTask
-from yourlabs.runner.core.task import Task
+from yourlabs.runner.core.task import Task, make_chain
 from yourlabs.runner.declare import task, task_of
 
 
@@ -112,7 +112,7 @@ def test_bad_option(option: str) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "../up", "a/b", ".", 5, "<lambda>"])
 def test_bad_name(name: Any) -> None:
     """A name that cannot be a file's is an error where it is declared."""
-    with pytest.raises(InvalidTask, match=r"Give it one with task\(name"):
+    with pytest.raises(InvalidTask, match=r"Give it another with task\(name"):
         task(name=name)(partial(sync))
 
 
@@ -123,9 +123,11 @@ def test_options_by_position() -> None:
 
 
 def test_lambda() -> None:
-    """A lambda needs a name, and with one it is a task."""
-    with pytest.raises(InvalidTask, match="'<lambda>' cannot be the name of a task"):
-        task(lambda: None)
+    """A lambda is a task; where it has no name, its chain needs one."""
+    nameless = task_of(lambda: "done")
+    with pytest.raises(InvalidTask, match="'<lambda>' cannot be the name of a chain"):
+        make_chain([nameless])
+    assert make_chain([nameless], name="nap").tasks == (nameless,)
     function = task(name="nap")(lambda: "done")
 
     assert declared(function).name == "nap"
@@ -133,9 +135,9 @@ def test_lambda() -> None:
 
 
 def test_partial() -> None:
-    """A partial needs a name, and with one it is a task."""
-    with pytest.raises(InvalidTask, match="None cannot be the name of a task"):
-        task_of(partial(sync))
+    """A partial is a task, of the path of its function."""
+    assert task_of(partial(partial(sync))).name == "sync"
+    assert task_of(partial(partial(sync))).path == f"{__name__}.sync"
     function = task(name="part")(partial(sync))
 
     assert task_of(function) is declared(function)
@@ -143,7 +145,8 @@ def test_partial() -> None:
 
 
 def test_callable_object() -> None:
-    """An object without a hash is a task, of the path of its class."""
+    """An object without a hash is a task, of the path and the name of its class."""
+    assert task_of(Callme()).name == "Callme"
     function = task(name="call_me")(Callme())
 
     assert task_of(function).name == "call_me"

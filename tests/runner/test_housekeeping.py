@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -472,6 +473,74 @@ def test_receiver_that_hangs(keeper: Housekeeper) -> None:
         go.set()
 
     assert calls == ["chain", "other"]
+
+
+def test_receiver_that_hangs_for_ever(keeper: Housekeeper) -> None:
+    """It holds one thread up, however many runs of its chain take too long."""
+    go, runs = threading.Event(), Counted(enough=4)
+    calls: list[Any] = []
+
+    def slow() -> None:
+        runs()
+        time.sleep(0.03)
+
+    def hang(sender: Any, **_: Any) -> None:
+        calls.append(sender)
+        assert go.wait(PATIENCE)
+
+    thread = make(quick(slow, max_duration=0.01), keeper=keeper)
+    with signals.task_stalled.connected_to(hang), started(thread):
+        assert happens(runs.reached)
+        until(lambda: calls)
+        names = [one.name for one in threading.enumerate()]
+        go.set()
+
+    assert names.count("chain-stalled") == 1
+
+
+def test_short_stalls(keeper: Housekeeper) -> None:
+    """A run is found to take too long when it does, not with the next look."""
+    keeper_calls: list[float] = []
+    go = threading.Event()
+
+    def slow() -> None:
+        if not keeper_calls:
+            go.wait(PATIENCE)
+
+    def found(sender: Any, *, stall: Any) -> None:
+        keeper_calls.append(stall.running_for.total_seconds())
+        go.set()
+
+    thread = make(quick(slow, max_duration=0.2, success_cooldown=HOUR), keeper=keeper)
+    with signals.task_stalled.connected_to(found), started(thread):
+        until(lambda: keeper_calls)
+        assert keeper._patience() <= 0.2
+
+    assert keeper_calls[0] >= 0.2
+
+
+def test_no_pipe(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was closed while no other was to be had is made again later."""
+    fails = threading.Event()
+    pipe = os.pipe
+
+    def failing() -> tuple[int, int]:
+        if not fails.is_set():
+            return pipe()
+        reached.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    reached = threading.Event()
+    monkeypatch.setattr(housekeeping, "PERIOD", 0.05)
+    monkeypatch.setattr(os, "pipe", failing)
+    with started(sleeping(keeper)) as thread:
+        until(lambda: cooling(thread))
+        fails.set()
+        os.close(keeper._pipe.writing)
+        assert happens(reached)
+        assert keeper._pipe.reading == -1
+        fails.clear()
+        until(lambda: keeper._pipe._is_ours(keeper._pipe.writing))
 
 
 def test_stall_without_a_thread(

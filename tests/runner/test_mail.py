@@ -49,6 +49,7 @@ class Chain:
         self.lock = SimpleNamespace(interrupted=None)
         self.tasks = (TaskRunner(self.task, self.name, self.task.path),)
         self.failures = 0
+        self.hanging: TaskRunner | None = None
         self.down_since: datetime | None = None
 
     def start(self) -> Chain:
@@ -93,8 +94,13 @@ class Chain:
         self.down_since, self.failures = None, 0
         signals.send_robust(signals.task_recovered, self.task, recovery=recovery)
 
-    def stall(self) -> None:
+    def running(self) -> TaskRunner | None:
+        return self.hanging
+
+    def stall(self, *, is_over: bool = False) -> None:
         now = datetime.now(timezone.utc)
+        self.tasks[0].last_run = now.timestamp()
+        self.hanging = None if is_over else self.tasks[0]
         stall = Stall(self.task, self.name, now, ZERO, '  File "x.py", line 3, in work')
         signals.send_robust(signals.task_stalled, self.task, stall=stall)
 
@@ -348,10 +354,23 @@ def test_successes_cost_nothing(mailbox: Mailbox) -> None:
     assert 'File "x.py", line 3, in work' in mailbox.mails[2].get_content()
 
 
+def test_a_stall_that_is_over(mailbox: Mailbox) -> None:
+    """One that is told when the run has ended is told with its end."""
+    chain = Chain().start()
+    chain.stall(is_over=True)
+
+    assert mailbox.wait_for_mails(1)
+    assert mailbox.subjects[0].startswith(
+        "[Django] [sync] Task stalled; Stalled task ended: after"
+    )
+    assert not signals.task_succeeded.receivers
+
+
 def test_a_stall_of_one_of_two_chains(mailbox: Mailbox) -> None:
     """What hangs in one chain does not end with a run of the other."""
     one, other = Chain().start(), Chain()
     other.task, other.name = one.task, "other"
+    other.tasks = one.tasks
     other.chain = make_chain([one.task], name="other")
     other.start()
     one.stall()

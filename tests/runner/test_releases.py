@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from yourlabs.runner import releases
+from yourlabs.runner.core.ownership import HOSTED
 from yourlabs.runner.core.task import Chain, Task, make_chain
 from yourlabs.runner.releases import release_of
+from yourlabs.runner.runners import make_thread
 
 SOURCE = "def work():\n    return {}\n"
 
@@ -62,6 +65,29 @@ def test_sources_may_be_missing(tmp_path: Path, name: str) -> None:
     releases._digest.cache_clear()
 
     assert without_source == release_of(chain) != ""
+
+
+def test_partials(tmp_path: Path) -> None:
+    """The sources of a partial are those of its function."""
+    path, names = tmp_path / "tasks.py", []
+    for source in (SOURCE, SOURCE.replace("{}", "1")):
+        (plain,) = chain_of(path, source).tasks
+        part = Task(partial(partial(plain.func)), plain.path, "part")
+        names.append(release_of(make_chain([part])))
+
+    assert names[0] != names[1]
+
+
+def test_release_of_a_chain_that_stands_by(tmp_path: Path, settings: Any) -> None:
+    """It is of the sources that were there when the chain was made."""
+    settings.RUN_ROOT = tmp_path
+    chain = chain_of(tmp_path / "tasks.py", SOURCE)
+    before = release_of(chain)
+    releases._digest.cache_clear()
+    make_thread(chain, HOSTED)
+    (tmp_path / "tasks.py").write_text(SOURCE.replace("{}", "1"))
+
+    assert release_of(chain) == before
 
 
 def test_edited_sources_are_not_what_runs(tmp_path: Path) -> None:

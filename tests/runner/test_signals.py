@@ -7,13 +7,14 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import pytest
 
-from tests.runner.fakes import log
+from tests.runner.fakes import log, running, until
 from yourlabs import runner
-from yourlabs.runner import signals
+from yourlabs.runner import signals, task
 
 NAMES = [
     "task_started",
@@ -150,6 +151,41 @@ def test_sender() -> None:
         signals.send_robust(signals.task_started, mine, run=None)
 
     assert calls == [mine]
+
+
+def test_sender_of_a_wrapper() -> None:
+    """It is the task that the function has when receivers are connected."""
+
+    def wrapper_of(function: Callable[[], None]) -> Callable[[], None]:
+        @wraps(function)
+        def wrapper() -> None:
+            function()
+
+        return wrapper
+
+    @wrapper_of
+    @task(success_cooldown=0)
+    def wrapped() -> None:
+        """Do nothing."""
+
+    class Office:
+        @task(success_cooldown=0)
+        def air(self) -> None:
+            """Do nothing."""
+
+    senders = (wrapped.runner_task, Office.air.runner_task)  # type: ignore[attr-defined]
+    seen: list[Any] = []
+
+    def receiver(sender: Any, *, run: Any) -> None:
+        seen.append((sender, run.task))
+
+    for sender in senders:
+        signals.task_succeeded.connect(receiver, sender=sender)
+    with running(wrapped, Office().air) as thread:
+        until(lambda: len(seen) >= 2)
+
+    assert seen[:2] == list(zip(senders, thread.chain.tasks, strict=True))
+    assert not set(senders) & set(thread.chain.tasks)
 
 
 def test_receiver_that_disconnects() -> None:

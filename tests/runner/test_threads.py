@@ -579,7 +579,7 @@ def test_status_of_each_state() -> None:
         found.append(thread.status())
         running = thread.running()
         assert running is not None
-        thread.set_stalled(running)
+        thread.set_stalled(running, running.started)
         found.append(thread.status())
         go.set()
         until(lambda: cooling(thread))
@@ -834,7 +834,7 @@ def keeper_of(*, crowded: bool) -> NoKeeper:
     return keeper
 
 
-@pytest.mark.parametrize(("crowded", "early"), [(False, 3e-4), (True, 3e-5)])
+@pytest.mark.parametrize(("crowded", "early"), [(False, 3e-4), (True, 8e-5)])
 def test_early(crowded: bool, early: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """It wakes up before its time, and less so among many."""
 
@@ -857,7 +857,7 @@ def test_early(crowded: bool, early: float, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("crowded", "expected"), [(False, [0.0997, 2.8e-4]), (True, [0.09997])]
+    ("crowded", "expected"), [(False, [0.0997, 2.8e-4]), (True, [0.09992, 5.7e-5])]
 )
 def test_last_moment(
     crowded: bool, expected: list[float], monkeypatch: pytest.MonkeyPatch
@@ -1376,7 +1376,7 @@ def test_run_that_is_due_again() -> None:
     # What was known after the first run again, for the case of a kill.
     assert passed_on[1] <= time.time() + 0.001
     schedule = state.get("schedule")
-    assert schedule["next"] == first.path
+    assert schedule["next"] == thread.tasks[0].key
     assert schedule["due"] <= time.time() + 0.001
 
 
@@ -1431,7 +1431,7 @@ def test_cut_by_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     with started(thread):
         thread.join(PATIENCE)
 
-    assert state.get("schedule")["next"] == second.path
+    assert state.get("schedule")["next"] == thread.tasks[1].key
     assert not state.get("incidents")
 
 
@@ -1548,6 +1548,48 @@ def test_interrupted() -> None:
     assert 30 < remaining <= 60
     assert snapshot.tasks[0].failures == 1
     assert lock.interrupted is None
+
+
+def test_status_in_a_forked_child() -> None:
+    """The copy of a chain in a child runs nothing, and says so."""
+    with running(quick(Counted(), success_cooldown=HOUR)) as thread:
+        until(lambda: cooling(thread))
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:  # pragma: no cover - leaves by _exit
+            snapshot = thread.status()
+            os.write(write, f"{snapshot.state}|{snapshot.reason}".encode())
+            os.write(write, f"|{snapshot.next_run}|{snapshot.current_task}".encode())
+            os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        state, reason, next_run, current = os.read(read, 1000).decode().split("|")
+        os.close(read)
+
+    assert (state, next_run, current) == (status.STOPPED, "None", "None")
+    assert "forked" in reason
+
+
+def test_state_of_a_lost_chain() -> None:
+    """From the moment that the loss is known, nothing is put into it."""
+
+    class Closing(MemoryState):
+        def close(self, *, write: bool = True) -> None:
+            order.append(f"close {write}")
+
+    def stopped(sender: Any) -> None:
+        order.append("stopped")
+
+    order: list[str] = []
+    lock = MemoryLock()
+    thread = make(quick(Counted(), success_cooldown=HOUR), lock=lock, state=Closing())
+    with signals.chain_stopped.connected_to(stopped), log(), started(thread):
+        until(lambda: cooling(thread))
+        lock.is_lost = lock.wanted = True
+        thread.look_after()
+        until(lambda: order)
+
+    assert order[:2] == ["close False", "stopped"]
 
 
 def test_functions_of_one_factory() -> None:

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from yourlabs.runner import conf
 from yourlabs.runner.core.histories import FOREVER, NOTHING, History, Rules
 from yourlabs.runner.core.history_json import history_to_json
+from yourlabs.runner.core.records import Stall
 from yourlabs.runner.core.task import Task
 from yourlabs.runner.ports import ChainState
 
@@ -22,6 +23,9 @@ WRITE_EVERY = 1.0
 """What changes nothing for the next owner but counts is noted so often, in seconds."""
 
 NO_KEYS: Mapping[Task, str] = {}
+
+SAME_RUN = 0.001
+"""What begins within this time is one run, in seconds: a `datetime` is rounded."""
 
 MAX_STATE = 200_000
 """How much of a chain's state its tracebacks may take, in bytes."""
@@ -41,6 +45,7 @@ class ChainLog:
         "lock",
         "name",
         "release",
+        "thread",
     )
 
     def __init__(
@@ -55,6 +60,8 @@ class ChainLog:
         self.histories: dict[str, History] = {}
         self.release = ""
         self.is_enabled = True
+        self.thread: Any = None
+        """What runs it. None: nobody said."""
         self._keys = keys
         self._state = state
         self._section = section
@@ -70,6 +77,17 @@ class ChainLog:
     def key_of(self, task: Task) -> str:
         """Return what tells `task` from the others of the chain."""
         return self._keys.get(task, task.path)
+
+    def is_over(self, stall: Stall) -> bool:
+        """Say whether the run that hung has ended."""
+        if self.thread is None:
+            return False
+        runner = self.thread.running()
+        return (
+            runner is None
+            or runner.task is not stall.task
+            or abs(runner.last_run - stall.started_at.timestamp()) > SAME_RUN
+        )
 
     def rules(self, task: Task) -> Rules:
         """Return the rules for `task`; read once, when the chain is known to run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -112,7 +113,9 @@ def task_of(function: Any) -> Task:
             return made
         # functools.wraps copied the attribute to a wrapper, or it is a method that
         # was decorated in its class: what was given is called.
-        made = _make(function, name=made.name, declared=made.declared)
+        made = _make(
+            function, name=made.name, declared=made.declared, origin=made.sender
+        )
     elif callable(function):
         made = _make(function)
     else:
@@ -129,20 +132,31 @@ def _make(
     *,
     name: str | None = None,
     declared: Mapping[str, timedelta | None] | None = None,
+    origin: Task | None = None,
 ) -> Task:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         msg = f"{function!r} is a generator function: calling it would run nothing."
         raise InvalidTask(msg)
-    qualified = getattr(function, "__qualname__", type(function).__qualname__)
-    path = f"{getattr(function, '__module__', None) or 'builtins'}.{qualified}"
-    given = name if name is not None else getattr(function, "__name__", None)
-    if not isinstance(given, str) or not CHAIN_NAME.fullmatch(given):
+    inner = innermost(function)
+    qualified = getattr(inner, "__qualname__", type(inner).__qualname__)
+    path = f"{getattr(inner, '__module__', None) or 'builtins'}.{qualified}"
+    if name is None:
+        # It may be none for a chain, like that of a lambda: then that has to have one.
+        name = str(getattr(inner, "__name__", type(inner).__name__))
+    elif not isinstance(name, str) or not CHAIN_NAME.fullmatch(name):
         msg = (
-            f"{given!r} cannot be the name of a task ({path}): expected letters, "
-            "digits, '_', '-' and '.'. Give it one with task(name=...)."
+            f"{name!r} cannot be the name of a task ({path}): expected letters, "
+            "digits, '_', '-' and '.'. Give it another with task(name=...)."
         )
         raise InvalidTask(msg)
-    return Task(function, path, given, declared or {}, _options_in_force)
+    return Task(function, path, name, declared or {}, _options_in_force, origin)
+
+
+def innermost(function: Any) -> Any:
+    """Return what a `functools.partial` calls in the end; anything else as it is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _options_in_force(task: Task) -> Options:

@@ -97,7 +97,7 @@ class TaskRunner:
         self.last_run = time.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, _instant(self.last_run))
-            signals.send_robust(signals.task_started, self.task, run=run)
+            signals.send_robust(signals.task_started, self.task.sender, run=run)
         pid = os.getpid()
         self.started = started = time.monotonic()
         try:
@@ -209,7 +209,7 @@ class TaskRunner:
             _now(),
             timedelta(seconds=seconds),
         )
-        signals.send_robust(signals.task_succeeded, self.task, run=run)
+        signals.send_robust(signals.task_succeeded, self.task.sender, run=run)
 
     def _recover(self, incident: Incident) -> None:
         self.incident = None
@@ -225,7 +225,7 @@ class TaskRunner:
             failures=incident.failures,
             exceptions=incident.distinct(),
         )
-        signals.send_robust(signals.task_recovered, self.task, recovery=recovery)
+        signals.send_robust(signals.task_recovered, self.task.sender, recovery=recovery)
 
     def _after_failure(self, exc: BaseException, started: float) -> float:
         self.more = False
@@ -279,7 +279,7 @@ class TaskRunner:
             downtime=self.incident.downtime(time.monotonic()),
         )
         signals.send_robust(
-            signals.task_failed, self.task, failure=failure, exception=exc
+            signals.task_failed, self.task.sender, failure=failure, exception=exc
         )
 
 

@@ -35,6 +35,9 @@ CALM = 1.5
 """How many times as long it is in a process that only waits for living owners to die,
 which the kernel tells it: a look finds those that let go and live on."""
 
+SHORTEST = 0.02
+"""Shortest wait until a run may take too long, in seconds."""
+
 SOON = 0.01
 """First look after an owner died and its lock was not free, in seconds."""
 
@@ -79,6 +82,7 @@ class Housekeeper:
         self._looks = 0
         self._impatience = SOON
         self._ghosts: dict[RunnerThread, float] = {}
+        self._reporters: dict[RunnerThread, threading.Thread] = {}
         self._records: dict[RunnerThread, OwnerRecord | None] = {}
         self._heartbeat: tuple[float, Callable[[], object]] | None = None
 
@@ -111,6 +115,7 @@ class Housekeeper:
             self.is_crowded = len(self._threads) >= syscalls.CROWD
             self._ghosts.pop(thread, None)
             self._records.pop(thread, None)
+            self._reporters.pop(thread, None)
             self._pipe.ring()
 
     def beat(self, interval: float, send: Callable[[], object]) -> None:
@@ -166,19 +171,40 @@ class Housekeeper:
     def _wait(self) -> None:
         """Sleep until the next look, an owner's death, or a ring."""
         poll = self._poll = self._poll or self._prepare()
-        self._dead = {descriptor for descriptor, _ in poll.poll(self._timeout * 1000)}
+        timeout = min(self._timeout, self._patience())
+        self._dead = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
         if self._dead or self._timeout < PERIOD:
             self._poll = None
         if not self._pipe.drain():
-            with self._mutex:
-                self._pipe.close()
-                self._pipe.open()
             self._poll = None
+            with self._mutex:
+                self._pipe.open()
+
+    def _patience(self) -> float:
+        """Return in how many seconds a run may take too long; `PERIOD` at most."""
+        with self._mutex:
+            threads = [thread for thread in self._threads if thread.has_limits]
+            told = dict(self._threads)
+        now, patience = time.monotonic(), PERIOD
+        for thread in threads:
+            for runner in thread.tasks:
+                limit = runner.options.max_duration
+                if limit is None:
+                    continue
+                started = runner.started
+                left = limit.total_seconds()
+                if thread.running() is runner and told[thread] != started:
+                    left -= now - started
+                patience = min(patience, max(left, SHORTEST))
+        return patience
 
     def _prepare(self) -> select.poll:
         """Find out what to wait for, and for how long, until something happens."""
         with self._mutex:
             threads = list(self._threads)
+            if self._pipe.reading < 0:
+                # It was closed by something else while no other was to be had.
+                self._pipe.open()
         ownerless = self._watch_owners(
             thread for thread in threads if thread.is_standing_by()
         )
@@ -188,8 +214,6 @@ class Housekeeper:
         self._timeout = self._impatience if ownerless else PERIOD
         if all(self._owner_of(thread) for thread in threads):
             self._timeout = PERIOD * CALM
-        if any(thread.has_limits for thread in threads):
-            self._timeout = min(self._timeout, PERIOD / 2)
         if self._heartbeat is not None:
             self._timeout = min(self._timeout, self._heartbeat[0])
         poll = select.poll()
@@ -233,7 +257,29 @@ class Housekeeper:
                 self._read_again(thread)
             stalled = self._newly_stalled(thread)
         if stalled is not None:
-            _report_aside(stalled)
+            self._report_aside(stalled)
+
+    def _report_aside(self, stalled: Stalled) -> None:
+        """
+        Report it in a thread of its own: a receiver may hang, or stop the chain.
+
+        While one of the same chain is being reported that is all: who does not come
+        back from one would not come back from the next.
+        """
+        thread = stalled.thread
+        known = self._reporters.get(thread)
+        if known is not None and known.is_alive():
+            return
+        reporter = threading.Thread(
+            target=_report, args=(stalled,), name=f"{thread.name}-stalled", daemon=True
+        )
+        try:
+            reporter.start()
+        except RuntimeError:
+            # No thread is to be had.
+            _report(stalled)
+        else:
+            self._reporters[thread] = reporter
 
     def _read_again(self, thread: RunnerThread) -> None:
         """Have its owner's record read before the next wait."""
@@ -284,7 +330,7 @@ class Housekeeper:
         if self._threads[thread] == started or time.monotonic() - started < limit:
             return None
         self._threads[thread] = started
-        thread.set_stalled(runner)
+        thread.set_stalled(runner, started)
         return Stalled(thread, runner, started, runner.last_run or 0.0)
 
 
@@ -293,17 +339,6 @@ def _close(pipe: SelfPipe, pidfds: Iterable[int]) -> None:
     for descriptor in pidfds:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-
-
-def _report_aside(stalled: Stalled) -> None:
-    """Report it in a thread of its own: a receiver may hang, or stop the chain."""
-    name = f"{stalled.thread.name}-stalled"
-    aside = threading.Thread(target=_report, args=(stalled,), name=name, daemon=True)
-    try:
-        aside.start()
-    except RuntimeError:
-        # No thread is to be had.
-        _report(stalled)
 
 
 def _report(stalled: Stalled) -> None:

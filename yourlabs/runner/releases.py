@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from yourlabs.runner import conf
 from yourlabs.runner.core.task import Chain
+from yourlabs.runner.declare import innermost
 
 
 def release_of(chain: Chain) -> str:
@@ -22,7 +23,7 @@ def release_of(chain: Chain) -> str:
     named = conf.release()
     if named is not None:
         return named
-    functions = (inspect.unwrap(task.func) for task in chain.tasks)
+    functions = (inspect.unwrap(innermost(task.func)) for task in chain.tasks)
     return _digest(tuple(str(function.__module__) for function in functions))
 
 

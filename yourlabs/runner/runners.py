@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from yourlabs.runner import conf, hosts, systemd
+from yourlabs.runner import conf, hosts, releases, systemd
 from yourlabs.runner.core.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.core.ownership import COMMAND, HOSTED
 from yourlabs.runner.core.task import Chain, make_chain
@@ -151,6 +151,8 @@ def make_thread(chain: Chain, kind: str, **options: Any) -> RunnerThread:
         raise RunnerError(msg)
     conf.validate()
     root = conf.run_root()
+    # Read now: when a chain that stands by takes over, other code may lie there.
+    releases.release_of(chain)
     return RunnerThread(
         chain,
         lock=PidfileLock(root, chain, kind),

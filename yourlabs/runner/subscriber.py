@@ -36,7 +36,8 @@ FLUSH = 0.7
 what was not delivered."""
 
 LAST_FLUSH = 10.0
-"""So long waits one that ran its tasks once: the next owner may come tomorrow."""
+"""So long waits one that ran its tasks once, also for what is tried again: the next
+owner may come tomorrow."""
 
 
 class Subscriber:
@@ -94,6 +95,7 @@ class Subscriber:
         """Go on where the last owner of the chain ended."""
         keys = thread.chain.keys()
         log = ChainLog(thread.chain.name, thread.state, self.section, keys)
+        log.thread = thread
         log.is_enabled = self.notifier.is_enabled()
         with self._lock:
             self._logs[thread.chain.name] = log
@@ -137,7 +139,7 @@ class Subscriber:
             return
         keys = [(thread.chain.name, key) for key in log.histories]
         once = getattr(thread, "once", False)
-        self.delivery.flush(keys, LAST_FLUSH if once else FLUSH)
+        self.delivery.flush(keys, LAST_FLUSH if once else FLUSH, patient=once)
         with self._lock:
             self._logs.pop(thread.chain.name, None)
         self.delivery.withdraw(keys)
@@ -146,9 +148,9 @@ class Subscriber:
         with log.lock:
             log.write()
 
-    def task_failed(self, task: Task, *, failure: Failure, **_: Any) -> None:
+    def task_failed(self, sender: Task, *, failure: Failure, **_: Any) -> None:
         """Record a failure; wait a moment when it is told."""
-        log = self._log(failure.chain)
+        log, task = self._log(failure.chain), failure.task
 
         def change(history: History, rules: Rules) -> History:
             if history.stalled_since is not None:
@@ -164,9 +166,9 @@ class Subscriber:
         if self._record(log, task, change):
             self._wait(log, task, task.fail_cooldown)
 
-    def task_recovered(self, task: Task, *, recovery: Recovery, **_: Any) -> None:
+    def task_recovered(self, sender: Task, *, recovery: Recovery, **_: Any) -> None:
         """Record a recovery; wait a moment when it is told."""
-        log = self._log(recovery.chain)
+        log, task = self._log(recovery.chain), recovery.task
 
         def change(history: History, rules: Rules) -> History:
             at = recovery.recovered_at
@@ -178,17 +180,23 @@ class Subscriber:
         if self._record(log, task, change):
             self._wait(log, task, task.success_cooldown)
 
-    def task_stalled(self, task: Task, *, stall: Stall, **_: Any) -> None:
+    def task_stalled(self, sender: Task, *, stall: Stall, **_: Any) -> None:
         """Record that a run hangs, and listen to its end."""
+        log, task = self._log(stall.chain), stall.task
 
         def change(history: History, rules: Rules) -> History:
-            return notifications.record_stall(history, stall)
+            history = notifications.record_stall(history, stall)
+            if log.is_over(stall) and self._end_listening(stall.chain, task):
+                # It ended while other receivers, and handlers of the log, were told.
+                history = notifications.record_stall_end(history, _now())
+            return history
 
         self._listen_to_success(stall.chain, task)
-        self._record(self._log(stall.chain), task, change)
+        self._record(log, task, change)
 
-    def task_succeeded(self, task: Task, *, run: Run, **_: Any) -> None:
+    def task_succeeded(self, sender: Task, *, run: Run, **_: Any) -> None:
         """Record the end of a run that hung. Connected only while one does."""
+        task = run.task
         if not self._end_listening(run.chain, task):
             # Another chain runs the same task, and hangs in it.
             return
@@ -203,7 +211,9 @@ class Subscriber:
     def _listen_to_success(self, chain: str, task: Task) -> None:
         with self._lock:
             self._hanging.add((chain, task))
-            signals.task_succeeded.connect(self.task_succeeded, sender=task, weak=False)
+            signals.task_succeeded.connect(
+                self.task_succeeded, sender=task.sender, weak=False
+            )
 
     def _end_listening(self, chain: str, task: Task) -> bool:
         """Listen no longer to a chain; return whether it was listened to."""
@@ -211,8 +221,9 @@ class Subscriber:
             if (chain, task) not in self._hanging:
                 return False
             self._hanging.remove((chain, task))
-            if all(one is not task for _, one in self._hanging):
-                signals.task_succeeded.disconnect(self.task_succeeded, sender=task)
+            sender = task.sender
+            if all(one.sender is not sender for _, one in self._hanging):
+                signals.task_succeeded.disconnect(self.task_succeeded, sender=sender)
             if not self._hanging:
                 # Only this takes the receiver away: else each success would cost.
                 signals.task_succeeded.disconnect(self.task_succeeded)

@@ -38,7 +38,7 @@ most of their time. In one of several it also tells which comes next."""
 EARLY = 0.0003
 """How long before the end of a cooldown it gets ready for the run, in seconds."""
 
-EARLY_IN_A_CROWD = 0.00003
+EARLY_IN_A_CROWD = 0.00008
 """The same among a `CROWD` of chains, where to sleep twice adds to the crush."""
 
 SHORTEST_SLEEP = 0.00005
@@ -170,7 +170,7 @@ class RunnerThread(threading.Thread):
         self._trouble = ""
         self._phase = states.STOPPED
         self._current: TaskRunner | None = None
-        self._stalled: TaskRunner | None = None
+        self._stalled: tuple[TaskRunner, float] | None = None
         self._rested = self._looked_at = self._checked_at = 0.0
         self.wakes_soon = False
         """It looks after itself before it would have to be looked after."""
@@ -257,10 +257,16 @@ class RunnerThread(threading.Thread):
         # Not `is_alive`: that is False for a moment when it has just begun.
         return self._is_over or self._made_in != os.getpid()
 
+    def _is_copy(self) -> bool:
+        """Say whether it was started in the process that this one was forked by."""
+        return self._made_in != os.getpid() and self.ident is not None
+
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
         tasks = tuple(runner.status() for runner in dict.fromkeys(self.tasks))
         current, phase = self._current, self._phase
+        if self._is_copy():
+            current, phase = None, states.STOPPED
         # Read after the phase, which is written after it.
         plan = self._plan if phase == states.COOLING_DOWN else None
         downs = [task.down_since for task in tasks if task.down_since]
@@ -280,6 +286,8 @@ class RunnerThread(threading.Thread):
         )
 
     def _why(self, phase: str) -> str:
+        if self._is_copy():
+            return "It runs in the process that this one was forked by."
         if self.reason or phase != states.STANDBY:
             return self.reason
         return f"It is run by {describe_owner(self.lock.owner(), time.time())}."
@@ -353,11 +361,15 @@ class RunnerThread(threading.Thread):
 
     def is_stalled(self) -> bool:
         """Say whether the run of now was found to take too long."""
-        return self._stalled is not None and self._current is self._stalled
+        return self._stalled is not None and self.is_running(*self._stalled)
 
-    def set_stalled(self, runner: TaskRunner) -> None:
-        """Note that the current run of `runner` takes too long."""
-        self._stalled = runner
+    def is_running(self, runner: TaskRunner, started: float) -> bool:
+        """Say whether the run of `runner` is going on that began at `started`."""
+        return self._current is runner and runner.started == started
+
+    def set_stalled(self, runner: TaskRunner, started: float) -> None:
+        """Note that the run of `runner` that began at `started` takes too long."""
+        self._stalled = runner, started
 
     # The thread itself.
 
@@ -471,6 +483,8 @@ class RunnerThread(threading.Thread):
             self._loop(self._resume(plan))
         except LostOwnershipError:
             lost = True
+            # Another one may write to it from now on.
+            self.state.close(write=False)
             self._yield_asked = False
             self._end_once()
             logger.critical(

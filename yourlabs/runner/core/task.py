@@ -112,6 +112,15 @@ class Task:
     )
     """Says which options are in force now: settings can adjust what was declared."""
 
+    origin: Task | None = field(default=None, repr=False)
+    """The task of the decorated function, where this is one of a wrapper around it, or
+    of a method that is bound. None: this is the one."""
+
+    @property
+    def sender(self) -> Task:
+        """The sender of its signals: what is ``runner_task`` of the function."""
+        return self.origin or self
+
     @property
     def options(self) -> Options:
         """The options in force now; read from the settings at each access."""
@@ -158,19 +167,17 @@ class Chain:
         Return under which key the chain's state has each task.
 
         It is the dotted path of the function. Functions that a factory made share one:
-        there it is the path with the name, and a number where they share that, too.
+        theirs is the path with the name, and a number where they share that, too.
         """
         keys: dict[Task, str] = {}
-        distinct = dict.fromkeys(self.tasks)
-        paths = [task.path for task in distinct]
-        for task in distinct:
-            key = task.path
-            if paths.count(key) > 1:
-                named = key = f"{task.path}:{task.name}"
-                number = 1
-                while key in keys.values():
-                    number += 1
-                    key = f"{named}:{number}"
+        for task in dict.fromkeys(self.tasks):
+            path, _, last = task.path.rpartition(".")
+            is_made = path.endswith("<locals>") and last != task.name
+            first = key = f"{task.path}:{task.name}" if is_made else task.path
+            number = 1
+            while key in keys.values():
+                number += 1
+                key = f"{first}:{number}"
             keys[task] = key
         return keys
 
