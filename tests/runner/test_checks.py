@@ -87,6 +87,8 @@ CASES = [
     ({"RUNNER": {"STOP_TIMEOUT": "x"}}, "E003", "stop_timeout is 'x'"),
     ({"RUNNER": {"MAX_NEW_EXCEPTIONS": -1}}, "E004", "MAX_NEW_EXCEPTIONS'] is -1"),
     ({"RUNNER": {"AUTOSTART": "x"}}, "E005", "AUTOSTART'] is 'x'"),
+    ({"RUNNER": {"RELEASE": [1]}}, "E014", "RUNNER['RELEASE'] is [1]: expected text"),
+    ({"RUNNER": {"RELEASE": True}}, "E014", "RUNNER['RELEASE'] is True"),
     ({"RUNNER": {"EMAIL": "false"}}, "E013", "'false', which counts as True"),
     ({"RUNNER": {"TASKS": 5}}, "E006", "RUNNER['TASKS'] is 5"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,28 @@ def test_main(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert seen[0] == ["python -m", "yourlabs.runner", "tasks.send", "--once"]
     assert sys.path.count(str(tmp_path)) <= 1
     assert "" in sys.path or sys.path[0] == str(tmp_path)
+
+
+def test_settings_without_the_app(tmp_path: Path) -> None:
+    """The admins are told of failures all the same."""
+    (tmp_path / "bare.py").write_text(
+        "ADMINS = ['admin@example.com']\n"
+        "EMAIL_BACKEND = 'django.core.mail.backends.console.EmailBackend'\n"
+        f"RUN_ROOT = {str(tmp_path)!r}\n"
+    )
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "yourlabs.runner", "--once", "--settings=bare"),
+            *("--pythonpath", str(tmp_path), "yourlabs.runner.tasks.divide_by_zero"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ended.returncode == 1
+    assert "Subject: [Django] [divide_by_zero] First exception caught" in ended.stdout
 
 
 def test_app() -> None:

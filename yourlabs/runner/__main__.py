@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import django
+from django.apps import apps
 from django.conf import settings
 from django.core.management.base import (
     CommandError,
     CommandParser,
     handle_default_options,
 )
+
+from yourlabs import runner
+from yourlabs.runner.apps import RunnerConfig
 
 
 def embedded_settings(base: Path) -> dict[str, Any]:
@@ -63,6 +67,9 @@ def main(arguments: list[str]) -> None:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     django.setup()
+    if not apps.is_installed(RunnerConfig.name):
+        # A project whose settings do not have it: failures are told all the same.
+        RunnerConfig(RunnerConfig.name, runner).ready()
     from yourlabs.runner.management.commands.run_functions import Command
 
     Command().run_from_argv(["python -m", "yourlabs.runner", *arguments])

@@ -83,6 +83,9 @@ def _bad_values() -> Iterator[checks.CheckMessage]:
         conf.max_new_exceptions, "Give a whole number, 0 or more.", "E004"
     )
     yield from _problem(conf.autostart, "Use 'auto', True or False.", "E005")
+    yield from _problem(
+        conf.release, "Give the version or the commit, as text.", "E014"
+    )
     if conf.get("EMAIL") not in (True, False):
         # Mails are better than silence: it counts as true or false all the same.
         yield _error(

@@ -85,6 +85,7 @@ def validate() -> None:
     max_new_exceptions()
     stop_timeout()
     autostart()
+    release()
 
 
 def options_for(task: Task) -> Options:
@@ -252,9 +253,19 @@ def max_new_exceptions() -> int:
 
 
 def release() -> str | None:
-    """Return the name of the release that runs, or None: to be found out."""
+    """
+    Return the name of the release that runs, or None: to be found out.
+
+    Raises:
+        ImproperlyConfigured: It is no text, and no number.
+    """
     value = get("RELEASE")
-    return None if value is None else str(value)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        msg = f"RUNNER['RELEASE'] is {value!r}: expected text, a number or None."
+        raise ImproperlyConfigured(msg)
+    return str(value)
 
 
 def stop_timeout() -> timedelta:
