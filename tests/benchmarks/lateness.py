@@ -39,14 +39,23 @@ class Clock:
 def report(clocks: list[Clock]) -> None:
     """Let it go on for a while, and say how late the calls were, and what they took."""
     time.sleep(WARM)
-    for one in clocks:
-        one.late = []
+    take(clocks)
     began, busy = time.monotonic(), time.process_time()
     time.sleep(max(scaled(int(SECONDS)), scaled(SAMPLES) * COOLDOWN / len(clocks)))
     seconds, busy = time.monotonic() - began, (time.process_time() - busy) * 1e6
-    late = [value * 1e6 for one in clocks for value in list(one.late)]
+    # In one go: what is computed from now on makes the others late.
+    late = [value * 1e6 for one in take(clocks) for value in one]
     calls = len(late)
     reply([percentile(late, 50), percentile(late, 99), calls / seconds, busy / calls])
+
+
+def take(clocks: list[Clock]) -> list[list[float]]:
+    """Return what was noted until now, and begin anew."""
+    taken = []
+    for one in clocks:
+        noted, one.late = one.late, []
+        taken.append(noted)
+    return taken
 
 
 def bare(count: int) -> None:
