@@ -24,6 +24,7 @@ class MemoryLock:
     """An `OwnerLock` that a test can take away."""
 
     path = "nowhere.pid"
+    was_cut = False
 
     def __init__(self) -> None:
         self.interrupted: OwnerRecord | None = None

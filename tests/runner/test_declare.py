@@ -144,6 +144,20 @@ def test_partial() -> None:
     assert task_of(function).name == "part"
 
 
+def test_partial_of_a_task() -> None:
+    """It has the options and the sender of the task."""
+
+    @task(name="special", fail_cooldown=7)
+    def function() -> str:
+        return "done"
+
+    made = task_of(partial(function))
+
+    assert (made.name, made.fail_cooldown) == ("special", timedelta(seconds=7))
+    assert made.func() == "done"
+    assert made.sender is declared(function)
+
+
 def test_callable_object() -> None:
     """An object without a hash is a task, of the path and the name of its class."""
     assert task_of(Callme()).name == "Callme"

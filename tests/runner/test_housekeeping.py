@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import subprocess
 import threading
@@ -489,13 +490,15 @@ def test_receiver_that_hangs_for_ever(keeper: Housekeeper) -> None:
         assert go.wait(PATIENCE)
 
     thread = make(quick(slow, max_duration=0.01), keeper=keeper)
-    with signals.task_stalled.connected_to(hang), started(thread):
+    with log() as kept, signals.task_stalled.connected_to(hang), started(thread):
         assert happens(runs.reached)
         until(lambda: calls)
         names = [one.name for one in threading.enumerate()]
         go.set()
 
     assert names.count("chain-stalled") == 1
+    # Those that no receiver is told of.
+    assert kept.actions().count("task_stalled") >= 2
 
 
 def test_short_stalls(keeper: Housekeeper) -> None:
@@ -514,9 +517,29 @@ def test_short_stalls(keeper: Housekeeper) -> None:
     thread = make(quick(slow, max_duration=0.2, success_cooldown=HOUR), keeper=keeper)
     with signals.task_stalled.connected_to(found), started(thread):
         until(lambda: keeper_calls)
-        assert keeper._patience() <= 0.2
 
     assert keeper_calls[0] >= 0.2
+
+
+def test_patience(keeper: Housekeeper) -> None:
+    """It looks when a run may take too long, and no more often than it must."""
+    often = max(housekeeping.SHORTEST, housekeeping.PERIOD / 2)
+    assert keeper._patience() == math.inf
+    with started(make(quick(Counted(), success_cooldown=HOUR), keeper=keeper)) as one:
+        until(lambda: cooling(one))
+        assert keeper._patience() == math.inf
+
+    _, go, thread = hanging(keeper, limit=0.3)
+    with started(thread):
+        until(lambda: thread.running() and thread.tasks[0].started)
+        assert keeper._patience() <= 0.3
+        until(thread.is_stalled)
+        assert keeper._patience() == often
+        go.set()
+        until(lambda: cooling(thread))
+        assert keeper._patience() == often
+        thread._phase = status.STANDBY
+        assert thread.overdue_at(told=0.0) == math.inf
 
 
 def test_no_pipe(keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -559,6 +582,19 @@ def test_stall_without_a_thread(
     with received("task_stalled") as calls, started(thread):
         until(lambda: calls)
         go.set()
+
+
+def test_sender_of_a_stall(keeper: Housekeeper) -> None:
+    """It is the sender of the other signals of the task, too."""
+    _, go, thread = hanging(keeper)
+    (runner,) = thread.tasks
+    wrapper = replace(runner.task, origin=runner.task)
+    runner.task = wrapper
+    with received("task_stalled", sender=wrapper.sender) as calls, started(thread):
+        until(lambda: calls)
+        go.set()
+
+    assert calls[0][2]["stall"].task is wrapper
 
 
 def test_stall_that_cannot_be_told(

@@ -182,6 +182,21 @@ def test_mode(make_lock: Make) -> None:
     assert stat.S_IMODE(os.stat(os.path.dirname(lock.path)).st_mode) == 0o750
 
 
+def test_owner_that_was_cut(make_lock: Make) -> None:
+    """The next one knows whether the one before let go in good order."""
+    first, second, third = make_lock(), make_lock(), make_lock()
+    assert first.acquire()
+    assert not first.was_cut
+    first.release()
+    assert second.acquire()
+    assert not second.was_cut
+    second.forget()
+
+    assert third.acquire()
+    assert third.was_cut
+    third.release()
+
+
 def test_mode_of_an_old_file(make_lock: Make) -> None:
     """Nobody else can open it to keep its lock, whoever made it."""
     lock = make_lock()

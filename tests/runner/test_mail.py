@@ -46,7 +46,8 @@ class Chain:
         self.name = self.chain.name
         self.state = MemoryState() if state is None else state
         self.kind, self.fresh = "hosted", False
-        self.lock = SimpleNamespace(interrupted=None)
+        self.lock = SimpleNamespace(interrupted=None, was_cut=False)
+        self.once = False
         self.tasks = (TaskRunner(self.task, self.name, self.task.path),)
         self.failures = 0
         self.hanging: TaskRunner | None = None
@@ -100,7 +101,8 @@ class Chain:
     def stall(self, *, is_over: bool = False) -> None:
         now = datetime.now(timezone.utc)
         self.tasks[0].last_run = now.timestamp()
-        self.hanging = None if is_over else self.tasks[0]
+        self.tasks[0].is_called = not is_over
+        self.hanging = self.tasks[0]
         stall = Stall(self.task, self.name, now, ZERO, '  File "x.py", line 3, in work')
         signals.send_robust(signals.task_stalled, self.task, stall=stall)
 
@@ -352,6 +354,22 @@ def test_successes_cost_nothing(mailbox: Mailbox) -> None:
     assert mailbox.subjects[2] == "[Django] [sync] Task stalled"
     assert mailbox.subjects[3].startswith("[Django] [sync] Stalled task ended: after")
     assert 'File "x.py", line 3, in work' in mailbox.mails[2].get_content()
+
+
+def test_starts_by_a_timer(mailbox: Mailbox) -> None:
+    """A chain that is started anew for each of its failures sends no endless mails."""
+    state = MemoryState()
+    for _ in range(10):
+        chain = Chain(state)
+        chain.kind, chain.fresh, chain.once = "command", True, True
+        chain.start().fail()
+        chain.stop()
+
+    assert mailbox.wait_for_mails(6)
+    assert set(mailbox.subjects) == {
+        "[Django] [sync] First exception caught: division by zero"
+    }
+    assert len(mailbox.mails) == 6
 
 
 def test_a_stall_that_is_over(mailbox: Mailbox) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner import releases
+from yourlabs.runner import conf, releases
 from yourlabs.runner.core.ownership import HOSTED
 from yourlabs.runner.core.task import Chain, Task, make_chain
 from yourlabs.runner.releases import release_of
@@ -76,6 +76,29 @@ def test_partials(tmp_path: Path) -> None:
         names.append(release_of(make_chain([part])))
 
     assert names[0] != names[1]
+
+
+def test_functions_of_no_module() -> None:
+    """What has no module, or wraps itself, has a release all the same."""
+
+    def circle() -> None:
+        """Do nothing."""
+
+    circle.__wrapped__ = circle  # type: ignore[attr-defined]
+    for function in (circle, iter([1]).__next__):
+        assert release_of(make_chain([Task(function, "some.where", "work")]))
+
+
+def test_release_that_says_what_it_is(settings: Any) -> None:
+    """An object of a class with words of its own for it is taken at them."""
+
+    class Version:
+        def __str__(self) -> str:
+            return "1.2"
+
+    settings.RUNNER = {"RELEASE": Version()}
+
+    assert conf.release() == "1.2"
 
 
 def test_release_of_a_chain_that_stands_by(tmp_path: Path, settings: Any) -> None:

@@ -75,6 +75,20 @@ def test_signal_that_comes_twice(
     assert stops == ["stop"]
 
 
+def test_signal_that_comes_often(
+    signals: StopSignals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not stop telling is heard."""
+    now = 1000.0
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
+    signals._on_signal(signal.SIGTERM, None)
+    now += 0.04
+    signals._on_signal(signal.SIGTERM, None)
+    now += 0.04
+    with pytest.raises(Left):
+        signals._on_signal(signal.SIGTERM, None)
+
+
 def test_no_pipe(
     signals: StopSignals, stops: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

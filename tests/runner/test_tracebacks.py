@@ -11,6 +11,7 @@ import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -234,6 +235,24 @@ def test_members_of_a_large_group() -> None:
     keys = {key_of(range(6)), key_of(range(5, -1, -1))}
     assert len(keys) == 1
     assert key_of(range(6), ZeroDivisionError()) not in keys
+
+
+@has_groups
+def test_members_of_nested_groups() -> None:
+    """What is deeper counts and is shown as well, and what is not is counted."""
+    members = [ValueError("one"), KeyError("two"), TypeError("three")]
+
+    def layered(exceptions: list[Exception], depth: int = 2) -> Any:
+        exc = EXCEPTION_GROUP("g", exceptions)
+        for _ in range(depth):
+            exc = EXCEPTION_GROUP("g", [exc])
+        return describe(exc)
+
+    described = layered(members)
+
+    assert described.fingerprint == layered(members[::-1]).fingerprint
+    assert all(word in described.traceback for word in ("one", "two", "three"))
+    assert "3 exceptions left out" in layered(members, depth=3).traceback
 
 
 @has_groups

@@ -182,8 +182,9 @@ def run_root() -> Path:
     Raises:
         ImproperlyConfigured: It is no path.
     """
-    base = Path(getattr(settings, "BASE_DIR", None) or "")
-    value = getattr(settings, "RUN_ROOT", None) or base / "var" / "run"
+    value = getattr(settings, "RUN_ROOT", None)
+    if not value:
+        value = os.path.join(getattr(settings, "BASE_DIR", None) or "", "var", "run")
     if not isinstance(value, (str, os.PathLike)) or "\0" in str(value):
         msg = f"RUN_ROOT is {value!r}: expected the path of a directory."
         raise ImproperlyConfigured(msg)
@@ -262,7 +263,9 @@ def release() -> str | None:
     value = get("RELEASE")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    is_plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    says_what_it_is = getattr(type(value), "__str__", None) != object.__str__
+    if not is_plain and not says_what_it_is:
         msg = f"RUNNER['RELEASE'] is {value!r}: expected text, a number or None."
         raise ImproperlyConfigured(msg)
     return str(value)

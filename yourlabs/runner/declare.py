@@ -108,11 +108,13 @@ def task_of(function: Any) -> Task:
         InvalidTask: It cannot be called, or has no name.
     """
     made = getattr(function, "runner_task", None)
+    if made is None:
+        made = getattr(innermost(function), "runner_task", None)
     if isinstance(made, Task):
         if made.func is function:
             return made
-        # functools.wraps copied the attribute to a wrapper, or it is a method that
-        # was decorated in its class: what was given is called.
+        # functools.wraps copied the attribute to a wrapper, it is a method that was
+        # decorated in its class, or a partial: what was given is called.
         made = _make(
             function, name=made.name, declared=made.declared, origin=made.sender
         )

@@ -36,10 +36,13 @@ GIVE_UP = 60.0
 """A send that takes longer is left to itself and tried anew, in seconds."""
 
 MAX_STUCK = 3
-"""How many sends that were given up may hang at once."""
+"""How many sends that were given up may hang at once before no other is begun."""
 
 FORGET = 3_600.0
 """After so long one that hangs is not counted any more, in seconds."""
+
+MAX_THREADS = 30
+"""How many may hang in all: each has a thread."""
 
 
 class Source(Protocol):
@@ -238,14 +241,16 @@ class Delivery:
             return None
         left = min(map(self._when, self._due)) - now
         if self._is_blocked(now):
-            left = min(one.given_up_at for one in self._stuck) + FORGET - now
+            if len(self._stuck) >= MAX_THREADS:
+                return None
+            ends = sorted(one.given_up_at + FORGET for one in self._stuck)
+            left = ends[-MAX_STUCK] - now
         return min(max(left, 0.0), threading.TIMEOUT_MAX)
 
     def _is_blocked(self, now: float) -> bool:
         """Say whether so many sends hang that none may be begun."""
-        hanging = {one for one in self._stuck if now - one.given_up_at < FORGET}
-        self._stuck = hanging
-        return len(hanging) >= MAX_STUCK
+        fresh = sum(now - one.given_up_at < FORGET for one in self._stuck)
+        return fresh >= MAX_STUCK or len(self._stuck) >= MAX_THREADS
 
     def _when(self, key: Key) -> float:
         """Return when to send what waits of `key`, on the monotonic clock."""
@@ -267,7 +272,7 @@ class Delivery:
         attempt = Attempt(self, key, report)
         error = self._attempt(attempt)
         if error:
-            self._after_failure(key, error, hangs=attempt.is_given_up)
+            self._after_failure(attempt, error)
         else:
             self._take_note(key, report)
 
@@ -284,19 +289,25 @@ class Delivery:
             attempt.is_given_up = True
             attempt.given_up_at = time.monotonic()
             self._stuck.add(attempt)
-            is_last = len(self._stuck) == MAX_STUCK
-        if is_last:
+            is_blocked = self._is_blocked(attempt.given_up_at)
+        if is_blocked:
             logger.error(
                 "%d sends of %s hang: the next one begins when one of them ends, or in "
                 "an hour. Give what sends a timeout.",
-                MAX_STUCK,
+                len(self._stuck),
                 self._label,
                 extra={"action": "delivery_hangs"},
             )
         return f"it hangs for {GIVE_UP:g} seconds"
 
-    def _after_failure(self, key: Key, error: str, *, hangs: bool) -> None:
+    def _after_failure(self, attempt: Attempt, error: str) -> None:
+        key, hangs = attempt.key, attempt.is_given_up
         with self._changed:
+            if hangs and attempt.is_over:
+                # Just now, after all.
+                if not attempt.error:
+                    return
+                hangs = False
             self._failures += 1
             self._tries[key] = self._tries.get(key, 0) + 1
             now = time.monotonic()

@@ -48,6 +48,7 @@ class TaskRunner:
         "coroutines",
         "failures",
         "incident",
+        "is_called",
         "key",
         "last_run",
         "more",
@@ -73,6 +74,8 @@ class TaskRunner:
         self.started = 0.0
         """When the last run began, on the monotonic clock."""
         self.last_run: float | None = None
+        self.is_called = False
+        """The function has not come back yet."""
         self.coroutines: Coroutines | None = None
         """What runs it where it is a coroutine function, or returns a coroutine."""
         self._call = task.func
@@ -103,6 +106,7 @@ class TaskRunner:
         try:
             if rested:
                 db.before_run()
+            self.is_called = True
             result = context.run(self._call)
             if type(result) is CoroutineType:
                 # Of a lambda, or of a wrapper that does not look like one.
@@ -128,6 +132,7 @@ class TaskRunner:
         return self.coroutines.run(lambda: coroutine)
 
     def _ran(self, context: contextvars.Context) -> None:
+        self.is_called = False
         self.runs += 1
         db.after_run()
         if len(context):

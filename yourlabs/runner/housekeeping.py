@@ -9,6 +9,7 @@ and at once when the owner of a chain that stands by dies.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import threading
@@ -157,6 +158,7 @@ class Housekeeper:
                 except BaseException:
                     logger.exception("[%s] Housekeeping failed.", thread.name)
                     self._read_again(thread)
+                    time.sleep(PERIOD / 2)
             if self._heartbeat and not any(t.is_stalled() for t in threads):
                 self._heartbeat[1]()
 
@@ -181,22 +183,14 @@ class Housekeeper:
                 self._pipe.open()
 
     def _patience(self) -> float:
-        """Return in how many seconds a run may take too long; `PERIOD` at most."""
+        """Return in how many seconds to look whether a run takes too long."""
         with self._mutex:
-            threads = [thread for thread in self._threads if thread.has_limits]
-            told = dict(self._threads)
-        now, patience = time.monotonic(), PERIOD
-        for thread in threads:
-            for runner in thread.tasks:
-                limit = runner.options.max_duration
-                if limit is None:
-                    continue
-                started = runner.started
-                left = limit.total_seconds()
-                if thread.running() is runner and told[thread] != started:
-                    left -= now - started
-                patience = min(patience, max(left, SHORTEST))
-        return patience
+            limited = [item for item in self._threads.items() if item[0].has_limits]
+        if not limited:
+            return math.inf
+        now = time.monotonic()
+        moments = (thread.overdue_at(told=told) - now for thread, told in limited)
+        return max(SHORTEST, min(PERIOD / 2, *moments))
 
     def _prepare(self) -> select.poll:
         """Find out what to wait for, and for how long, until something happens."""
@@ -263,12 +257,13 @@ class Housekeeper:
         """
         Report it in a thread of its own: a receiver may hang, or stop the chain.
 
-        While one of the same chain is being reported that is all: who does not come
-        back from one would not come back from the next.
+        While one of the same chain is being reported it is logged, and that is all:
+        who does not come back from one would not come back from the next.
         """
         thread = stalled.thread
         known = self._reporters.get(thread)
         if known is not None and known.is_alive():
+            _log(stalled)
             return
         reporter = threading.Thread(
             target=_report, args=(stalled,), name=f"{thread.name}-stalled", daemon=True
@@ -279,7 +274,9 @@ class Housekeeper:
             # No thread is to be had.
             _report(stalled)
         else:
-            self._reporters[thread] = reporter
+            with self._mutex:
+                if thread in self._threads:
+                    self._reporters[thread] = reporter
 
     def _read_again(self, thread: RunnerThread) -> None:
         """Have its owner's record read before the next wait."""
@@ -352,6 +349,12 @@ def _report(stalled: Stalled) -> None:
 
 
 def _tell(stalled: Stalled) -> None:
+    task = stalled.runner.task
+    stall = _log(stalled)
+    signals.send_robust(signals.task_stalled, task.sender, stall=stall)
+
+
+def _log(stalled: Stalled) -> Stall:
     thread, runner = stalled.thread, stalled.runner
     seconds = time.monotonic() - stalled.started
     stack = _stack_of(thread, runner.coroutines)
@@ -363,14 +366,13 @@ def _tell(stalled: Stalled) -> None:
         stack,
         extra={"action": "task_stalled", "task": runner.task.name},
     )
-    stall = Stall(
+    return Stall(
         task=runner.task,
         chain=thread.chain.name,
         started_at=datetime.fromtimestamp(stalled.began, timezone.utc),
         running_for=timedelta(seconds=seconds),
         stack=stack,
     )
-    signals.send_robust(signals.task_stalled, runner.task, stall=stall)
 
 
 def _stack_of(thread: threading.Thread, coroutines: Coroutines | None = None) -> str:

@@ -95,6 +95,7 @@ class PidfileLock:
         "interrupted",
         "kind",
         "path",
+        "was_cut",
     )
 
     def __init__(self, root: Path, chain: Chain, kind: str = HOSTED) -> None:
@@ -102,6 +103,7 @@ class PidfileLock:
         self.kind = kind
         self.path = os.path.join(root, f"{chain.name}.pid")
         self.interrupted: OwnerRecord | None = None
+        self.was_cut = False
         self._descriptor: int | None = None
         self._request: int | None = None
         self._inode: tuple[int, int] = (0, 0)
@@ -161,6 +163,7 @@ class PidfileLock:
             functions=self.chain.paths,
         )
         self.interrupted = self._unfinished(old)
+        self.was_cut = old is not None and not old.released
         head = encode_head(record)
         self._head_size = len(head)
         self._seq = record.seq

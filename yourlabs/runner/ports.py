@@ -28,6 +28,9 @@ class OwnerLock(Protocol):
     interrupted: OwnerRecord | None
     """After `acquire`: the owner before, when it did not survive a run of ours."""
 
+    was_cut: bool
+    """After `acquire`: the owner before did not let go in good order."""
+
     def acquire(self) -> bool:
         """Try to become the owner, without waiting."""
 

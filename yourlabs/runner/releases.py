@@ -6,10 +6,14 @@ import functools
 import inspect
 import sys
 from hashlib import blake2b
+from typing import Any
 
 from yourlabs.runner import conf
 from yourlabs.runner.core.task import Chain
 from yourlabs.runner.declare import innermost
+
+MAX_LAYERS = 100
+"""How many wrappers are looked into: they can be a circle."""
 
 
 def release_of(chain: Chain) -> str:
@@ -23,8 +27,20 @@ def release_of(chain: Chain) -> str:
     named = conf.release()
     if named is not None:
         return named
-    functions = (inspect.unwrap(innermost(task.func)) for task in chain.tasks)
-    return _digest(tuple(str(function.__module__) for function in functions))
+    functions = (_inside(task.func) for task in chain.tasks)
+    modules = (getattr(function, "__module__", None) for function in functions)
+    return _digest(tuple(str(module or "") for module in modules))
+
+
+def _inside(function: Any) -> Any:
+    """Return what is inside of wrappers and partials, however they are nested."""
+    for _ in range(MAX_LAYERS):
+        inside = innermost(function)
+        inside = getattr(inside, "__wrapped__", inside)
+        if inside is function:
+            break
+        function = inside
+    return function
 
 
 @functools.lru_cache(maxsize=256)

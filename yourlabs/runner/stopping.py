@@ -131,9 +131,9 @@ class StopSignals:
             self._give_way()
             return
         now = time.monotonic()
-        last, self._last[number] = self._last.get(number, -ONCE), now
-        if now - last < ONCE:
+        if now - self._last.get(number, -ONCE) < ONCE:
             return
+        self._last[number] = now
         self._count += 1
         if self._count > 1:
             os._exit(128 + number)

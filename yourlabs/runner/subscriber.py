@@ -107,6 +107,7 @@ class Subscriber:
         crashed = thread.lock.interrupted
         is_fresh = thread.fresh and (crashed is None or crashed.owner.kind != COMMAND)
         start = new_start(value, log.release, is_fresh=is_fresh)
+        more = not (thread.once or thread.lock.was_cut)
         now = _now()
         with log.lock:
             for task, key in keys.items():
@@ -115,7 +116,7 @@ class Subscriber:
                     # Of most tasks nothing is known, and no rules are needed.
                     continue
                 log.histories[key] = notifications.begin(
-                    history, now, log.rules(task), start=start
+                    history, now, log.rules(task), start=start, more=more
                 )
             log.write()
         for runner in thread.tasks:
@@ -138,7 +139,7 @@ class Subscriber:
         if log is None:
             return
         keys = [(thread.chain.name, key) for key in log.histories]
-        once = getattr(thread, "once", False)
+        once = thread.once
         self.delivery.flush(keys, LAST_FLUSH if once else FLUSH, patient=once)
         with self._lock:
             self._logs.pop(thread.chain.name, None)
@@ -182,7 +183,10 @@ class Subscriber:
 
     def task_stalled(self, sender: Task, *, stall: Stall, **_: Any) -> None:
         """Record that a run hangs, and listen to its end."""
-        log, task = self._log(stall.chain), stall.task
+        log, task = self._logs.get(stall.chain), stall.task
+        if log is None:
+            # The chain has ended meanwhile, and the run with it.
+            return
 
         def change(history: History, rules: Rules) -> History:
             history = notifications.record_stall(history, stall)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -361,7 +362,31 @@ class RunnerThread(threading.Thread):
 
     def is_stalled(self) -> bool:
         """Say whether the run of now was found to take too long."""
-        return self._stalled is not None and self.is_running(*self._stalled)
+        stalled = self._stalled
+        return stalled is not None and self.is_running(*stalled)
+
+    def overdue_at(self, *, told: float) -> float:
+        """
+        Return when a run may take too long, on the monotonic clock; it does not before.
+
+        Args:
+            told: When the run began that is known to take too long.
+        """
+        if self._phase == states.STANDBY:
+            return math.inf
+        runner, plan = self._current, self._plan
+        begins = time.monotonic()
+        if runner is not None:
+            limits = [runner.options.max_duration]
+            begins = runner.started
+            if begins == told:
+                return math.inf
+        else:
+            limits = [runner.options.max_duration for runner in self.tasks]
+            if plan is not None:
+                begins = max(begins, plan.deadline)
+        seconds = [limit.total_seconds() for limit in limits if limit is not None]
+        return begins + min(seconds, default=math.inf)
 
     def is_running(self, runner: TaskRunner, started: float) -> bool:
         """Say whether the run of `runner` is going on that began at `started`."""

@@ -34,7 +34,7 @@ MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
 
 MAX_COUNTED = 100
-"""How many exceptions of a group, at most, tell it from others."""
+"""How many exceptions of a group tell it from others; fewer of the groups in it."""
 
 MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
@@ -267,7 +267,8 @@ def _group(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str
     kinds: dict[str, int] = {}
     below: dict[str, Raised] = {}
     numbers = []
-    for number, member in enumerate(members[: MAX_COUNTED // 10**depth]):
+    counted = max(MAX_MEMBERS, MAX_COUNTED // 10**depth)
+    for number, member in enumerate(members[:counted]):
         if not isinstance(member, BaseException) or depth >= MAX_DEPTH:
             continue
         found: list[Raised] = []
@@ -283,8 +284,8 @@ def _group(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str
         yield f"  +---------------- {number + 1} ----------------\n"
         text = "".join(_chain(members[number], [], depth + 1)).rstrip("\n")
         yield "".join(f"  | {line}\n" for line in text.split("\n"))
-    if len(members) > MAX_MEMBERS:
-        yield f"  [… {len(members) - MAX_MEMBERS} exceptions left out …]\n"
+    if len(members) > len(shown):
+        yield f"  [… {len(members) - len(shown)} exceptions left out …]\n"
 
 
 def _notes(exc: BaseException) -> Iterator[str]:

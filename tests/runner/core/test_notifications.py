@@ -104,11 +104,11 @@ class Admin:
                 self.inbox.append(report)
                 self.history = told(self.history, report, self.now, self.rules)
 
-    def recycle(self, start: str = "") -> None:
+    def recycle(self, start: str = "", *, more: bool = True) -> None:
         """Another process goes on with what this one wrote."""
         text = json.dumps(history_to_json(self.history))
         self.history = history_from_json(json.loads(text), self.now)
-        self.history = begin(self.history, self.now, self.rules, start=start)
+        self.history = begin(self.history, self.now, self.rules, start=start, more=more)
         self.deliver()
 
     @property
@@ -365,11 +365,22 @@ def test_starts_are_bounded() -> None:
     """What starts it each five minutes for a weekend gets no more mails than others."""
     admin = Admin()
     for _ in range(64 * 12):
-        admin.recycle(start="somebody started it")
+        admin.recycle(start="somebody started it", more=False)
         admin.fail(after=5 * MINUTE)
 
-    assert len(admin.inbox) <= 1 + 1 + admin.rules.max_new_exceptions + 64 // 12
+    assert len(admin.inbox) <= 1 + admin.rules.max_new_exceptions + 64 // 12
     assert admin.inbox[-1].failures > 100
+
+
+def test_a_person_starts_it_often() -> None:
+    """Whatever was told before, the first exception is told, and its end."""
+    admin = Admin()
+    for _ in range(20):
+        admin.recycle(start="somebody started it")
+        admin.fail(after=5 * MINUTE)
+        admin.succeed(after=5 * MINUTE)
+
+    assert admin.kinds == [[Kind.FIRST], [Kind.HEALED]] * 20
 
 
 def test_a_clock_that_was_ahead() -> None:

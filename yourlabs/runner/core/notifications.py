@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from yourlabs.runner.core.allowance import Allowance
 from yourlabs.runner.core.histories import (
     MAX_NEW,
     MESSAGE,
@@ -34,7 +35,9 @@ _SHOWN = FAILING | {Kind.REACHED, Kind.REACHED_AGAIN}
 """The reasons whose mail shows the last failure with its traceback."""
 
 
-def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> History:
+def begin(
+    history: History, at: datetime, rules: Rules, *, start: str = "", more: bool = True
+) -> History:
     """
     Return the history with which a chain begins, or goes on.
 
@@ -43,8 +46,9 @@ def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> H
         at: Now.
         rules: Of the task.
         start: Why this is a new start, so that the first exception is due again.
-            Empty when it is none: a process goes on with what another one began. It
-            gives no more mails: what starts it may do so each minute.
+            Empty when it is none: a process goes on with what another one began.
+        more: A new start may send as many mails as the first one. False: it may be one
+            of many, that a timer makes or a supervisor.
     """
     if start:
         return history._replace(
@@ -52,6 +56,7 @@ def begin(history: History, at: datetime, rules: Rules, *, start: str = "") -> H
             known={},
             new_at=(),
             changes=(),
+            allowance=Allowance() if more else history.allowance,
             start=start,
         )
     if _is_forgotten(history, at, rules):

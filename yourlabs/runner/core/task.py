@@ -167,7 +167,8 @@ class Chain:
         Return under which key the chain's state has each task.
 
         It is the dotted path of the function. Functions that a factory made share one:
-        theirs is the path with the name, and a number where they share that, too.
+        theirs is the path with the name. What shares that, too, like methods of two
+        objects, has a number, by its place among the others of this path.
         """
         keys: dict[Task, str] = {}
         for task in dict.fromkeys(self.tasks):

@@ -23,10 +23,8 @@ def wait(history: History, at: datetime, rules: Rules) -> timedelta | None:
     """Return how long what is pending has to wait; None: nothing is pending."""
     if not history.pending:
         return None
-    # What is told would change what the admins believe, or whoever has just started it.
-    borrow = history.is_down != history.is_told_down or any(
-        one.kind is Kind.FIRST for one in history.pending
-    )
+    # What is told would change what the admins believe.
+    borrow = history.is_down != history.is_told_down
     return history.allowance.wait(
         at, size=rules.size, period=rules.non_recoverable_downtime, borrow=borrow
     )
