@@ -12,8 +12,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from tests.runner.core.test_reports import REPORT
+from tests.runner.fakes import until
 from yourlabs.runner import delivery as module
 from yourlabs.runner.core.reports import Report
 from yourlabs.runner.delivery import Delivery, Key, backoff
@@ -288,15 +290,31 @@ def test_a_patient_flush() -> None:
     box.put(KEY, "one")
     with started(channel, box) as delivery:
         delivery.post(KEY)
-        assert delivery.flush([KEY], 20, patient=True)
+        assert delivery.flush([KEY], 20, retry_for=20)
         assert box.told == ["one"]
 
         channel.failures = 1_000
         box.put(KEY, "two")
         delivery.post(KEY)
-        delivery.flush([KEY], 0.2, patient=True)
+        delivery.flush([KEY], 20, retry_for=0.2)
 
     assert box.told == ["one"]
+
+
+def test_a_flush_without_hope() -> None:
+    """What the settings make fail is not waited for."""
+    box = Box()
+
+    def send(report: Report) -> None:
+        raise ImproperlyConfigured("ADMINS is empty")
+
+    delivery = Delivery("runner-test", box, send, label="test")
+    box.put(KEY, "one")
+    delivery.post(KEY)
+    until(lambda: delivery.is_failing)
+    with delivery._changed:
+        assert not delivery._is_awaited({KEY}, time.monotonic() + 3600)
+    delivery.close()
 
 
 def test_a_late_success_counts(monkeypatch: pytest.MonkeyPatch) -> None:

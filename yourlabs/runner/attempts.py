@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ImproperlyConfigured
+
 from yourlabs.runner.core.reports import Report
 from yourlabs.runner.core.texts import one_line
 from yourlabs.runner.harmless import logger
@@ -29,6 +31,8 @@ class Attempt(threading.Thread):
         self.given_up_at = 0.0
         """On the monotonic clock, in seconds."""
         self.error = ""
+        self.is_hopeless = False
+        """The settings are wrong: it will fail again."""
 
     def run(self) -> None:
         """Send, and say how it went. Called by `start`."""
@@ -37,6 +41,7 @@ class Attempt(threading.Thread):
         except BaseException as exc:
             # A backend can raise anything, even SystemExit, and str() of it can too.
             self.error = _describe(exc)
+            self.is_hopeless = isinstance(exc, ImproperlyConfigured)
         finally:
             _close_connections()
             self.delivery.end(self)

@@ -97,6 +97,7 @@ class Delivery:
         self._retry_at = self._fresh_at = 0.0
         self._stuck: set[Attempt] = set()
         self._is_closed = False
+        self._is_hopeless = False
         self._has_complained = False
 
     @property
@@ -132,15 +133,15 @@ class Delivery:
         return self._wait_for({key}, timeout) and not self.is_failing
 
     def flush(
-        self, keys: Iterable[Key], timeout: float, *, patient: bool = False
+        self, keys: Iterable[Key], timeout: float, *, retry_for: float = 0.0
     ) -> bool:
         """
         Wait until what is due of `keys` was sent, up to `timeout` seconds.
 
-        While sends fail only one that has begun already is waited for; if `patient`,
-        also those that are tried again in this time.
+        While sends fail only one that has begun already is waited for, and what is
+        tried again in the next `retry_for` seconds.
         """
-        return self._wait_for(set(keys), timeout, patient=patient)
+        return self._wait_for(set(keys), timeout, retry_for=retry_for)
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Take back what waits of `keys`; a send that has begun goes on."""
@@ -171,24 +172,26 @@ class Delivery:
             self._take_note(attempt.key, attempt.report)
 
     def _wait_for(
-        self, keys: set[Key], timeout: float, *, patient: bool = False
+        self, keys: set[Key], timeout: float, *, retry_for: float = 0.0
     ) -> bool:
-        deadline = time.monotonic() + timeout
+        now = time.monotonic()
+        deadline, retry_until = now + timeout, now + retry_for
         with self._changed:
-            while self._is_awaited(keys, deadline if patient else None):
+            while self._is_awaited(keys, retry_until):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 self._changed.wait(left)
         return True
 
-    def _is_awaited(self, keys: set[Key], until: float | None) -> bool:
+    def _is_awaited(self, keys: set[Key], retry_until: float) -> bool:
         if self._busy in keys:
             return True
-        if until is None:
-            if self.is_failing:
+        until = time.monotonic()
+        if self.is_failing:
+            if self._is_hopeless or retry_until <= until:
                 return False
-            until = time.monotonic()
+            until = retry_until
         return any(self._when(key) <= until for key in self._due if key in keys)
 
     def _start(self) -> None:
@@ -309,6 +312,7 @@ class Delivery:
                     return
                 hangs = False
             self._failures += 1
+            self._is_hopeless = attempt.is_hopeless
             self._tries[key] = self._tries.get(key, 0) + 1
             now = time.monotonic()
             self._retry_at = now + backoff(self._failures)
@@ -331,6 +335,7 @@ class Delivery:
     def _take_note(self, key: Key, report: Report) -> None:
         with self._changed:
             self._failures = 0
+            self._is_hopeless = False
             self._retry_at = self._fresh_at = 0.0
             self._tries.pop(key, None)
             works_again = self._has_complained and not self._tries

@@ -36,8 +36,10 @@ FLUSH = 0.7
 what was not delivered."""
 
 LAST_FLUSH = 10.0
-"""So long waits one that ran its tasks once, also for what is tried again: the next
-owner may come tomorrow."""
+"""So long waits one that ran its tasks once: the next owner may come tomorrow."""
+
+LAST_RETRIES = 5.0
+"""So long it waits for reports that are tried again, in seconds."""
 
 
 class Subscriber:
@@ -139,8 +141,10 @@ class Subscriber:
         if log is None:
             return
         keys = [(thread.chain.name, key) for key in log.histories]
-        once = thread.once
-        self.delivery.flush(keys, LAST_FLUSH if once else FLUSH, patient=once)
+        if thread.once:
+            self.delivery.flush(keys, LAST_FLUSH, retry_for=LAST_RETRIES)
+        else:
+            self.delivery.flush(keys, FLUSH)
         with self._lock:
             self._logs.pop(thread.chain.name, None)
         self.delivery.withdraw(keys)
