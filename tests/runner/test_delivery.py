@@ -301,8 +301,10 @@ def test_a_patient_flush() -> None:
     assert box.told == ["one"]
 
 
-def test_a_flush_without_hope() -> None:
+def test_a_flush_without_hope(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the settings make fail is not waited for."""
+    monkeypatch.setattr(module, "FIRST_RETRY", 600)
+    monkeypatch.setattr(module, "LAST_RETRY", 600)
     box = Box()
 
     def send(report: Report) -> None:
@@ -311,7 +313,7 @@ def test_a_flush_without_hope() -> None:
     delivery = Delivery("runner-test", box, send, label="test")
     box.put(KEY, "one")
     delivery.post(KEY)
-    until(lambda: delivery.is_failing)
+    until(lambda: delivery.is_failing and delivery._busy is None)
     with delivery._changed:
         assert not delivery._is_awaited({KEY}, time.monotonic() + 3600)
     delivery.close()
