@@ -502,6 +502,221 @@ def test_marks_in_nobody_elses_file(
         os.close(foreign)
 
 
+# Marks in memory.
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have one chain be a crowd."""
+    monkeypatch.setattr(locks.syscalls, "CROWD", 1)
+    monkeypatch.setattr(locks.syscalls, "SLOW", float("inf"))
+    monkeypatch.setattr(locks.syscalls, "_careful_until", 0.0)
+
+
+def run_often(lock: PidfileLock) -> None:
+    """Have it begin two runs within a second."""
+    for index in (0, 1):
+        lock.begin(index)
+        lock.end()
+    assert lock._page is not None
+
+
+@pytest.mark.usefixtures("crowd")
+def test_marks_in_memory(make_lock: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs often in a crowd marks its runs without a call, for all to see."""
+    lock, other = make_lock(), make_lock()
+    assert lock.acquire()
+    run_often(lock)
+    monkeypatch.setattr(locks.syscalls, "pwrite", None)
+
+    for index, name in ((1, "second"), (0, "first")):
+        lock.begin(index)
+        record = other.owner()
+        assert record is not None
+        assert record.run is not None
+        assert (record.run.task, record.run.index) == (f"{__name__}.{name}", index)
+        assert time.time() - record.run.since < 1
+        lock.end()
+        record = other.owner()
+        assert record is not None
+        assert record.run is None
+    lock.release()
+    record = other.owner()
+    assert record is not None
+    assert record.released
+    assert other.acquire()
+    assert other.interrupted is None
+    assert not other.was_cut
+
+
+@pytest.mark.usefixtures("crowd")
+def test_what_is_not_worth_it(make_lock: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What seldom runs takes no memory for it, nor what runs without a pause."""
+    lock = make_lock()
+    assert lock.acquire()
+    for _ in range(3):
+        lock._marked_at -= locks.MARK_AGE
+        lock.begin(0)
+        lock.begin(0)
+        lock.end()
+    assert lock._page is None
+
+    monkeypatch.setattr(locks.syscalls, "CROWD", 2)
+    lock.begin(0)
+    assert lock._page is None
+
+
+@pytest.mark.usefixtures("crowd")
+def test_no_mapping(make_lock: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file cannot be mapped that is tried once, and the marks are written."""
+    lock, other = make_lock(), make_lock()
+    assert lock.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.syscalls, "IN_PLACE", set())
+        for index in (0, 1):
+            lock.begin(index)
+    lock.begin(0)
+
+    assert lock._page is None
+    record = other.owner()
+    assert record is not None
+    assert record.run is not None
+    assert record.run.index == 0
+
+
+@pytest.mark.usefixtures("crowd")
+def test_mapping_waits_for_nobody(make_lock: Make) -> None:
+    """While others open or close files it goes on without, and maps it later."""
+    lock = make_lock()
+    assert lock.acquire()
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locks._changing:
+            held.set()
+            free.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    for index in (0, 1, 0):
+        lock.begin(index)
+    assert lock._page is None
+    free.set()
+    thread.join(30)
+    lock.begin(1)
+    assert lock._page is not None
+
+
+@pytest.mark.usefixtures("crowd")
+def test_slow_disk_in_a_crowd(make_lock: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a store that took long the marks are written as usual, and seen alike."""
+    lock, other = make_lock(), make_lock()
+    assert lock.acquire()
+    run_often(lock)
+    monkeypatch.setattr(locks.syscalls, "_careful_until", time.monotonic() + 60)
+    lock.begin(1)
+
+    record = other.owner()
+    assert record is not None
+    assert record.run is not None
+    assert record.run.index == 1
+
+
+@pytest.mark.usefixtures("crowd")
+def test_mapping_keeps_the_lock(make_lock: Make) -> None:
+    """A descriptor that somebody closed is missed, but nobody else owns the chain."""
+    lock, other = make_lock(), make_lock()
+    assert lock.acquire()
+    run_often(lock)
+    descriptor = lock._descriptor
+    assert descriptor is not None
+    os.close(descriptor)
+    foreign = os.memfd_create("foreign")
+    try:
+        assert foreign == descriptor
+        assert not other.acquire()
+        lock.begin(0)
+        lock.end()
+        lock._proven_at -= locks.PROOF_AGE
+        assert not lock.is_held()
+        lock.release()
+        assert os.fstat(foreign).st_size == 0
+        assert other.acquire()
+    finally:
+        os.close(foreign)
+
+
+@pytest.mark.usefixtures("crowd")
+def test_mapping_in_a_forked_child(make_lock: Make) -> None:
+    """A child that lives on keeps the lock from nobody, and can own it in its turn."""
+    lock, other = make_lock(), make_lock()
+    assert lock.acquire()
+    run_often(lock)
+    reading, writing = os.pipe()
+    ready, is_ready = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        os.close(writing)
+        lock.begin(0)
+        lock.end()
+        os.write(is_ready, b"x")
+        os.read(reading, 1)
+        held = lock.acquire()
+        run_often(lock)
+        lock.release()
+        os._exit(not held)
+    os.read(ready, 1)
+    for descriptor in (reading, ready, is_ready):
+        os.close(descriptor)
+    record = other.owner()
+    assert record is not None
+    assert record.run is None
+    lock.release()
+    assert other.acquire()
+    other.release()
+    os.close(writing)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tests.runner import test_locks
+from yourlabs.runner import locks
+
+locks.syscalls.CROWD = 1
+lock = locks.PidfileLock(Path(sys.argv[1]), test_locks.CHAIN)
+assert lock.acquire()
+test_locks.run_often(lock)
+lock.begin(int(sys.argv[2]))
+if len(sys.argv) > 3:
+    lock.end()
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_killed_in_a_crowd(index: int, make_lock: Make) -> None:
+    """Marks in memory outlive their process: a run that was cut is known, no other."""
+    lock = make_lock()
+    root = os.path.dirname(lock.path)
+    command = [sys.executable, "-c", KILLED, root, str(index)]
+    assert subprocess.run(command, timeout=60).returncode == -signal.SIGKILL
+    assert lock.acquire()
+    assert lock.was_cut
+    assert lock.interrupted is not None
+    assert lock.interrupted.run is not None
+    assert lock.interrupted.run.index == index
+    lock.interrupted = None
+    lock.release()
+
+    assert subprocess.run([*command, "end"], timeout=60).returncode == -signal.SIGKILL
+    assert lock.acquire()
+    assert lock.was_cut
+    assert lock.interrupted is None
+
+
 # A system that refuses.
 
 

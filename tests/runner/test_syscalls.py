@@ -167,6 +167,67 @@ def test_write_that_fails(path: Path, crowded: bool) -> None:
     assert path.read_bytes() == b"0123456789"
 
 
+def test_page(path: Path, descriptor: int) -> None:
+    """What is written to memory is in the file, also when it is closed since."""
+    path.write_bytes(b"0123456789" * 1000)
+    page = syscalls.Page(descriptor, 9_999)
+
+    assert page.write(b"a\0c", 4)
+    assert page.write(b"", 0)
+    assert page.write(b"end", 9_996)
+    assert path.read_bytes()[:10] == b"0123a\x00c789"
+    page.close()
+    with pytest.raises(ValueError, match="released"):
+        page.write(b"x", 0)
+
+    content = path.read_bytes()
+    assert content[9_990:] == b"012345end9"
+    assert len(content) == 10_000
+
+
+def test_page_of_a_forked_child(path: Path, descriptor: int) -> None:
+    """A child has no copy, which would keep a lock for as long as it lives."""
+    page = syscalls.Page(descriptor, 10)
+    name = path.name.encode("utf-8", "surrogateescape")
+    assert name in Path("/proc/self/maps").read_bytes()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        os._exit(name in Path("/proc/self/maps").read_bytes())
+
+    assert os.waitpid(child, 0)[1] == 0
+    page.close()
+    assert name not in Path("/proc/self/maps").read_bytes()
+
+
+def test_page_that_is_not_safe(
+    path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write to memory that could fail would end the process: it is not mapped."""
+
+    def refused(opened: int, size: int = 10) -> str:
+        with pytest.raises(OSError, match=r"It|A forked") as caught:
+            syscalls.Page(opened, size)
+        assert path.name not in Path("/proc/self/maps").read_text(errors="replace")
+        return os.strerror(caught.value.errno or 0)
+
+    calls = syscalls._library.mapping
+    assert calls is not None
+    assert refused(descriptor, 11) == "Operation not supported"
+    reader = os.open(path, os.O_RDONLY)
+    assert refused(reader) == "Cannot allocate memory"
+    os.close(reader)
+    for broken in (
+        calls._replace(madvise=lambda *_: -1),
+        calls._replace(fstatfs=lambda *_: -1),
+        None,
+    ):
+        monkeypatch.setattr(syscalls._library, "mapping", broken)
+        assert refused(descriptor) == "Operation not supported"
+    monkeypatch.setattr(syscalls._library, "mapping", calls)
+    monkeypatch.setattr(syscalls, "IN_PLACE", {0x9123683E})
+    assert refused(descriptor) == "Operation not supported"
+
+
 class Library:
     """Notes how it is called, and answers the same to everything."""
 
@@ -225,6 +286,7 @@ class Clock:
 def test_slow_calls(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a call that held everybody up, others may go on during the next ones."""
     library, clock = Library(1), Clock()
+    page = syscalls.Page(descriptor, 10)
     monkeypatch.setattr(syscalls, "_library", library)
     monkeypatch.setattr(syscalls, "time", clock)
 
@@ -239,15 +301,19 @@ def test_slow_calls(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syscalls, "SLOW", 0.0)
     for _ in range(8):
         assert write(3) == 1
+        assert not page.write(b"x", 0)
         waits.append(syscalls._careful_until - clock.now)
         clock.now = syscalls._careful_until
     assert [round(wait) for wait in waits] == [1, 2, 4, 8, 16, 32, 60, 60]
 
     monkeypatch.setattr(syscalls, "SLOW", 1.0)
     assert write(3) == 3
+    assert page.write(b"x", 0)
     clock.now += syscalls.MOST_CAREFUL
     monkeypatch.setattr(syscalls, "SLOW", 0.0)
-    assert write(3) == 1
+    assert page.write(b"x", 0)
+    assert write(3) == 0
+    page.close()
     assert round(syscalls._careful_until - clock.now) == syscalls.CAREFUL
 
 
@@ -263,6 +329,8 @@ def test_no_library(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> 
 
     assert library.pwrite is None
     assert library.statx is None
+    assert library.mapping is None
+    assert library.mapping is None
 
 
 def test_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,3 +347,4 @@ def test_old_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert library.pwrite is None
     assert library.statx is None
+    assert library.mapping is None

@@ -82,8 +82,10 @@ class PidfileLock:
         "_head_size",
         "_idle",
         "_inode",
+        "_is_mappable",
         "_marked",
         "_marked_at",
+        "_page",
         "_proven_at",
         "_read",
         "_released",
@@ -112,6 +114,8 @@ class PidfileLock:
         self._read: tuple[bytes, OwnerRecord | None] | None = None
         self._seen: tuple[int, int, int] | None = None
         self._marked, self._marked_at = -1, 0.0
+        self._page: syscalls.Page | None = None
+        self._is_mappable = True
         self._head_size = 0
         width = tail_width(chain.paths)
         self._idle = encode_tail(width, released=False)
@@ -198,6 +202,7 @@ class PidfileLock:
         with _changing:
             descriptor, self._descriptor = self._descriptor, None
             self._note_closed()
+            self._unmap()
             if descriptor is None or not self._is_ours(descriptor):
                 return
             try:
@@ -235,9 +240,12 @@ class PidfileLock:
     def begin(self, index: int) -> None:
         """Write into the record that this task is being run."""
         now = time.time()
-        if index == self._marked and 0 <= now - self._marked_at < MARK_AGE:
-            # Run again without a pause: what is written is true, and costs nothing.
-            return
+        if 0 <= now - self._marked_at < MARK_AGE:
+            if index == self._marked:
+                # Run again without a pause: what is written is true, at no cost.
+                return
+            if self._page is None and self._is_mappable and _is_crowded():
+                self._map()
         self._marked, self._marked_at = index, now
         self._mark(self._running[index] % now)
 
@@ -250,8 +258,8 @@ class PidfileLock:
             self._mark(self._idle)
 
     def _mark(self, tail: bytes) -> None:
-        descriptor = self._descriptor
-        if descriptor is None:
+        descriptor, page = self._descriptor, self._page
+        if descriptor is None or (page and page.write(tail, self._head_size)):
             return
         crowded = _is_crowded()
         prove = self._is_proven if crowded else self._is_ours
@@ -259,6 +267,27 @@ class PidfileLock:
             # By now it may be a file of somebody else.
             raise LostOwnershipError
         syscalls.pwrite(descriptor, tail, self._head_size, crowded=crowded)
+
+    def _map(self) -> None:
+        """Have the marks written to memory from now on, where that is possible."""
+        # Not at any price: a thousand chains would queue for it when they start.
+        if not _changing.acquire(blocking=False):
+            return
+        try:
+            descriptor = self._descriptor
+            # If it is not, that is told when the mark is written.
+            if descriptor is not None and self._is_ours(descriptor):
+                size = self._head_size + len(self._idle)
+                self._page = syscalls.Page(descriptor, size)
+        except OSError:
+            self._is_mappable = False
+        finally:
+            _changing.release()
+
+    def _unmap(self) -> None:
+        page, self._page = self._page, None
+        if page is not None:
+            page.close()
 
     # Others.
 
@@ -375,7 +404,7 @@ class PidfileLock:
             if descriptor is not None:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
-        self._descriptor = self._request = None
+        self._descriptor = self._request = self._page = None
 
 
 def _address(seq: int, owner: Identity) -> bytes:

@@ -12,17 +12,22 @@ One that does holds the whole process up, so they are made in the usual way afte
 a while, and always in a process with fewer chains, in which nothing is gained. So they
 are where the C library cannot be called like this.
 
+What is written many times a second goes through a `Page`, a file that is mapped into
+memory: a store takes a twentieth of a call.
+
 All functions may be called from any thread, and in a forked child.
 """
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 CROWD = 300
 """So many chains in one process stand in each other's way."""
@@ -39,6 +44,16 @@ _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _STATX_INO = -100, 0x100, 0x100
 
 _STATX = struct.Struct("=I28xQ96xII112x")
 """Of what ``statx(2)`` tells: what it knows, the inode, two numbers of the device."""
+
+IN_PLACE = {0xEF53, 0x58465342, 0x01021994}
+"""Magic numbers of ext4, XFS and tmpfs. They write to a file where it is: others look
+for a new place first, and a store for which there is none would end the process."""
+
+_FAILED = 2 * sys.maxsize + 1
+"""What ``mmap(2)`` returns where it has no address."""
+
+_WRITABLE = 0x200
+"""``PyBUF_WRITE``"""
 
 _careful_for = CAREFUL
 _careful_until = 0.0
@@ -104,6 +119,68 @@ def may_exist(path: str) -> bool:
     return _kept(call, _AT_FDCWD, name, _AT_SYMLINK_NOFOLLOW, 0, found) != -1
 
 
+class Page:
+    """
+    The begin of an open file, mapped into memory: what is written is in the file.
+
+    As a descriptor does, it keeps the lock on what it was opened with until it is
+    closed. A forked child has no copy of it, and must neither write to nor close it.
+    """
+
+    __slots__ = ("_address", "_bytes", "_calls", "_size")
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        """
+        Map it.
+
+        Args:
+            descriptor: Open for reading and writing, on a file that nobody makes
+                shorter: to write behind its end would end the process with SIGBUS.
+            size: In bytes.
+
+        Raises:
+            OSError: The file is shorter, or cannot be mapped, or not safely.
+        """
+        calls, self._size = _library.mapping, size
+        if (
+            calls is None
+            or os.fstat(descriptor).st_size < size
+            or _kind_of_file_system(calls, descriptor) not in IN_PLACE
+        ):
+            raise OSError(errno.ENOTSUP, "It would not be safe to map it")
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        address = calls.mmap(None, size, access, mmap.MAP_SHARED, descriptor, 0)
+        if address == _FAILED:
+            raise OSError(errno.ENOMEM, "It cannot be mapped")
+        # A forked child would keep the lock for as long as it lives.
+        if calls.madvise(address, size, mmap.MADV_DONTFORK) != 0:
+            calls.munmap(address, size)
+            raise OSError(errno.ENOTSUP, "A forked child would have it")
+        self._calls, self._address = calls, address
+        self._bytes = calls.view(address, size, _WRITABLE)
+
+    def write(self, data: bytes, offset: int) -> bool:
+        """Write a few bytes. False: a disk may be slow, do it in the usual way."""
+        began = time.monotonic()
+        if began < _careful_until:
+            return False
+        self._bytes[offset : offset + len(data)] = data
+        _judge(began)
+        return True
+
+    def close(self) -> None:
+        """Unmap it. Nothing can be written to it any more."""
+        self._bytes.release()
+        self._calls.munmap(self._address, self._size)
+
+
+def _kind_of_file_system(calls: _Mapping, descriptor: int) -> int:
+    found = _library.buffer()
+    if calls.fstatfs(descriptor, found) != 0:
+        return 0
+    return int.from_bytes(bytes(found)[:8], sys.byteorder)
+
+
 def _kept_inode(
     directory: int, name: bytes, flags: int, library: _Library | None = None
 ) -> tuple[int, int] | None:
@@ -118,18 +195,23 @@ def _kept_inode(
 
 def _kept(call: Callable[..., int] | None, *arguments: Any) -> int | None:
     """Make a call that keeps the interpreter. None: it is to be made as usual."""
-    global _careful_for, _careful_until
     began = time.monotonic()
     if call is None or began < _careful_until:
         return None
     result = call(*arguments)
+    _judge(began)
+    return result
+
+
+def _judge(began: float) -> None:
+    """Be careful for a while after what took too long."""
+    global _careful_for, _careful_until
     ended = time.monotonic()
     if ended - began > SLOW:
         # One that was only kept from the processor is not followed by another.
         is_again = began - _careful_until < _careful_for
         _careful_for = min(MOST_CAREFUL, 2 * _careful_for) if is_again else CAREFUL
         _careful_until = ended + _careful_for
-    return result
 
 
 class _Library:
@@ -139,6 +221,7 @@ class _Library:
         self.pwrite: Callable[..., int] | None = None
         self.statx: Callable[..., int] | None = None
         self.buffer: Callable[[], Any] = bytes
+        self.mapping: _Mapping | None = None
         try:
             import ctypes
 
@@ -147,33 +230,61 @@ class _Library:
             return
         # The types of C on Linux and macOS, in a process of 64 bits.
         c_int, c_bytes = ctypes.c_int, ctypes.c_char_p
+        c_address, c_size = ctypes.c_void_p, ctypes.c_size_t
         self.buffer = ctypes.c_char * _STATX.size
-        if sys.maxsize > 2**32:  # pragma: no branch - none of the others is tested
+        is_known = sys.maxsize > 2**32
+        if is_known:  # pragma: no branch - none of the others is tested
             self.pwrite = _function(
                 library,
                 "pwrite",
-                (c_int, c_bytes, ctypes.c_size_t, ctypes.c_int64),
+                (c_int, c_bytes, c_size, ctypes.c_int64),
                 ctypes.c_ssize_t,
             )
         if sys.platform == "linux":  # pragma: no branch
             self.statx = _function(
                 library,
                 "statx",
-                (c_int, c_bytes, c_int, ctypes.c_uint, ctypes.c_void_p),
+                (c_int, c_bytes, c_int, ctypes.c_uint, c_address),
                 c_int,
             )
+        if is_known and sys.platform == "linux":  # pragma: no branch
+            c_file = (c_int, c_int, c_int, ctypes.c_int64)
+            calls = (
+                _function(library, "fstatfs", (c_int, c_address), c_int),
+                _function(library, "mmap", (c_address, c_size, *c_file), c_address),
+                _function(library, "madvise", (c_address, c_size, c_int), c_int),
+                _function(library, "munmap", (c_address, c_size), c_int),
+                _function(
+                    library,
+                    "PyMemoryView_FromMemory",
+                    (c_address, ctypes.c_ssize_t, c_int),
+                    ctypes.py_object,
+                ),
+            )
+            if None not in calls:
+                self.mapping = _Mapping(*cast("Any", calls))
         # A container may refuse it for every path.
         if _kept_inode(_AT_FDCWD, b"/", 0, self) is None:
             self.statx = None
 
 
+class _Mapping(NamedTuple):
+    """What it takes to map a file into memory."""
+
+    fstatfs: Callable[..., Any]
+    mmap: Callable[..., Any]
+    madvise: Callable[..., Any]
+    munmap: Callable[..., Any]
+    view: Callable[..., Any]
+
+
 def _function(
     library: Any, name: str, arguments: tuple[Any, ...], result: Any
-) -> Callable[..., int] | None:
+) -> Callable[..., Any] | None:
     function: Any = getattr(library, name, None)
     if function is not None:
         function.argtypes, function.restype = arguments, result
-    return cast("Callable[..., int] | None", function)
+    return cast("Callable[..., Any] | None", function)
 
 
 _library = _Library()
