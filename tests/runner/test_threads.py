@@ -927,6 +927,55 @@ def test_look_after_itself(
     assert not thread.wakes_soon
 
 
+@pytest.mark.parametrize(("early", "often"), [(5e-5, 1.0), (-1e-5, 2.0)])
+def test_looks_in_a_crowd(
+    early: float, often: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a crowd it looks around before the time of a run; when late, half as often."""
+
+    class Lock(MemoryLock):
+        def is_wanted(self) -> bool:
+            asked.append(clock.now)
+            return super().is_wanted()
+
+        def is_held(self) -> bool:
+            seen.append(clock.now)
+            return super().is_held()
+
+    class Sleeper:
+        def acquire(self, timeout: float) -> None:
+            clock.now += timeout + 8e-5 - early
+
+        def release(self) -> None:
+            """Wake nobody."""
+
+    class Clock:
+        now = 1000.0
+        time = staticmethod(lambda: 0.0)
+
+        def monotonic(self) -> float:
+            self.now += 1e-6
+            return self.now
+
+    asked: list[float] = []
+    seen: list[float] = []
+    clock, lock = Clock(), Lock()
+    assert lock.acquire()
+    thread = make(quick(Counted()), lock=lock, keeper=keeper_of(crowded=True))
+    thread._bell = Sleeper()  # type: ignore[assignment]
+    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    deadline = clock.now
+    while clock.now < 1010:
+        thread._ensure_held(late=True)
+        deadline = clock.now + 0.1
+        thread._cool_down(0, deadline)
+
+    for moments in (asked, seen):
+        gaps = [b - a for a, b in pairwise(moments)]
+        assert gaps == [pytest.approx(often, abs=0.12)] * len(gaps)
+        assert len(gaps) >= 3
+
+
 def test_wanted_in_a_short_cooldown() -> None:
     """A chain that rests for moments lets go when it is wanted."""
     lock = MemoryLock()

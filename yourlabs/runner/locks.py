@@ -222,7 +222,8 @@ class PidfileLock:
             return False
         if not syscalls.names(self.path, *self._inode, crowded=_is_crowded()):
             return False
-        return self._is_proven(descriptor)
+        # What is mapped keeps the lock, whatever becomes of the descriptor.
+        return self._page is not None or self._is_proven(descriptor)
 
     def _is_proven(self, descriptor: int) -> bool:
         """Say whether the descriptor is ours, or was a moment ago."""

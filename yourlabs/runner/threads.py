@@ -53,7 +53,8 @@ LOOK_EVERY = 1.0
 
 FRESH = 0.001
 """For how long it is known that the pidfile is held, in seconds; among a `CROWD` of
-chains, where to look takes a tenth of a run, for as long as `LOOK_EVERY`."""
+chains, where to look takes a tenth of a run, for as long as `LOOK_EVERY`, or twice as
+long where the run is late."""
 
 BURST = 0.001
 """How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
@@ -564,7 +565,7 @@ class RunnerThread(threading.Thread):
                 # At first, and where what ended a cooldown holds no longer.
                 deadline = self._cool_down(index, deadline)
                 continue
-            self._ensure_held()
+            self._ensure_held(late=rested)
             runner = tasks[index]
             lock.begin(index)
             self._plan = None
@@ -604,15 +605,21 @@ class RunnerThread(threading.Thread):
                 if self.kind == HOSTED:
                     self._breathe(runner)
 
-    def _ensure_held(self) -> None:
+    def _ensure_held(self, *, late: bool = False) -> None:
         """
         Look at the pidfile, unless that was done a moment ago.
+
+        Args:
+            late: It is time for the run. In a crowd others wait for the interpreter
+                then, and what `_sleep` does before that time can wait as long again.
 
         Raises:
             LostOwnershipError: It is held no longer.
         """
         now = time.monotonic()
-        fresh = LOOK_EVERY if self._keeper.is_crowded else FRESH
+        fresh = FRESH
+        if self._keeper.is_crowded:
+            fresh = 2 * LOOK_EVERY if late else LOOK_EVERY
         if now - self._checked_at < fresh and not self._doubted:
             return
         self._doubted = False
@@ -644,7 +651,11 @@ class RunnerThread(threading.Thread):
         if left >= worth or self._logbook.is_due(deadline):
             self._logbook.write(self._plan)
         if left < SHORT:
-            self._look_after_itself(deadline)
+            # Whether the pidfile is still held is seen before the next run. In a crowd
+            # others wait for the interpreter now, and there is time before the run.
+            wait = LOOK_EVERY if self._keeper.is_crowded else 0.0
+            self._look_after_itself(deadline - wait)
+            self.wakes_soon = True
         try:
             self._sleep(deadline, early)
         finally:
@@ -656,14 +667,17 @@ class RunnerThread(threading.Thread):
             self._plan = Plan(index, deadline)
         return deadline
 
-    def _look_after_itself(self, deadline: float) -> None:
-        """Spare the housekeeping thread a look, which would hold up all chains."""
-        # Whether the pidfile is still held is seen before the next run.
-        if deadline - self._looked_at > LOOK_EVERY:
+    def _look_after_itself(self, then: float) -> None:
+        """
+        Spare the housekeeping thread a look, which would hold up all chains.
+
+        Args:
+            then: Unless it would be early enough then, on the monotonic clock.
+        """
+        if then - self._looked_at > LOOK_EVERY:
             self._looked_at = time.monotonic()
             if self.lock.is_wanted():
                 self.ask_to_yield()
-        self.wakes_soon = True
 
     def _sleep(self, deadline: float, early: float) -> None:
         """Sleep until then, or until somebody wants something."""
@@ -682,6 +696,8 @@ class RunnerThread(threading.Thread):
                 break
             # What has to be looked at before a run is looked at before its time.
             self._ensure_held()
+            if self.wakes_soon:
+                self._look_after_itself(deadline)
             left = deadline - time.monotonic()
             if left > SHORTEST_SLEEP:
                 self._bell.acquire(timeout=left)
