@@ -624,7 +624,9 @@ def test_slow_disk_in_a_crowd(make_lock: Make, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("crowd")
-def test_mapping_keeps_the_lock(make_lock: Make) -> None:
+def test_mapping_keeps_the_lock(
+    make_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where somebody closed the descriptor, the chain is owned until it lets go."""
     lock, other = make_lock(), make_lock()
     assert lock.acquire()
@@ -640,13 +642,43 @@ def test_mapping_keeps_the_lock(make_lock: Make) -> None:
         lock.end()
         lock._proven_at -= locks.PROOF_AGE
         assert lock.is_held()
+        # A slow disk is no reason to write to what is somebody else's.
+        monkeypatch.setattr(locks.syscalls, "_careful_until", time.monotonic() + 60)
+        lock.begin(0)
+        lock.end()
         lock.release()
         assert not lock.is_held()
         assert os.fstat(foreign).st_size == 0
         assert other.acquire()
         assert other.interrupted is None
+        assert not other.was_cut
     finally:
         os.close(foreign)
+
+
+@pytest.mark.usefixtures("crowd")
+def test_let_go_by_another_thread(make_lock: Make) -> None:
+    """A mark that comes too late is that of an owner that has lost the chain."""
+    lock, other = make_lock(), make_lock()
+    assert lock.acquire()
+    run_often(lock)
+    page = lock._page
+    lock.release()
+    assert other.acquire()
+    # As its thread saw it the moment before; the descriptor is somebody else's by now.
+    lock._page, lock._descriptor = page, os.memfd_create("foreign")
+    lock._proven_at -= locks.PROOF_AGE
+    try:
+        lock.end()
+        with pytest.raises(LostOwnershipError):
+            lock.begin(0)
+    finally:
+        os.close(lock._descriptor)
+        lock._page = lock._descriptor = None
+    record = other.owner()
+    assert record is not None
+    assert record.run is None
+    assert not record.released
 
 
 @pytest.mark.usefixtures("crowd")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,8 +178,8 @@ def test_page(path: Path, descriptor: int) -> None:
     assert page.write(b"end", 9_996)
     assert path.read_bytes()[:10] == b"0123a\x00c789"
     page.close()
-    with pytest.raises(ValueError, match="released"):
-        page.write(b"x", 0)
+    assert not page.write(b"x", 0)
+    assert not page.write(b"x", 0, now=True)
 
     content = path.read_bytes()
     assert content[9_990:] == b"012345end9"
@@ -197,6 +198,11 @@ def test_page_of_a_forked_child(path: Path, descriptor: int) -> None:
     assert os.waitpid(child, 0)[1] == 0
     page.close()
     assert name not in Path("/proc/self/maps").read_bytes()
+
+
+def fail(error: type[BaseException], *_: object) -> None:
+    """Raise it."""
+    raise error
 
 
 def test_page_that_is_not_safe(
@@ -223,8 +229,14 @@ def test_page_that_is_not_safe(
     ):
         monkeypatch.setattr(syscalls._library, "mapping", broken)
         assert refused(descriptor) == "Operation not supported"
+    for error in (MemoryError, KeyboardInterrupt):
+        broken = calls._replace(view=partial(fail, error))
+        monkeypatch.setattr(syscalls._library, "mapping", broken)
+        with pytest.raises(error):
+            syscalls.Page(descriptor, 10)
+        assert path.name not in Path("/proc/self/maps").read_text(errors="replace")
     monkeypatch.setattr(syscalls._library, "mapping", calls)
-    monkeypatch.setattr(syscalls, "IN_PLACE", {0x9123683E})
+    monkeypatch.setattr(syscalls, "IN_PLACE", {0x58465342, 0x9123683E})
     assert refused(descriptor) == "Operation not supported"
 
 
@@ -302,6 +314,10 @@ def test_slow_calls(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(8):
         assert write(3) == 1
         assert not page.write(b"x", 0)
+        if not waits:
+            careful = syscalls._careful_for, syscalls._careful_until
+            assert page.write(b"x", 0, now=True)
+            syscalls._careful_for, syscalls._careful_until = careful
         waits.append(syscalls._careful_until - clock.now)
         clock.now = syscalls._careful_until
     assert [round(wait) for wait in waits] == [1, 2, 4, 8, 16, 32, 60, 60]

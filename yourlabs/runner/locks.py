@@ -201,14 +201,19 @@ class PidfileLock:
         """Say in the record that it is over, and let go. Harmless when not held."""
         with _changing:
             descriptor, self._descriptor = self._descriptor, None
+            page, self._page = self._page, None
             self._note_closed()
-            self._unmap()
+            tail = self._released
+            if self.interrupted is not None:
+                tail = self._tail(self.interrupted).replace(b"false", b"true ", 1)
+            if page is not None:
+                # Where the descriptor is not ours any more there is no other way.
+                page.write(tail, self._head_size, now=True)
+                page.close()
             if descriptor is None or not self._is_ours(descriptor):
                 return
             try:
-                tail = self._released
-                if self.interrupted is not None:
-                    tail = self._tail(self.interrupted).replace(b"false", b"true ", 1)
+                # Again, so that who stands by sees a change of the file.
                 with contextlib.suppress(OSError):
                     os.pwrite(descriptor, tail, self._head_size)
             finally:
@@ -265,7 +270,9 @@ class PidfileLock:
         crowded = _is_crowded()
         prove = self._is_proven if crowded else self._is_ours
         if not prove(descriptor):
-            # By now it may be a file of somebody else.
+            # By now it may be a file of somebody else. What is mapped is ours.
+            if page is not None and page.write(tail, self._head_size, now=True):
+                return
             raise LostOwnershipError
         syscalls.pwrite(descriptor, tail, self._head_size, crowded=crowded)
 
@@ -280,15 +287,10 @@ class PidfileLock:
             if descriptor is not None and self._is_ours(descriptor):
                 size = self._head_size + len(self._idle)
                 self._page = syscalls.Page(descriptor, size)
-        except OSError:
+        except (OSError, MemoryError):
             self._is_mappable = False
         finally:
             _changing.release()
-
-    def _unmap(self) -> None:
-        page, self._page = self._page, None
-        if page is not None:
-            page.close()
 
     # Others.
 

@@ -45,9 +45,10 @@ _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _STATX_INO = -100, 0x100, 0x100
 _STATX = struct.Struct("=I28xQ96xII112x")
 """Of what ``statx(2)`` tells: what it knows, the inode, two numbers of the device."""
 
-IN_PLACE = {0xEF53, 0x58465342, 0x01021994}
-"""Magic numbers of ext4, XFS and tmpfs. They write to a file where it is: others look
-for a new place first, and a store for which there is none would end the process."""
+IN_PLACE = {0xEF53, 0x01021994}
+"""Magic numbers of ext4 and tmpfs. They write to a file where it is. Others look for a
+new place first, XFS after a copy of the file, and a store for which there is none on a
+full disk would end the process."""
 
 _FAILED = 2 * sys.maxsize + 1
 """What ``mmap(2)`` returns where it has no address."""
@@ -152,26 +153,43 @@ class Page:
         address = calls.mmap(None, size, access, mmap.MAP_SHARED, descriptor, 0)
         if address == _FAILED:
             raise OSError(errno.ENOMEM, "It cannot be mapped")
-        # A forked child would keep the lock for as long as it lives.
-        if calls.madvise(address, size, mmap.MADV_DONTFORK) != 0:
-            calls.munmap(address, size)
-            raise OSError(errno.ENOTSUP, "A forked child would have it")
         self._calls, self._address = calls, address
-        self._bytes = calls.view(address, size, _WRITABLE)
+        try:
+            # A forked child would keep the lock for as long as it lives.
+            if calls.madvise(address, size, mmap.MADV_DONTFORK) != 0:
+                raise OSError(errno.ENOTSUP, "A forked child would have it")
+            self._bytes = calls.view(address, size, _WRITABLE)
+        except BaseException:
+            # Nobody else knows of it, and it keeps the lock.
+            calls.munmap(address, size)
+            raise
 
-    def write(self, data: bytes, offset: int) -> bool:
-        """Write a few bytes. False: a disk may be slow, do it in the usual way."""
+    def write(self, data: bytes, offset: int, *, now: bool = False) -> bool:
+        """
+        Write a few bytes.
+
+        Args:
+            now: Also where it may take long.
+
+        Returns:
+            False when it is closed, or a disk may be slow: do it in the usual way.
+        """
         began = time.monotonic()
-        if began < _careful_until:
+        if began < _careful_until and not now:
             return False
-        self._bytes[offset : offset + len(data)] = data
+        try:
+            self._bytes[offset : offset + len(data)] = data
+        except ValueError:
+            return False
         _judge(began)
         return True
 
     def close(self) -> None:
         """Unmap it. Nothing can be written to it any more."""
-        self._bytes.release()
-        self._calls.munmap(self._address, self._size)
+        try:
+            self._bytes.release()
+        finally:
+            self._calls.munmap(self._address, self._size)
 
 
 def _kind_of_file_system(calls: _Mapping, descriptor: int) -> int:
