@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,44 +62,50 @@ def make_lock(tmp_path: Path) -> Iterator[Callable[[], PidfileLock]]:
 Make = Callable[[], PidfileLock]
 
 
-def settle(path: Path) -> None:
-    """Have a file look as if nobody had written to it for a while."""
-    before = time.time() - 60
-    os.utime(path, (before, before))
-
-
-def test_changes_of_the_pidfile(make_lock: Make, tmp_path: Path) -> None:
+def test_changes_of_the_pidfile(
+    make_lock: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who stands by sees that the pidfile was written to, replaced or removed."""
+    now = int(time.time()) + 0.5
+    clock = SimpleNamespace(time=lambda: now, monotonic=time.monotonic)
+    monkeypatch.setattr(locks, "time", clock)
+
+    def written(path: Path, *, before: float) -> None:
+        os.utime(path, (now - before, now - before))
+
     owner, other = make_lock(), make_lock()
     path = Path(owner.path)
     assert other.has_changed()
     assert owner.acquire()
     # Written to just now: it may be again, and show the same time.
+    written(path, before=0.05)
     assert other.has_changed()
     assert other.has_changed()
-    settle(path)
+    written(path, before=60)
     assert other.has_changed()
     assert not other.has_changed()
     assert not other.has_changed()
 
     owner.begin(0)
     assert other.has_changed()
-    settle(path)
+    written(path, before=60)
     assert other.has_changed()
     assert not other.has_changed()
 
     replacement = tmp_path / "replacement"
     replacement.write_bytes(path.read_bytes())
-    settle(replacement)
+    written(replacement, before=60)
     replacement.replace(path)
     assert other.has_changed()
     assert not other.has_changed()
 
     # Of a file system that counts in seconds, maybe.
-    whole = int(time.time()) - 1
-    os.utime(path, (whole, whole))
+    written(path, before=1.5)
     assert other.has_changed()
     assert other.has_changed()
+    written(path, before=2.5)
+    assert other.has_changed()
+    assert not other.has_changed()
 
     path.unlink()
     assert other.has_changed()
