@@ -322,3 +322,29 @@ def test_context_without_the_help_of_asgiref(monkeypatch: pytest.MonkeyPatch) ->
         return variable.get()
 
     assert contextvars.copy_context().run(look) == "set"
+
+
+def test_cleared_away_in_a_child() -> None:
+    """A child that another thread forks does not end for a coroutine left behind."""
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    def leave() -> None:
+        loop = asyncio.new_event_loop()
+        left.append(loop.create_task(coroutine))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+    left: list[asyncio.Task[None]] = []
+    coroutine = Coroutines("left")._await(wait)
+    thread = threading.Thread(target=leave)
+    thread.start()
+    thread.join(30)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - leaves by _exit
+        coroutine.close()
+        os._exit(7)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    coroutine.close()

@@ -135,12 +135,13 @@ class Coroutines:
     async def _await(self, func: Callable[[], Awaitable[Any]]) -> Any:
         import asyncio
 
-        pid = os.getpid()
+        pid, here = os.getpid(), threading.current_thread()
         self._task = asyncio.current_task()
         try:
             result = await func()
         except BaseException as exc:
-            if os.getpid() != pid:
+            # In a child of another thread it is only cleared away.
+            if os.getpid() != pid and threading.current_thread() is here:
                 end_child(self._name, exc)
             raise
         if os.getpid() != pid:
