@@ -20,6 +20,38 @@ PATIENCE = 20.0
 """How long a test waits for what must happen, in seconds."""
 
 
+class TickingClock:
+    """Stands in for `time`: each look at it moves it, and a test can."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Return a time that was not returned before."""
+        self.now += 1e-6
+        return self.now
+
+    def time(self) -> float:
+        """Return the begin of the epoch."""
+        return 0.0
+
+
+class Sleeper:
+    """Stands in for a bell that nobody rings: who sleeps moves the clock."""
+
+    def __init__(self, clock: TickingClock, late: float) -> None:
+        self.waits: list[float] = []
+        self._clock, self._late = clock, late
+
+    def acquire(self, timeout: float) -> None:
+        """Sleep for so long, and for as long as it is late, in seconds."""
+        self.waits.append(timeout)
+        self._clock.now += timeout + self._late
+
+    def release(self) -> None:
+        """Wake nobody."""
+
+
 class MemoryLock:
     """An `OwnerLock` that a test can take away."""
 

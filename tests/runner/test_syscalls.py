@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.runner.fakes import TickingClock
 from yourlabs.runner import syscalls
+
+IN_PLACE = syscalls.IN_PLACE
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +24,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syscalls, "SLOW", float("inf"))
     monkeypatch.setattr(syscalls, "_careful_until", 0.0)
     monkeypatch.setattr(syscalls, "_careful_for", syscalls.CAREFUL)
+    # Of whatever kind the file system of the tests is.
+    monkeypatch.setattr(syscalls, "IN_PLACE", range(1, 2**32))
 
 
 @pytest.fixture
@@ -200,6 +205,29 @@ def test_page_of_a_forked_child(path: Path, descriptor: int) -> None:
     assert name not in Path("/proc/self/maps").read_bytes()
 
 
+def test_where_it_is_safe(
+    path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File systems that write to a file where it is are known by their numbers."""
+    monkeypatch.setattr(syscalls, "IN_PLACE", IN_PLACE)
+    status = path.stat()
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    kinds = {m.split(" - ")[1].split()[0] for m in mounts if f" {device} " in m}
+    memory = os.memfd_create("of the kind of tmpfs")
+    os.truncate(memory, 10)
+    safe = {memory: True, descriptor: kinds <= {"ext4", "tmpfs"} and bool(kinds)}
+
+    for opened, is_safe in safe.items():
+        try:
+            syscalls.Page(opened, 10).close()
+        except OSError:
+            assert not is_safe
+        else:
+            assert is_safe
+    os.close(memory)
+
+
 def fail(error: type[BaseException], *_: object) -> None:
     """Raise it."""
     raise error
@@ -236,7 +264,7 @@ def test_page_that_is_not_safe(
             syscalls.Page(descriptor, 10)
         assert path.name not in Path("/proc/self/maps").read_text(errors="replace")
     monkeypatch.setattr(syscalls._library, "mapping", calls)
-    monkeypatch.setattr(syscalls, "IN_PLACE", {0x58465342, 0x9123683E})
+    monkeypatch.setattr(syscalls, "IN_PLACE", set())
     assert refused(descriptor) == "Operation not supported"
 
 
@@ -284,20 +312,9 @@ def test_uncrowded(
     assert library.calls == 0
 
 
-class Clock:
-    """A clock that each look at it moves, and that can be moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        self.now += 1e-6
-        return self.now
-
-
 def test_slow_calls(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a call that held everybody up, others may go on during the next ones."""
-    library, clock = Library(1), Clock()
+    library, clock = Library(1), TickingClock()
     page = syscalls.Page(descriptor, 10)
     monkeypatch.setattr(syscalls, "_library", library)
     monkeypatch.setattr(syscalls, "time", clock)
@@ -345,7 +362,6 @@ def test_no_library(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> 
 
     assert library.pwrite is None
     assert library.statx is None
-    assert library.mapping is None
     assert library.mapping is None
 
 

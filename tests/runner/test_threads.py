@@ -23,6 +23,8 @@ from tests.runner.fakes import (
     MemoryLock,
     MemoryState,
     NoKeeper,
+    Sleeper,
+    TickingClock,
     happens,
     log,
     make,
@@ -864,32 +866,15 @@ def test_last_moment(
 ) -> None:
     """No cooldown is cut short, and none sleeps for less than the kernel can."""
 
-    class Sleeper:
-        def acquire(self, timeout: float) -> None:
-            waits.append(timeout)
-            clock.now += timeout + 2e-5
-
-        def release(self) -> None:
-            """Wake nobody."""
-
-    class Clock:
-        now = 1000.0
-        time = staticmethod(lambda: 0.0)
-
-        def monotonic(self) -> float:
-            self.now += 1e-6
-            return self.now
-
-    waits: list[float] = []
-    clock, lock = Clock(), MemoryLock()
+    clock, lock = TickingClock(), MemoryLock()
     assert lock.acquire()
     thread = make(quick(Counted()), lock=lock, keeper=keeper_of(crowded=crowded))
-    thread._bell = Sleeper()  # type: ignore[assignment]
+    thread._bell = sleeper = Sleeper(clock, 2e-5)  # type: ignore[assignment]
     monkeypatch.setattr("yourlabs.runner.threads.time", clock)
     thread._cool_down(0, 1000.1)
 
     assert clock.now >= 1000.1
-    assert waits == [pytest.approx(wait, abs=2e-5) for wait in expected]
+    assert sleeper.waits == [pytest.approx(wait, abs=2e-5) for wait in expected]
 
 
 @pytest.mark.parametrize(
@@ -942,33 +927,16 @@ def test_looks_in_a_crowd(
             seen.append(clock.now)
             return super().is_held()
 
-    class Sleeper:
-        def acquire(self, timeout: float) -> None:
-            clock.now += timeout + 8e-5 - early
-
-        def release(self) -> None:
-            """Wake nobody."""
-
-    class Clock:
-        now = 1000.0
-        time = staticmethod(lambda: 0.0)
-
-        def monotonic(self) -> float:
-            self.now += 1e-6
-            return self.now
-
     asked: list[float] = []
     seen: list[float] = []
-    clock, lock = Clock(), Lock()
+    clock, lock = TickingClock(), Lock()
     assert lock.acquire()
     thread = make(quick(Counted()), lock=lock, keeper=keeper_of(crowded=True))
-    thread._bell = Sleeper()  # type: ignore[assignment]
+    thread._bell = Sleeper(clock, 8e-5 - early)  # type: ignore[assignment]
     monkeypatch.setattr("yourlabs.runner.threads.time", clock)
-    deadline = clock.now
     while clock.now < 1010:
         thread._ensure_held(late=True)
-        deadline = clock.now + 0.1
-        thread._cool_down(0, deadline)
+        thread._cool_down(0, clock.now + 0.1)
 
     for moments in (asked, seen):
         gaps = [b - a for a, b in pairwise(moments)]

@@ -48,7 +48,7 @@ _STATX = struct.Struct("=I28xQ96xII112x")
 IN_PLACE = {0xEF53, 0x01021994}
 """Magic numbers of ext4 and tmpfs. They write to a file where it is. Others look for a
 new place first, XFS after a copy of the file, and a store for which there is none on a
-full disk would end the process."""
+full disk would end the process. A mapping on overlayfs keeps no lock."""
 
 _FAILED = 2 * sys.maxsize + 1
 """What ``mmap(2)`` returns where it has no address."""
