@@ -248,39 +248,22 @@ class _Library:
             return
         # The types of C on Linux and macOS, in a process of 64 bits.
         c_int, c_bytes = ctypes.c_int, ctypes.c_char_p
-        c_address, c_size = ctypes.c_void_p, ctypes.c_size_t
         self.buffer = ctypes.c_char * _STATX.size
-        is_known = sys.maxsize > 2**32
-        if is_known:  # pragma: no branch - none of the others is tested
+        if sys.maxsize > 2**32:  # pragma: no branch - none of the others is tested
             self.pwrite = _function(
                 library,
                 "pwrite",
-                (c_int, c_bytes, c_size, ctypes.c_int64),
+                (c_int, c_bytes, ctypes.c_size_t, ctypes.c_int64),
                 ctypes.c_ssize_t,
             )
+            self.mapping = _find_mapping(ctypes, library)
         if sys.platform == "linux":  # pragma: no branch
             self.statx = _function(
                 library,
                 "statx",
-                (c_int, c_bytes, c_int, ctypes.c_uint, c_address),
+                (c_int, c_bytes, c_int, ctypes.c_uint, ctypes.c_void_p),
                 c_int,
             )
-        if is_known and sys.platform == "linux":  # pragma: no branch
-            c_file = (c_int, c_int, c_int, ctypes.c_int64)
-            calls = (
-                _function(library, "fstatfs", (c_int, c_address), c_int),
-                _function(library, "mmap", (c_address, c_size, *c_file), c_address),
-                _function(library, "madvise", (c_address, c_size, c_int), c_int),
-                _function(library, "munmap", (c_address, c_size), c_int),
-                _function(
-                    library,
-                    "PyMemoryView_FromMemory",
-                    (c_address, ctypes.c_ssize_t, c_int),
-                    ctypes.py_object,
-                ),
-            )
-            if None not in calls:
-                self.mapping = _Mapping(*cast("Any", calls))
         # A container may refuse it for every path.
         if _kept_inode(_AT_FDCWD, b"/", 0, self) is None:
             self.statx = None
@@ -294,6 +277,24 @@ class _Mapping(NamedTuple):
     madvise: Callable[..., Any]
     munmap: Callable[..., Any]
     view: Callable[..., Any]
+
+
+def _find_mapping(ctypes: Any, library: Any) -> _Mapping | None:
+    """Find it on Linux, in a process of 64 bits."""
+    if sys.platform != "linux":  # pragma: no cover - the tests run on Linux
+        return None
+    address, size, c_int = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    of_file = (c_int, c_int, c_int, ctypes.c_int64)
+    of_view = (address, ctypes.c_ssize_t, c_int)
+    view = "PyMemoryView_FromMemory"
+    calls = (
+        _function(library, "fstatfs", (c_int, address), c_int),
+        _function(library, "mmap", (address, size, *of_file), address),
+        _function(library, "madvise", (address, size, c_int), c_int),
+        _function(library, "munmap", (address, size), c_int),
+        _function(library, view, of_view, ctypes.py_object),
+    )
+    return None if None in calls else _Mapping(*cast("Any", calls))
 
 
 def _function(
