@@ -71,7 +71,7 @@ def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _is_in_memory(connection: Any) -> bool:
-    return connection.vendor == "sqlite" and connection.is_in_memory_db()
+    return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
 
 
 def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
