@@ -63,7 +63,7 @@ class TaskRunner:
         self.task = task
         self.key = key
         """Tells it from the others in the chain's state."""
-        self.options = task.options
+        self.options = task.freeze()
         self.chain = chain
         self.more = False
         """It is to be run again at once: the last run returned True, or was cut by the
