@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.decorator import innermost
+from yourlabs.runner.chain.refusals import innermost
 from yourlabs.runner.chain.task import Chain
 
 MAX_LAYERS = 100
