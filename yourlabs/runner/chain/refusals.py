@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
@@ -81,8 +82,9 @@ def _bases(value: Any, module: str, name: str) -> list[type]:
 
 def why_nothing_ran(function: Any, result: Any) -> str:
     """Return why the call that returned `result` did nothing; empty: it did."""
-    is_context = _bases(result, "contextlib.", "_GeneratorContextManager")
-    if not isinstance(result, LAZY_RESULTS) and not is_context:
+    kind = type(result)
+    is_context = issubclass(kind, contextlib._GeneratorContextManager)
+    if not is_context and not issubclass(kind, LAZY_RESULTS):
         return ""
     what = "a context manager" if is_context else f"a {type(result).__name__}"
     return (
