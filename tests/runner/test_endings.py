@@ -16,6 +16,12 @@ from yourlabs.runner.chain import endless
 from yourlabs.runner.chain.endless import Endless
 
 
+@pytest.fixture(autouse=True)
+def no_mail(settings: Any) -> None:
+    """Failures are looked at, not mailed."""
+    settings.RUNNER = {"EMAIL": False}
+
+
 def run(function: Callable[[], Any]) -> tuple[Any, list[Any], Keeping]:
     """Run it once; return the execution, the failures that were told, and the log."""
     (execution,) = make(quick(function)).tasks

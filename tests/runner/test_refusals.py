@@ -18,6 +18,13 @@ from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.refusals import why_nothing_ran
 from yourlabs.runner.exceptions import InvalidTask
 
+
+@pytest.fixture(autouse=True)
+def no_mail(settings: Any) -> None:
+    """Failures are looked at, not mailed."""
+    settings.RUNNER = {"EMAIL": False}
+
+
 queue = celery.Celery("refused", broker="memory://")
 
 
