@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.runner.fakes import Keeping, log
-from yourlabs.runner.log import logger, stays_switched_on, traceback_of
+from yourlabs.runner.log import StaysSwitchedOn, logger, traceback_of
 
 
 class Breaking(Keeping):
@@ -185,7 +185,7 @@ def test_switched_off(reconfigure: Callable[[], None]) -> None:
     ]
     try:
         with log() as kept:
-            with stays_switched_on():
+            with StaysSwitchedOn():
                 reconfigure()
             logger.error("after it")
     finally:
@@ -203,7 +203,7 @@ def test_switched_off_on_purpose() -> None:
     logger.logger.disabled = True
     try:
         with log() as kept:
-            with stays_switched_on():
+            with StaysSwitchedOn():
                 logger.logger.disabled = False
             logger.error("after it")
     finally:

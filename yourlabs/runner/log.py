@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -113,21 +113,22 @@ def traceback_of(exc: BaseException) -> Any:
     return BaseException.__dict__["__traceback__"].__get__(exc)
 
 
-@contextmanager
-def stays_switched_on() -> Iterator[None]:
+class StaysSwitchedOn:
     """
-    Switch the logger on again where the code in the block switched it off.
+    Switches the logger on again where the code in the block switched it off.
 
     `logging.config.fileConfig` and `dictConfig` disable all loggers that they do not
     name, unless they are told not to.
     """
-    disabled, level = logger.logger.disabled, logging.root.manager.disable
-    try:
-        yield
-    finally:
-        logger.logger.disabled = disabled
-        if logging.root.manager.disable != level:
-            logging.disable(level)
+
+    def __enter__(self) -> None:
+        self._disabled = logger.logger.disabled
+        self._level = logging.root.manager.disable
+
+    def __exit__(self, *_: object) -> None:
+        logger.logger.disabled = self._disabled
+        if logging.root.manager.disable != self._level:
+            logging.disable(self._level)
 
 
 logger = HarmlessLogger(logging.getLogger("runner"), {})

@@ -13,7 +13,7 @@ takes milliseconds, once a run, as it does once a request by default.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
@@ -29,7 +29,9 @@ def before_run() -> None:
 
 def after_run() -> None:
     """Drop every connection of this thread, and say what was left in a transaction."""
-    for connection in _of_this_thread():
+    for connection in _all():
+        if _is_of_a_test(connection):
+            continue
         broken = _is_left_broken(connection)
         if _is_in_memory(connection) and not broken:
             # To close it would empty the database.
@@ -47,20 +49,18 @@ def after_run() -> None:
 
 def close_all() -> None:
     """Close every connection of this thread, which is about to end."""
-    for connection in _of_this_thread():
-        if not _is_in_memory(connection):
+    for connection in _all():
+        if not (_is_of_a_test(connection) or _is_in_memory(connection)):
             _drop(connection)
 
 
-def _of_this_thread() -> Iterator[BaseDatabaseWrapper]:
+def _all() -> Sequence[BaseDatabaseWrapper]:
+    """Return the connections of this thread."""
     try:
-        found = connections.all(initialized_only=True)
+        return connections.all(initialized_only=True)
     except Exception:
         # DATABASES is wrong: whoever uses a database is told.
-        return
-    for connection in found:
-        if not _is_of_a_test(connection):
-            yield connection
+        return []
 
 
 def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
@@ -125,15 +125,16 @@ def _stay_out_of_pools() -> None:
     What a pool hands out may have died while it rested, and what it gets back goes to
     requests, with what a task left in the session.
     """
-    with contextlib.suppress(Exception):
-        for alias in connections:
-            if not _pool_of(connections.settings[alias]):
-                continue
-            own = connections.create_connection(alias)
-            options = {**own.settings_dict["OPTIONS"]}
-            del options["pool"]
-            own.settings_dict = {**own.settings_dict, "OPTIONS": options}
-            connections[alias] = own
+    try:
+        for alias, database in connections.settings.items():
+            if _pool_of(database):
+                own = connections.create_connection(alias)
+                options = {**database["OPTIONS"], "pool": None}
+                own.settings_dict = {**own.settings_dict, "OPTIONS": options}
+                connections[alias] = own
+    except Exception:
+        # As above.
+        return
 
 
 def _pool_of(database: dict[str, Any]) -> Any:

@@ -35,7 +35,7 @@ from yourlabs.runner.failures.downtime import (
     interrupted_cooldown,
 )
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
-from yourlabs.runner.log import logger, stays_switched_on
+from yourlabs.runner.log import StaysSwitchedOn, logger
 from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
 
 
@@ -121,7 +121,7 @@ class Execution:
             if rested:
                 db.before_run()
             self._is_called = True
-            with stays_switched_on():
+            with StaysSwitchedOn():
                 more = self._call_in(context)
             if os.getpid() != pid:
                 end_child(self.task.name)
