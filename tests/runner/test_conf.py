@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from tests.runner.fakes import make
+from tests.runner.fakes import make, started
 from yourlabs.runner import conf, start_chain
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.loading import load_task
@@ -99,6 +99,9 @@ def test_options_of_a_chain(settings: Any) -> None:
 
     assert BARE.options is thread.tasks[0].options
     assert BARE.success_cooldown == timedelta(seconds=1)
+    with started(thread):
+        pass
+    assert BARE.success_cooldown == timedelta(seconds=2)
 
 
 def test_reexported(

@@ -19,6 +19,21 @@ from yourlabs.runner.chain.loading import load_task
 
 TAG = "yourlabs_runner"
 
+NUMBERS = {
+    "setting": "E001",
+    "keys": "E002",
+    "durations": "E003",
+    "new exceptions": "E004",
+    "autostart": "E005",
+    "tasks": "E006",
+    "task options": "E008",
+    "email": "E013",
+    "release": "E014",
+    "backend": "E015",
+    "redact": "E016",
+}
+"""The id of the check for each kind of `conf.Problem`."""
+
 
 def register() -> None:
     """Register every check."""
@@ -29,7 +44,7 @@ def register() -> None:
 def check_setting(**_: Any) -> list[checks.CheckMessage]:
     """Find keys and values of ``RUNNER`` that cannot be used."""
     return [
-        _error(problem.message, problem.hint, problem.number)
+        _error(problem.message, problem.hint, NUMBERS[problem.kind])
         for problem in conf.problems()
     ]
 

@@ -71,22 +71,11 @@ def runner_setting() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Problem:
-    """
-    Something in ``RUNNER`` that cannot be used.
+    """Something in ``RUNNER`` that cannot be used; `kind` is the check it is of."""
 
-    Attributes:
-        number: Of the system check, like ``E003``.
-        message: What was found, and what was expected.
-        hint: What to do.
-    """
-
-    number: str
+    kind: str
     message: str
     hint: str
-
-
-TOLERATED = ("E013",)
-"""No errors at start: an odd `EMAIL` counts as true, mails are better than silence."""
 
 
 def validate() -> None:
@@ -97,7 +86,8 @@ def validate() -> None:
         ImproperlyConfigured: One is unknown or cannot be used.
     """
     for problem in problems():
-        if problem.number not in TOLERATED:
+        # An odd `EMAIL` counts as true or false: mails are better than silence.
+        if problem.kind != "email":
             msg = f"{problem.message} {problem.hint}"
             raise ImproperlyConfigured(msg)
 
@@ -107,33 +97,35 @@ def problems() -> Iterator[Problem]:
     try:
         setting = runner_setting()
     except ImproperlyConfigured as exc:
-        yield Problem("E001", str(exc), "Make it a dict, or leave it out.")
+        yield Problem("setting", str(exc), "Make it a dict, or leave it out.")
         return
     for key in setting:
         if key not in DEFAULTS:
             close = difflib.get_close_matches(str(key), DEFAULTS, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             hint += f"The keys are {', '.join(DEFAULTS)}."
-            yield Problem("E002", f"RUNNER has the unknown key {key!r}.", hint)
+            yield Problem("keys", f"RUNNER has the unknown key {key!r}.", hint)
     for name in OPTIONS:
-        yield from _problem("E003", DURATION_HINT, partial(option, name))
-    for number, hint, read in VALUES:
-        yield from _problem(number, hint, read)
+        yield from _problem("durations", DURATION_HINT, partial(option, name))
+    for kind, hint, read in VALUES:
+        yield from _problem(kind, hint, read)
     hint = "For example {'tasks.send_mail': {'fail_cooldown': 60}}."
-    if not (yield from _problem("E006", hint, task_settings)):
+    if not (yield from _problem("tasks", hint, task_settings)):
         for path, options in task_settings().items():
             hint = f"The options are {', '.join(OPTIONS)}."
-            yield from _problem("E008", hint, partial(check_task, path, options))
+            yield from _problem(
+                "task options", hint, partial(check_task, path, options)
+            )
 
 
 def _problem(
-    number: str, hint: str, read: Callable[[], object]
+    kind: str, hint: str, read: Callable[[], object]
 ) -> Generator[Problem, None, bool]:
     """Yield what is wrong with what `read` reads; return whether anything is."""
     try:
         read()
     except ImproperlyConfigured as exc:
-        yield Problem(number, str(exc), hint)
+        yield Problem(kind, str(exc), hint)
         return True
     return False
 
@@ -340,12 +332,20 @@ def stop_timeout() -> timedelta:
 DURATION_HINT = "For example 60, or datetime.timedelta(minutes=1)."
 
 VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
-    ("E003", DURATION_HINT, stop_timeout),
-    ("E004", "0 tells of none of them; the default is 5.", max_new_exceptions),
-    ("E005", "'auto' starts chains where requests are served.", autostart),
-    ("E014", "Give the version or the commit.", release),
-    ("E013", "Use True or False.", _check_email),
-    ("E015", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
-    ("E016", "Give dotted paths of functions that take and return a text.", redactors),
+    ("durations", DURATION_HINT, stop_timeout),
+    (
+        "new exceptions",
+        "0 tells of none of them; the default is 5.",
+        max_new_exceptions,
+    ),
+    ("autostart", "'auto' starts chains where requests are served.", autostart),
+    ("release", "Give the version or the commit.", release),
+    ("email", "Use True or False.", _check_email),
+    ("backend", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
+    (
+        "redact",
+        "Give dotted paths of functions that take and return a text.",
+        redactors,
+    ),
 )
-"""How each value is read that is no option of a task: check, hint, reader."""
+"""How each value is read that is no option of a task: kind, hint, reader."""
