@@ -440,6 +440,8 @@ class RunnerThread(threading.Thread):
             self._keeper.unwatch(self)
             self.lock.release()
             db.close_all()
+            for execution in self.tasks:
+                execution.task.thaw()
 
     def _takes_back(self) -> bool:
         """Own it again where who asked for it has given up, and nobody else came."""
