@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from tests.runner.fakes import make
 from yourlabs.runner import conf, start_chain
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.loading import load_task
@@ -28,6 +29,13 @@ def bare() -> None:
 SYNC: Task = sync.runner_task  # type: ignore[attr-defined]
 BARE: Task = bare.runner_task  # type: ignore[attr-defined]
 PATH = f"{__name__}.sync"
+
+
+@pytest.fixture(autouse=True)
+def no_chain() -> None:
+    """No chain has been made of the tasks yet."""
+    SYNC._frozen.clear()
+    BARE._frozen.clear()
 
 
 def test_defaults(settings: Any) -> None:
@@ -80,6 +88,17 @@ def test_read_at_each_access(settings: Any) -> None:
     settings.RUNNER = {"SUCCESS_COOLDOWN": 2}
 
     assert BARE.success_cooldown == timedelta(seconds=2)
+
+
+def test_options_of_a_chain(settings: Any) -> None:
+    """Once its chain is made, a task has the options that the chain goes by."""
+    settings.RUNNER = {"SUCCESS_COOLDOWN": 1, "EMAIL": False}
+    thread = make(bare)
+
+    settings.RUNNER = {"SUCCESS_COOLDOWN": 2}
+
+    assert BARE.options is thread.tasks[0].options
+    assert BARE.success_cooldown == timedelta(seconds=1)
 
 
 def test_reexported(

@@ -7,7 +7,6 @@ is an `ImproperlyConfigured` that names it.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -103,13 +102,7 @@ def options_for(task: Task) -> Options:
     """
     adjusted = _adjusted(task)
     values = {name: _option(name, task, adjusted) for name in OPTIONS}
-    return _shared(Options(**values))  # type: ignore[arg-type]
-
-
-@functools.lru_cache(maxsize=256)
-def _shared(options: Options) -> Options:
-    """Return the same object for equal options: most tasks have the default ones."""
-    return options
+    return Options(**values)  # type: ignore[arg-type]
 
 
 def _option(name: str, task: Task, adjusted: Mapping[str, Any]) -> timedelta | None:

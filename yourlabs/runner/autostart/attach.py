@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from django.apps import apps
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
 from yourlabs.runner.autostart.classify import Decision, Role, decide
@@ -32,6 +35,12 @@ PATIENCE = 0.1
 
 MOMENT = 0.001
 """A wait that is long enough to notice that the thread is to stop, in seconds."""
+
+LATER = (Role.AFTER_FORK, Role.FIRST_REQUEST, Role.IF_IT_SERVES)
+"""What is not decided for good: a fork or a request may start the chain."""
+
+SERVED_BY = (WSGIHandler, ASGIHandler)
+"""What a server calls."""
 
 _DISPATCH_UID = "yourlabs.runner.autostart.attach"
 
@@ -106,7 +115,7 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
         if entry.thread is thread:
             with contextlib.suppress(ValueError):
                 _waiting.remove(entry)
-    if decision.role in (Role.AFTER_FORK, Role.FIRST_REQUEST):
+    if decision.role in LATER:
         _waiting.append(_Waiting(thread, autostart))
         # After a fork too: there are forks that call no hook, and modules that
         # overwrite the one hook that uWSGI has.
@@ -143,9 +152,23 @@ def serving() -> None:
 
 
 def _on_request(sender: Any, **_: Any) -> None:
-    # The test client sends the signal too, and serves nobody.
-    if not str(getattr(sender, "__module__", "")).startswith("django.test"):
+    # Test clients have handlers of their own, which send the signal, too.
+    is_served = isinstance(sender, type) and issubclass(sender, SERVED_BY)
+    if is_served and not _is_test_run():
         serving()
+
+
+def _is_test_run() -> bool:
+    """Say whether a server here, as of a `LiveServerTestCase`, is part of a test."""
+    utils = sys.modules.get("django.test.utils")
+    # What `setup_test_environment` notes, for its own counterpart.
+    if hasattr(getattr(utils, "_TestState", None), "saved_data"):
+        return True
+    return any(
+        base.__module__.startswith("django.test.")
+        for thread in threading.enumerate()
+        for base in type(thread).__mro__
+    )
 
 
 def _after_fork() -> None:
@@ -163,7 +186,7 @@ def _resume(**changes: bool) -> None:
         _exit.pid = os.getpid()
     for entry in waiting:
         decision = decide(replace(facts, autostart=entry.autostart))
-        if decision.role in (Role.AFTER_FORK, Role.FIRST_REQUEST):
+        if decision.role in LATER:
             _waiting.append(entry)
             continue
         _announce(decision)

@@ -56,6 +56,9 @@ class Role(Enum):
     FIRST_REQUEST = auto()
     """Start when the first request shows that this process serves."""
 
+    IF_IT_SERVES = auto()
+    """Do not start, unless a request shows that this process serves after all."""
+
     NEVER = auto()
     """Do not start: the process is there for something else."""
 
@@ -95,11 +98,9 @@ def decide(facts: Facts) -> Decision:
     if place.kind is Kind.RELOADER or (place.kind is Kind.RUNNER and not direct):
         # No setting helps here: another process, or another chain, is the right one.
         return _never(place, place.why)
-    known = place.kind in (Kind.SERVING, Kind.MASTER)
-    if not (
-        known or direct or facts.autostart is True or place.kind is Kind.UNKNOWN_SERVER
-    ):
-        return _never(place, place.why)
+    if not (direct or _is_to_start(facts, place)):
+        may_serve = place.kind in (Kind.COMMAND, Kind.SCRIPT)
+        return _never(place, place.why, Role.IF_IT_SERVES if may_serve else Role.NEVER)
     obstacle = _obstacle(facts)
     if obstacle:
         reason = f"Chains cannot run in this process ({place.host}): {obstacle}"
@@ -110,12 +111,22 @@ def decide(facts: Facts) -> Decision:
     return _start(facts, place, direct=direct)
 
 
+def _is_to_start(facts: Facts, place: Place) -> bool:
+    """Whether chains start here now or later, though nobody asked for them here."""
+    if place.kind in SERVERS:
+        return True
+    # No setting starts a thread in a process that is about to fork: any command may
+    # run a server that does, and what loaded one is likely to.
+    may_fork = place.kind is Kind.COMMAND or facts.forks
+    return facts.autostart is True and not may_fork
+
+
 def _start(facts: Facts, place: Place, *, direct: bool) -> Decision:
     if place.kind is Kind.SERVING:
         why = place.why
     elif direct:
         why = "it was asked for by code that runs in it"
-    elif facts.autostart is True:
+    elif facts.autostart is True and not facts.forks:
         why = "autostart is on"
     else:
         reason = (
@@ -131,12 +142,12 @@ def _start(facts: Facts, place: Place, *, direct: bool) -> Decision:
     )
 
 
-def _never(place: Place, why: str) -> Decision:
+def _never(place: Place, why: str, role: Role = Role.NEVER) -> Decision:
     return Decision(
-        role=Role.NEVER,
+        role=role,
         host=place.host,
         reason=f"Chains do not start in this process ({place.host}): {why}.",
-        quiet=place.kind in (Kind.QUIET, Kind.RELOADER, Kind.RUNNER),
+        quiet=place.kind in (Kind.QUIET, Kind.COMMAND, Kind.RELOADER, Kind.RUNNER),
     )
 
 
@@ -144,7 +155,12 @@ def _is_direct(facts: Facts, place: Place) -> bool:
     """Whether somebody asked for the chain in this very process."""
     if not facts.apps_ready or facts.forked:
         return False
-    if place.kind not in (Kind.QUIET, Kind.RUNNER, Kind.TASK_WORKER):
+    if place.kind not in (
+        Kind.QUIET,
+        Kind.COMMAND,
+        Kind.RUNNER,
+        Kind.TASK_WORKER,
+    ):
         return True
     # A command or a test run imports views, urls and task modules by itself: who
     # starts a chain at import did not ask for it there.

@@ -29,6 +29,9 @@ SERVERS = (
 )
 """Packages of servers that load the project in the very process that serves."""
 
+FORKING_SERVERS = ("gunicorn", "pyuwsgi")
+"""Packages of servers that fork workers, also where a script or a command runs them."""
+
 TASK_WORKERS = ("celery", "rq", "dramatiq", "huey", "arq", "taskiq")
 """Packages of processes that work for somebody else, and serve no requests."""
 
@@ -90,6 +93,9 @@ class Facts:
     serving: bool = False
     """Whether nobody called: the first request came, or the server says it serves."""
 
+    forks: bool = False
+    """Whether the code of a server that forks its workers is loaded."""
+
     green: str = ""
     """The library that made threads of Python greenlets; empty: they are threads."""
 
@@ -113,13 +119,19 @@ class Kind(Enum):
     """It was started for a chain of its own."""
 
     QUIET = auto()
-    """A command, a test run: nobody expects chains in it."""
+    """A test run, a look at a configuration: nobody expects chains in it."""
+
+    COMMAND = auto()
+    """A command: it is there for something else, unless it turns out to serve."""
 
     TASK_WORKER = auto()
     """It works for a queue."""
 
+    SCRIPT = auto()
+    """None of these, but it may turn out to serve."""
+
     OTHER = auto()
-    """None of these: a script, a shell, a server's helper."""
+    """A server's helper, that serves no requests."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +161,14 @@ def find_place(facts: Facts) -> Place:
         place = rule(facts)
         if place is not None:
             return place
-    return Place(Kind.OTHER, "script", "it serves no requests")
+    return Place(Kind.SCRIPT, "script", "it has served no request")
 
 
 def _proven(facts: Facts) -> Place | None:
     if not facts.serving:
         return None
-    return Place(Kind.SERVING, "server", "it serves requests")
+    host = f"manage.py {facts.command}" if facts.command else "server"
+    return Place(Kind.SERVING, host, "it serves requests")
 
 
 def _runner(facts: Facts) -> Place | None:
@@ -171,8 +184,10 @@ def _command(facts: Facts) -> Place | None:
         return None
     host = f"manage.py {facts.command}"
     variable = SERVING_COMMANDS.get(facts.command)
+    if facts.command == "test":
+        return Place(Kind.QUIET, host, "it is a test run")
     if variable is None:
-        return Place(Kind.QUIET, host, "it is a command that serves no requests")
+        return Place(Kind.COMMAND, host, "it is a command, and has served no request")
     if "--noreload" in facts.arguments or facts.environ.get(variable) == "true":
         return Place(Kind.SERVING, host, "it serves requests")
     why = "it is the autoreloader, which starts the process that serves"

@@ -21,10 +21,12 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.chain.coroutines import Coroutines
+from yourlabs.runner.chain.endless import Endless
+from yourlabs.runner.chain.refusals import why_nothing_ran
 from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.status import TaskStatus
 from yourlabs.runner.chain.task import Task
-from yourlabs.runner.exceptions import RunnerError
+from yourlabs.runner.exceptions import InvalidTask, RunnerError
 from yourlabs.runner.failures.describe import Described, describe, forget
 from yourlabs.runner.failures.downtime import (
     Downtime,
@@ -33,7 +35,7 @@ from yourlabs.runner.failures.downtime import (
     interrupted_cooldown,
 )
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
-from yourlabs.runner.log import logger
+from yourlabs.runner.log import StaysSwitchedOn, logger
 from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
 
 
@@ -71,7 +73,7 @@ class Execution:
         self.task = task
         self.chain = chain
         self.key = key
-        self.options = task.options
+        self.options = task.freeze()
         self.more = False
         self.cooldown = timedelta()
         self.downtime = Downtime()
@@ -85,6 +87,7 @@ class Execution:
             self.coroutines = Coroutines(task.name)
             self._call = partial(self.coroutines.run, task.func)
         self._is_called = False
+        self._endless = Endless(task.name)
         # When the downtime began, on the monotonic clock: the one on the wall jumps.
         self._began = 0.0
         # A run may be found to hang in the moment in which it ends.
@@ -118,13 +121,8 @@ class Execution:
             if rested:
                 db.before_run()
             self._is_called = True
-            result = context.run(self._call)
-            if type(result) is CoroutineType:
-                # Of a lambda, or of a wrapper that does not look like one.
-                result = context.run(self._wait_for, result)
-            # No more is kept of it: on Python 3.10 this frame lives on in a cycle
-            # that looking for connections leaves behind.
-            result = result is True
+            with StaysSwitchedOn():
+                more = self._call_in(context)
             if os.getpid() != pid:
                 end_child(self.task.name)
         except BaseException as exc:
@@ -132,8 +130,22 @@ class Execution:
                 end_child(self.task.name, exc)
             # Everything: SystemExit would end the thread without a word, and
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
-            return self._after_failure(exc, self._ended(context))
-        return self._after_success(result, self._ended(context))
+            more = False
+            if exit_code(exc) != 0:
+                return self._after_failure(exc, self._ended(context))
+        return self._after_success(more, self._ended(context))
+
+    def _call_in(self, context: contextvars.Context) -> bool:
+        """Call the task, and say whether it has more to do."""
+        result = context.run(self._call)
+        if type(result) is CoroutineType:
+            # Of a lambda, or of a wrapper that does not look like one.
+            result = context.run(self._wait_for, result)
+        if result is not None and result is not True:
+            reason = why_nothing_ran(self.task.func, result)
+            if reason:
+                raise InvalidTask(reason)
+        return result is True
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self.coroutines is None:
@@ -227,6 +239,7 @@ class Execution:
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
         self.cooldown = self.options.success_cooldown
+        self._endless.count(more, self.started, ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Execution successful",
@@ -272,6 +285,8 @@ class Execution:
                 return ended
             self.cooldown = self.options.fail_cooldown
             described = describe(exc)
+            if code := exit_code(exc):
+                described = replace(described, message=f"exit code {code}")
             self._count(described, ended)
             self._tell(exc, described, timedelta(seconds=ended - self.started))
         finally:
@@ -353,6 +368,17 @@ def _is_async(func: Callable[[], Any]) -> bool:
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004
     )
+
+
+def exit_code(exc: BaseException) -> int | None:
+    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
+    if not issubclass(type(exc), SystemExit):
+        return None
+    # Whatever a class makes of its attributes.
+    code = SystemExit.__dict__["code"].__get__(exc)
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else None
 
 
 def _close_caches() -> None:
