@@ -26,10 +26,10 @@ from yourlabs.runner import task
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import TakeOverTimeout, UnusableRunRoot
 from yourlabs.runner.ownership import files as lockfiles
-from yourlabs.runner.ownership import pidfile as locks
-from yourlabs.runner.ownership import takeover
+from yourlabs.runner.ownership import old_pidfile as locks
+from yourlabs.runner.ownership import old_takeover as takeover
 from yourlabs.runner.ownership.base import LostOwnershipError
-from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.ownership.old_pidfile import PidfileLock
 from yourlabs.runner.ownership.record import (
     COMMAND,
     READ_SIZE,
@@ -736,7 +736,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from tests.runner import test_locks
-from yourlabs.runner.ownership import pidfile as locks
+from yourlabs.runner.ownership import old_pidfile as locks
 
 locks.syscalls.CROWD = 1
 locks.syscalls.IN_PLACE = test_locks.EVERYWHERE

@@ -27,7 +27,7 @@ from yourlabs.runner.notifiers import Notifier, Report, subscribe
 from yourlabs.runner.notify import delivery, mail
 from yourlabs.runner.notify.mail import EmailSubscriber
 from yourlabs.runner.notify.subscriber import FLUSH
-from yourlabs.runner.storage.file import FileState
+from yourlabs.runner.storage.old_file import FileState
 
 ZERO = timedelta()
 SECOND = timedelta(seconds=1)

@@ -20,9 +20,9 @@ from tests.jobs import work
 from tests.places import Child, Place, overlaps, wait_for
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.ownership import process as processes
-from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.ownership.old_pidfile import PidfileLock
 from yourlabs.runner.ownership.record import COMMAND
-from yourlabs.runner.ownership.takeover import read_pidfile, take_over
+from yourlabs.runner.ownership.old_takeover import read_pidfile, take_over
 
 WORK = "tests.jobs.work"
 OTHER = "tests.jobs.other"

@@ -22,10 +22,10 @@ from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.chain.watcher import housekeeper
 from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.notify import releases
-from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.ownership.old_pidfile import PidfileLock
 from yourlabs.runner.ownership.record import COMMAND, HOSTED
-from yourlabs.runner.ownership.takeover import read_pidfile, refuse_or_take, take_over
-from yourlabs.runner.storage.file import FileState
+from yourlabs.runner.ownership.old_takeover import read_pidfile, refuse_or_take, take_over
+from yourlabs.runner.storage.old_file import FileState
 
 logger = logging.getLogger("runner")
 

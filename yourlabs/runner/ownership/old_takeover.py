@@ -12,7 +12,7 @@ from yourlabs.runner.exceptions import (
     TakeOverTimeout,
 )
 from yourlabs.runner.ownership import process as processes
-from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.ownership.old_pidfile import PidfileLock
 from yourlabs.runner.ownership.record import (
     COMMAND,
     OwnerRecord,
