@@ -16,17 +16,6 @@ from yourlabs.runner.ownership.record import Identity, OwnerRecord, RunMark
 if TYPE_CHECKING:
     from yourlabs.runner.chain.thread import RunnerThread
 
-BORROWER = "borrow-"
-"""What the id of a request begins with whose process gives the chain back soon."""
-
-COURTESY_S = 5.0
-"""How long a chain that is free is left to who has asked for it, in seconds."""
-
-
-def is_borrower(request: str) -> bool:
-    """Say whether who asks with this id will give the chain back: `--once` does."""
-    return request.startswith(BORROWER)
-
 
 class Clock(Protocol):
     """Where the time comes from: the module `time`, or a `FakeClock` in a test."""
