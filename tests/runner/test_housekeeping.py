@@ -33,7 +33,7 @@ from yourlabs.runner.chain import status
 from yourlabs.runner.chain import watcher as housekeeping
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.chain.watcher import Housekeeper
-from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership import old_process as processes
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord
 
 HOUR = 3_600.0

@@ -25,7 +25,7 @@ from tests.places import wait_for
 from yourlabs.runner import task
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import TakeOverTimeout, UnusableRunRoot
-from yourlabs.runner.ownership import files as lockfiles
+from yourlabs.runner.ownership import old_files as lockfiles
 from yourlabs.runner.ownership import old_pidfile as locks
 from yourlabs.runner.ownership import old_takeover as takeover
 from yourlabs.runner.ownership.base import LostOwnershipError

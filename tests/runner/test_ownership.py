@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from yourlabs.runner.ownership.base import Claim, Ownership
 from yourlabs.runner.ownership.record import COMMAND, HOSTED, RunMark
 from yourlabs.runner.ownership.request import COURTESY_S, is_borrower
 from yourlabs.runner.storage.base import Backend
+from yourlabs.runner.storage.file import FileBackend
 from yourlabs.runner.testing import FakeClock, MemoryBackend
 
 
@@ -36,10 +38,14 @@ def clock() -> FakeClock:
     return FakeClock(time.time())
 
 
-@pytest.fixture(params=["memory"])
-def backend(request: pytest.FixtureRequest, clock: FakeClock) -> Backend:
+@pytest.fixture(params=["memory", "files"])
+def backend(
+    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
+) -> Backend:
     """Return one of the places where chains are kept."""
-    return MemoryBackend(clock)
+    if request.param == "memory":
+        return MemoryBackend(clock)
+    return FileBackend(tmp_path / "run", clock=clock)
 
 
 Make = Callable[[], Ownership]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import wait_for
-from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership import old_process as processes
 from yourlabs.runner.ownership.record import COMMAND, Identity
 
 HOLDER = """

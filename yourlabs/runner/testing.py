@@ -11,7 +11,6 @@ import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from typing import Any
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
-from yourlabs.runner.ownership.request import BORROWER, Courtesy
+from yourlabs.runner.ownership.request import Courtesy, is_borrower, new_id
 
 
 class FakeClock:
@@ -137,8 +136,7 @@ class MemoryOwnership:
     def _ask_anew(self) -> None:
         record = self._kept.record
         if self._is_first() and record is not None and record.seq != self._asked:
-            borrow = self._id is not None and self._id.startswith(BORROWER)
-            self._id = _new_id(borrow=borrow)
+            self._id = new_id(borrow=is_borrower(self._id or ""))
             self._asked = record.seq
 
     def _next_record(self) -> OwnerRecord:
@@ -153,7 +151,8 @@ class MemoryOwnership:
     @contextmanager
     def request(self, *, borrow: bool = False) -> Iterator[None]:
         """Ask any owner to yield after its function, while the block lasts."""
-        self._id, self._asked = _new_id(borrow=borrow), None
+        self._id = new_id(borrow=borrow)
+        self._asked = None if self._kept.record is None else self._kept.record.seq
         self._kept.requests.append(self)
         try:
             yield
@@ -240,10 +239,6 @@ class MemoryStore:
         """Replace what people want of the chain by `change` of it."""
         with self._kept.mutex:
             self._kept.desired = json.dumps(change(self.desired()))
-
-
-def _new_id(*, borrow: bool) -> str:
-    return f"{BORROWER if borrow else ''}{uuid.uuid4().hex}"
 
 
 def _interrupted(

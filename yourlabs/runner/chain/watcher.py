@@ -27,7 +27,7 @@ from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.frames import frame_of
 from yourlabs.runner.failures.records import Stall
 from yourlabs.runner.log import logger
-from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership import old_process as processes
 from yourlabs.runner.ownership import syscalls
 from yourlabs.runner.ownership.descriptors import SelfPipe
 from yourlabs.runner.ownership.record import Identity, OwnerRecord

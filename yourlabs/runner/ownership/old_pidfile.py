@@ -16,20 +16,22 @@ import time
 from pathlib import Path
 
 from yourlabs.runner.chain.task import Chain
-from yourlabs.runner.ownership import files as lockfiles
-from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership import old_files as lockfiles
+from yourlabs.runner.ownership import old_process as processes
 from yourlabs.runner.ownership import syscalls
 from yourlabs.runner.ownership.base import LostOwnershipError
-from yourlabs.runner.ownership.record import (
-    HOSTED,
+from yourlabs.runner.ownership.old_record import (
     READ_SIZE,
-    Identity,
-    OwnerRecord,
     encode_head,
     encode_tail,
-    parse_record,
     run_tail,
     tail_width,
+)
+from yourlabs.runner.ownership.record import (
+    HOSTED,
+    Identity,
+    OwnerRecord,
+    parse_record,
 )
 
 try:

@@ -11,7 +11,7 @@ from yourlabs.runner.exceptions import (
     AlreadyOwned,
     TakeOverTimeout,
 )
-from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership import old_process as processes
 from yourlabs.runner.ownership.old_pidfile import PidfileLock
 from yourlabs.runner.ownership.record import (
     COMMAND,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+
 COURTESY_S = 5.0
 """How long a chain that is free is left to who has asked for it, in seconds."""
 
 BORROWER = "borrow-"
 """What the id of a request begins with whose process gives the chain back soon."""
+
+
+def new_id(*, borrow: bool) -> str:
+    """Return an id that no other request has."""
+    return f"{BORROWER if borrow else ''}{uuid.uuid4().hex}"
 
 
 def is_borrower(request: str) -> bool:

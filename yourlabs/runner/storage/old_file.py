@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yourlabs.runner.log import logger
-from yourlabs.runner.ownership.files import EXHAUSTED
+from yourlabs.runner.ownership.old_files import EXHAUSTED
 
 VERSION = 1
 
