@@ -19,7 +19,8 @@ from django.core import mail as django_mail
 from tests.runner.fakes import MemoryState, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from yourlabs.runner import signals
-from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
@@ -49,18 +50,18 @@ class Chain:
         self.kind, self.fresh = "hosted", False
         self.lock = SimpleNamespace(interrupted=None, was_cut=False)
         self.once = False
-        self.tasks = (TaskRunner(self.task, self.name, self.task.path),)
+        self.tasks = (Execution(self.task, self.name, self.task.path),)
         self.failures = 0
-        self.hanging: TaskRunner | None = None
+        self.hanging: Execution | None = None
         self.down_since: datetime | None = None
 
     def start(self) -> Chain:
         self.state.load()
-        signals.send_robust(signals.chain_started, self)
+        send_robust(signals.chain_started, self)
         return self
 
     def stop(self) -> None:
-        signals.send_robust(signals.chain_stopped, self)
+        send_robust(signals.chain_stopped, self)
         self.state.close()
 
     def fail(self, message: str = "division by zero", **changes: Any) -> None:
@@ -83,7 +84,7 @@ class Chain:
         }
         failure = Failure(**{**values, **changes})
         exception = RunnerError(message)
-        signals.send_robust(
+        send_robust(
             signals.task_failed, self.task, failure=failure, exception=exception
         )
 
@@ -94,23 +95,23 @@ class Chain:
             self.task, self.name, now, since, now - since, self.failures, ()
         )
         self.down_since, self.failures = None, 0
-        signals.send_robust(signals.task_recovered, self.task, recovery=recovery)
+        send_robust(signals.task_recovered, self.task, recovery=recovery)
 
-    def running(self) -> TaskRunner | None:
+    def running(self) -> Execution | None:
         return self.hanging
 
     def stall(self, *, is_over: bool = False) -> None:
         now = datetime.now(timezone.utc)
         self.tasks[0].last_run = now.timestamp()
-        self.tasks[0].is_called = not is_over
+        self.tasks[0]._is_called = not is_over
         self.hanging = self.tasks[0]
         stall = Stall(self.task, self.name, now, ZERO, '  File "x.py", line 3, in work')
-        signals.send_robust(signals.task_stalled, self.task, stall=stall)
+        send_robust(signals.task_stalled, self.task, stall=stall)
 
     def succeed(self, minutes: int = 0) -> None:
         now = datetime.now(timezone.utc)
         run = Run(self.task, self.name, now, now, timedelta(minutes=minutes))
-        signals.send_robust(signals.task_succeeded, self.task, run=run)
+        send_robust(signals.task_succeeded, self.task, run=run)
 
 
 @pytest.fixture(autouse=True)
@@ -487,21 +488,6 @@ def test_long_name_of_a_release(mailbox: Mailbox, settings: Any) -> None:
 
     assert mailbox.wait_for_mails(2)
     assert "healed" in mailbox.subjects[1]
-
-
-def test_downtime_that_only_the_mails_know(mailbox: Mailbox) -> None:
-    """A downtime that was told goes on, and has an end, though its owner was killed."""
-    chain = Chain().start()
-    chain.fail()
-    assert mailbox.wait_for_mails(1)
-    heir = Chain(chain.state).start()
-
-    incident = heir.tasks[0].incident
-
-    assert incident is not None
-    assert incident.failures == 1
-    assert incident.down_since == chain.down_since
-    assert incident.downtime(time.monotonic()) < timedelta(minutes=1)
 
 
 def test_no_thread_for_the_first_mail(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.runner.fakes import Counted, happens, log, make, quick, started
+from yourlabs.runner.failures.downtime import Downtime, Latest
 from yourlabs.runner.storage.old_file import MAX_ASIDE, MAX_SIZE, FileState
 
 NOBODY = 65_534
@@ -190,10 +191,10 @@ def test_large(path: Path) -> None:
         f"tasks.number_{task}": [["E", "\u2028" * 500, "f", 1] for _ in range(50)]
         for task in range(50)
     }
-    state.put("incidents", downtimes)
+    state.put("downtimes", downtimes)
     state.close()
 
-    assert opened(path).get("incidents") == downtimes
+    assert opened(path).get("downtimes") == downtimes
     assert path.stat().st_size < MAX_SIZE
 
 
@@ -444,13 +445,10 @@ def healthy() -> bytes:
     return json.dumps(
         {
             "version": 1,
-            "incidents": {
-                "tests.quick": {
-                    "down_since": 1_770_000_000.0,
-                    "failures": 3,
-                    "interrupted": 0,
-                    "exceptions": [["builtins.ValueError", "no", "1:ab", 3]],
-                }
+            "downtimes": {
+                "tests.quick": Downtime()
+                .failed(Latest("ValueError", "no", "", "2:ab", 1.77e9), lasted=0)
+                .to_json()
             },
             "status": [{"task": "tests.quick", "runs": 3, "last_run": 1.0}],
             "schedule": {"next": "x", "index": 0, "due": 1.0, "after": "x"},
@@ -471,7 +469,7 @@ def corruptions() -> dict[str, bytes]:
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         found[f"flipped {number}"] = bytes(damaged)
     wrong: list[Any] = [None, True, -1, 1e308, 10**400, "x", "\ud800", [], [[]], {}]
-    for section in ("incidents", "status", "schedule", "notifications"):
+    for section in ("downtimes", "status", "schedule", "notifications"):
         for number, value in enumerate([*wrong, {"next": {}, "tasks": 5}, [None, 5]]):
             values = {**json.loads(content), section: value}
             found[f"{section} {number}"] = json.dumps(values).encode()

@@ -532,7 +532,7 @@ def test_full_while_owning(place: Place, mounted: Callable[..., None]) -> None:
 
     assert host.text().count("cannot be written") == 1
     state = json.loads((place.root / "fail.json").read_text())
-    assert state["incidents"]["tests.jobs.fail"]["failures"] >= 6
+    assert state["downtimes"]["tests.jobs.fail"]["failures"] >= 6
 
 
 @torture

@@ -37,7 +37,7 @@ from tests.runner.fakes import (
 from yourlabs.runner import signals
 from yourlabs.runner.chain import status
 from yourlabs.runner.chain.checkpoint import Plan
-from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.task import Task
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.ownership.record import (
@@ -1021,7 +1021,7 @@ def test_breakdown_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> float:
         raise OverflowError("no more")
 
-    monkeypatch.setattr(TaskRunner, "run", broken)
+    monkeypatch.setattr(Execution, "run", broken)
     thread = make(quick(Counted()))
     with log(), started(thread):
         until(lambda: thread.status().reason)
@@ -1339,7 +1339,7 @@ def test_schedule_goes_with_what_is_written_now_and_then() -> None:
     with started(thread):
         assert happens(bell.waited_for)
 
-        assert state.get("incidents")
+        assert state.get("downtimes")
         due = state.get("schedule")["due"]
 
     assert due == pytest.approx(scheduled(thread), abs=0.1)
@@ -1449,7 +1449,7 @@ def test_cut_by_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.join(PATIENCE)
 
     assert state.get("schedule")["next"] == thread.tasks[1].key
-    assert not state.get("incidents")
+    assert not state.get("downtimes")
 
 
 def test_command_that_is_stopped_before_its_first_run() -> None:
@@ -1534,8 +1534,8 @@ def test_stopped_after_a_failure() -> None:
     with started(thread):
         assert happens(failed)
 
-    [incident] = state.get("incidents").values()
-    assert incident["failures"] == 1
+    [downtime] = state.get("downtimes").values()
+    assert downtime["failures"] == 1
 
 
 def interrupted_lock(path: str) -> MemoryLock:
@@ -1628,9 +1628,9 @@ def test_functions_of_one_factory() -> None:
 
     with running(first, second, state=state) as thread:
         until(lambda: cooling(thread))
-        downs = [runner.incident for runner in thread.tasks]
+        downs = [runner.downtime for runner in thread.tasks]
 
-    assert [[one.message for one in down.distinct()] for down in downs if down] == [
+    assert [[one.message for one in down.exceptions()] for down in downs] == [
         ["first"],
         ["second"],
     ]
@@ -1712,20 +1712,10 @@ def test_interrupted_then_started_by_a_person() -> None:
             found.append([task.runs for task in thread.status().tasks])
         state.put("schedule", None)
         # As if it had crashed again, and not run.
-        incidents = state.get("incidents")
-        if incidents:
-            continue
-        state.put(
-            "incidents",
-            {
-                tasks[0].path: {
-                    "down_since": time.time(),
-                    "failures": 1,
-                    "interrupted": 1,
-                    "exceptions": [],
-                }
-            },
-        )
+        [downtime] = state.get("downtimes").values()
+        if not downtime["is_down"]:
+            again = {**downtime, "is_down": True, "interrupted": 1}
+            state.put("downtimes", {tasks[0].path: again})
 
     # The run that was interrupted counts; in the first case it was run again.
     assert found == [[2, 0], [1, 0], [1, 0]]
@@ -1935,7 +1925,7 @@ def test_downtime_that_another_owner_ended() -> None:
         lock.wanted = True
         thread.look_after()
         until(lambda: standing_by(thread))
-        state.put("incidents", {})
+        state.put("downtimes", {})
         lock.wanted = False
         thread.look_after()
         until(lambda: cooling(thread))

@@ -14,10 +14,12 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain import status as states
 from yourlabs.runner.chain.checkpoint import Logbook, Plan
-from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.status import ChainStatus
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
+from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Keeper, LostOwnershipError, OwnerLock, State
 from yourlabs.runner.ownership.record import (
@@ -157,7 +159,7 @@ class RunnerThread(threading.Thread):
         self.reason = ""
         # One a task, however often it comes: it is down, or up, as a whole.
         keys = chain.keys()
-        runners = {task: TaskRunner(task, chain.name, keys[task]) for task in keys}
+        runners = {task: Execution(task, chain.name, keys[task]) for task in keys}
         self.tasks = tuple(runners[task] for task in chain.tasks)
         self.lock = lock
         self.has_limits = any(runner.options.max_duration for runner in self.tasks)
@@ -172,8 +174,8 @@ class RunnerThread(threading.Thread):
         self._doubted = self._is_over = False
         self._trouble = ""
         self._phase = states.STOPPED
-        self._current: TaskRunner | None = None
-        self._stalled: tuple[TaskRunner, float] | None = None
+        self._current: Execution | None = None
+        self._stalled: tuple[Execution, float] | None = None
         self._rested = self._looked_at = self._checked_at = 0.0
         self.wakes_soon = False
         """It looks after itself before it would have to be looked after."""
@@ -263,6 +265,10 @@ class RunnerThread(threading.Thread):
     def _is_copy(self) -> bool:
         """Say whether it was started in the process that this one was forked by."""
         return self._made_in != os.getpid() and self.ident is not None
+
+    def downtime(self, key: str) -> Downtime:
+        """Return how the task of `key` fares."""
+        return next(task.downtime for task in self.tasks if task.key == key)
 
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
@@ -358,7 +364,7 @@ class RunnerThread(threading.Thread):
         """Say whether another process owns the chain."""
         return self._phase == states.STANDBY
 
-    def running(self) -> TaskRunner | None:
+    def running(self) -> Execution | None:
         """Return the task that is being run now."""
         return self._current
 
@@ -390,11 +396,11 @@ class RunnerThread(threading.Thread):
         seconds = [limit.total_seconds() for limit in limits if limit is not None]
         return begins + min(seconds, default=math.inf)
 
-    def is_running(self, runner: TaskRunner, started: float) -> bool:
+    def is_running(self, runner: Execution, started: float) -> bool:
         """Say whether the run of `runner` is going on that began at `started`."""
         return self._current is runner and runner.started == started
 
-    def set_stalled(self, runner: TaskRunner, started: float) -> None:
+    def set_stalled(self, runner: Execution, started: float) -> None:
         """Note that the run of `runner` that began at `started` takes too long."""
         self._stalled = runner, started
 
@@ -505,7 +511,7 @@ class RunnerThread(threading.Thread):
                 self.chain.name,
                 extra={"action": "chain_started", "chain": self.chain.name},
             )
-        signals.send_robust(signals.chain_started, self)
+        send_robust(signals.chain_started, self)
         try:
             self._loop(self._resume(plan))
         except LostOwnershipError:
@@ -524,7 +530,7 @@ class RunnerThread(threading.Thread):
             self._phase = states.STANDBY
             self._current = self._stalled = None
             self.fresh = False
-            signals.send_robust(signals.chain_stopped, self)
+            send_robust(signals.chain_stopped, self)
             if not lost:
                 self._logbook.write(self._plan)
             self.state.close(write=not lost)
@@ -543,10 +549,9 @@ class RunnerThread(threading.Thread):
         # It is in the state before the mark in the pidfile is gone.
         self._logbook.write(plan)
         self.lock.interrupted = None
-        incident = runner.incident
         if self.once:
             return Plan()
-        if self.fresh and incident is not None and incident.interrupted < 2:
+        if self.fresh and runner.downtime.interrupted < 2:
             # A person started it, and it crashed its process once at the most.
             return Plan()
         self._log_sleep(runner)
@@ -581,12 +586,12 @@ class RunnerThread(threading.Thread):
             if self._trouble:
                 self._trouble = ""
             if self.once:
-                self.failed = self.failed or runner.incident is not None
+                self.failed = self.failed or runner.downtime.is_down
                 if index == last:
                     self._stop_asked = True
                 index, deadline = index + 1, 0.0
                 continue
-            if runner.incident is not None:
+            if runner.downtime.is_down:
                 self._logbook.hurry()
             if not runner.more:
                 index = 0 if index == last else index + 1
@@ -721,7 +726,7 @@ class RunnerThread(threading.Thread):
             self._bell.acquire(timeout=left)
         self._wake_asked = False
 
-    def _breathe(self, runner: TaskRunner) -> None:
+    def _breathe(self, runner: Execution) -> None:
         """Leave most of the interpreter to the host, whatever the author wrote."""
         # Time on the processor: a task that waits for a message takes none.
         if runner.coroutines is not None:
@@ -734,7 +739,7 @@ class RunnerThread(threading.Thread):
             self._bell.acquire(timeout=min(busy * REST, MAX_REST))
             self._rested = time.thread_time()
 
-    def _log_sleep(self, runner: TaskRunner) -> None:
+    def _log_sleep(self, runner: Execution) -> None:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Sleeping %s seconds",

@@ -16,16 +16,15 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain.coroutines import Coroutines
-from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.frames import frame_of
-from yourlabs.runner.failures.records import Stall
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership import old_process as processes
 from yourlabs.runner.ownership import syscalls
@@ -60,11 +59,9 @@ class Stalled(NamedTuple):
     """A run that takes too long."""
 
     thread: RunnerThread
-    runner: TaskRunner
+    runner: Execution
     started: float
     """On the monotonic clock, in seconds."""
-    began: float
-    """In seconds since the epoch."""
 
 
 class Housekeeper:
@@ -331,7 +328,7 @@ class Housekeeper:
             return None
         self._threads[thread] = started
         thread.set_stalled(runner, started)
-        return Stalled(thread, runner, started, runner.last_run or 0.0)
+        return Stalled(thread, runner, started)
 
 
 def _close(pipe: SelfPipe, pidfds: Iterable[int]) -> None:
@@ -352,29 +349,24 @@ def _report(stalled: Stalled) -> None:
 
 
 def _tell(stalled: Stalled) -> None:
-    task = stalled.runner.task
-    stall = _log(stalled)
-    signals.send_robust(signals.task_stalled, task.sender, stall=stall)
+    runner = stalled.runner
+    stack = _stack_of(stalled.thread, runner.coroutines)
+    stall = runner.stalled(stalled.started, stack)
+    if stall is not None:
+        # First: a handler of the log may be what hangs.
+        send_robust(signals.task_stalled, runner.task.sender, stall=stall)
+        _log(stalled, stack)
 
 
-def _log(stalled: Stalled) -> Stall:
-    thread, runner = stalled.thread, stalled.runner
-    seconds = time.monotonic() - stalled.started
-    stack = _stack_of(thread, runner.coroutines)
+def _log(stalled: Stalled, stack: str = "") -> None:
+    runner = stalled.runner
     logger.error(
         "[%s] Still running after %.1f seconds, at most %g are expected:\n%s",
         runner.task.name,
-        seconds,
+        time.monotonic() - stalled.started,
         runner.options.max_duration.total_seconds(),  # type: ignore[union-attr]
-        stack,
+        stack or _stack_of(stalled.thread, runner.coroutines),
         extra={"action": "task_stalled", "task": runner.task.name},
-    )
-    return Stall(
-        task=runner.task,
-        chain=thread.chain.name,
-        started_at=datetime.fromtimestamp(stalled.began, timezone.utc),
-        running_for=timedelta(seconds=seconds),
-        stack=stack,
     )
 
 

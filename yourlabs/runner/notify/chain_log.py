@@ -85,7 +85,7 @@ class ChainLog:
         runner = self.thread.running()
         return (
             runner is None
-            or not runner.is_called
+            or not runner._is_called
             or runner.task is not stall.task
             or abs(runner.last_run - stall.started_at.timestamp()) > SAME_RUN
         )

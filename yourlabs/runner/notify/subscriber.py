@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.task import Task
-from yourlabs.runner.failures.downtime import Incident, resumed
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify import notifications, releases, telling
@@ -121,12 +119,6 @@ class Subscriber:
                     history, now, log.rules(task), start=start, more=more
                 )
             log.write()
-        for runner in thread.tasks:
-            history = log.histories.get(runner.key, NOTHING)
-            if history.is_down and runner.incident is None:
-                # What was told is known, but not the downtime itself: the process was
-                # killed in between, or nobody was to be told of its end.
-                runner.incident = _incident_of(history)
         for task, key in keys.items():
             history = log.histories.get(key, NOTHING)
             if history.stalled_since is not None:
@@ -341,14 +333,6 @@ def _took(
     if since is None or abs(started_at - since) >= timedelta(seconds=1):
         return None
     return duration
-
-
-def _incident_of(history: History) -> Incident:
-    now = time.time()
-    since = history.down_since.timestamp() if history.down_since else now
-    incident = resumed(since, now=now, monotonic=time.monotonic())
-    incident.failures = max(1, history.consecutive)
-    return incident
 
 
 def _now() -> datetime:
