@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "MAX_NEW_EXCEPTIONS": 5,
     "RELEASE": None,
     "STOP_TIMEOUT": timedelta(seconds=10),
+    "BACKEND": "yourlabs.runner.storage.file",
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
 

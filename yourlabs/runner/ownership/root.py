@@ -91,10 +91,15 @@ def refuse_shared_root(root: str) -> None:
     # To list the members of a group may take a while: once is enough.
     _examined.add(root)
     for problem in examine_root(root):
-        message = f"{problem.text} To mend it: {problem.command}"
         if problem.severity == "error":
+            message = f"{problem.text} To mend it: {problem.command}"
             raise UnusableRunRoot(errno.EPERM, message)
-        logger.warning(message, extra={"action": "run_root_shared"})
+        logger.warning(
+            "%s To mend it: %s",
+            problem.text,
+            problem.command,
+            extra={"action": "run_root_shared"},
+        )
 
 
 _examined: set[str] = set()

@@ -8,9 +8,6 @@ from django.utils.module_loading import import_string
 from yourlabs.runner import conf
 from yourlabs.runner.storage.base import Backend
 
-DEFAULT = "yourlabs.runner.storage.file"
-"""Files in RUN_ROOT."""
-
 _backends: dict[str, Backend] = {}
 
 
@@ -21,7 +18,7 @@ def backend() -> Backend:
     Raises:
         ImproperlyConfigured: ``RUNNER["BACKEND"]`` leads to nothing.
     """
-    path = conf.runner_setting().get("BACKEND", DEFAULT)
+    path = conf.get("BACKEND")
     if path not in _backends:
         _backends[path] = _made(path)
     return _backends[path]
@@ -32,12 +29,12 @@ def _made(path: str) -> Backend:
     for dotted in (f"{path}.Backend", path):
         try:
             made: Backend = import_string(dotted)()
-        except (ImportError, TypeError) as exc:
+        except (ImportError, TypeError, AttributeError) as exc:
             cause = exc
         else:
             return made
     msg = (
         f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or of a "
-        f"module with a class Backend, like {DEFAULT!r}."
+        f"module with a class Backend, like {conf.DEFAULTS['BACKEND']!r}."
     )
     raise ImproperlyConfigured(msg) from cause
