@@ -182,6 +182,7 @@ class MemoryClaim:
         self.token = record.seq
         self.interrupted = _interrupted(old, record.functions)
         self.was_cut = old is not None and not old.released
+        self._is_booked = False
         run = None if self.interrupted is None else self.interrupted.run
         self._kept.record = replace(record, run=run)
 
@@ -199,13 +200,17 @@ class MemoryClaim:
         """Note which run goes on; None: none does."""
         with self._kept.mutex:
             if self.check() and self._kept.record is not None:
+                self._is_booked = True
                 self._kept.record = replace(self._kept.record, run=run)
 
     def release(self) -> None:
         """Let go in good order."""
         with self._kept.mutex:
-            if self.check() and self._kept.record is not None:
-                self._kept.record = replace(self._kept.record, released=True)
+            record = self._kept.record
+            if self.check() and record is not None:
+                # What was interrupted before is left to the next owner to book.
+                run = None if self._is_booked else record.run
+                self._kept.record = replace(record, released=True, run=run)
                 self._kept.claim = None
 
     def die(self) -> None:
