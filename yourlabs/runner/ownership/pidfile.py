@@ -400,8 +400,8 @@ def _interrupted(
     """Return `old` if its owner died inside a run of a function of `chain`."""
     if old is None or old.run is None:
         return None
-    if old.seq == _written.get(path):
-        # This process lives, so it could not write that its run had ended.
+    if old.seq == _written.get(path) and not old.released:
+        # This process lost the lock in its run, but lives: nothing was interrupted.
         return None
     for task in chain.paths:
         if fit(task, MAX_TASK) == old.run.task:
