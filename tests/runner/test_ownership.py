@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.runner.fakes import log
 from yourlabs.runner import task
 from yourlabs.runner.chain.task import Chain, make_chain
+from yourlabs.runner.exceptions import AlreadyOwned, ChainNameTaken, TakeOverTimeout
 from yourlabs.runner.ownership.base import Claim, Ownership
 from yourlabs.runner.ownership.record import COMMAND, HOSTED, RunMark
 from yourlabs.runner.ownership.request import COURTESY_S, is_borrower
+from yourlabs.runner.ownership.takeover import refuse_or_take, take_over
 from yourlabs.runner.storage.base import Backend
 from yourlabs.runner.storage.file import FileBackend
 from yourlabs.runner.testing import FakeClock, MemoryBackend
@@ -260,6 +266,126 @@ def test_two_candidates(process: Make) -> None:
         assert mine.wanted_by() not in (None, first_id)
         mine.release()
         acquired(other)
+
+
+# Taking over.
+
+
+class Pause:
+    """Lets time pass instead of sleeping, and does something at a certain moment."""
+
+    def __init__(self, clock: FakeClock, **moments: Callable[[], object]) -> None:
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._moments = {
+            float(name.removeprefix("at_")): do for name, do in moments.items()
+        }
+        self.ends = False
+
+    def __call__(self, seconds: float) -> bool:
+        self._clock.advance(seconds)
+        passed = self._clock.monotonic() - self._began
+        for moment in [moment for moment in self._moments if moment <= passed]:
+            self._moments.pop(moment)()
+        return self.ends
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_take_what_is_free(process: Make, clock: FakeClock) -> None:
+    """A chain that nobody runs is taken at once, and nobody is asked."""
+    claim = take_over(process(), CHAIN, timeout=MINUTE, pause=Pause(clock), clock=clock)
+
+    assert claim is not None
+    assert claim.wanted_by() is None
+
+
+def test_take_over(process: Make, clock: FakeClock) -> None:
+    """The owner is asked, and named in the log; it is taken over when it lets go."""
+    owner = acquired(process())
+    pause = Pause(clock, at_40=owner.release)
+
+    with log() as records:
+        claim = take_over(process(), CHAIN, timeout=MINUTE, pause=pause, clock=clock)
+
+    assert claim is not None
+    assert claim.token == owner.token + 1
+    lines = [text for text in records.texts() if text.startswith("Waiting for ")]
+    assert len(lines) == 2
+    assert f"process {os.getpid()} on " in lines[0]
+    # Nobody asks any more.
+    assert process().candidate() is None
+
+
+def test_give_up(process: Make, clock: FakeClock) -> None:
+    """An owner that does not let go in time is named, and goes on."""
+    owner = acquired(process())
+    owner.mark(RunMark(PATH, clock.time()))
+
+    with pytest.raises(TakeOverTimeout) as caught:
+        take_over(process(), CHAIN, timeout=MINUTE, pause=Pause(clock), clock=clock)
+    text = str(caught.value)
+    assert f"still run by process {os.getpid()} on " in text
+    assert f"in {PATH} for 60 s) after 60 seconds" in text
+    assert text.endswith("Nothing was killed.")
+    assert owner.check()
+    assert owner.wanted_by() is None
+
+
+def test_stopped_while_waiting(process: Make, clock: FakeClock) -> None:
+    """Who is stopped while it waits asks no longer."""
+    owner, pause = acquired(process()), Pause(clock)
+    pause.ends = True
+
+    assert take_over(process(), CHAIN, timeout=MINUTE, pause=pause, clock=clock) is None
+    assert owner.wanted_by() is None
+
+
+def test_take_over_of_other_functions(backend: Backend, clock: FakeClock) -> None:
+    """A chain of other functions under the name is an error, and not asked."""
+    other = Chain(CHAIN.name, CHAIN.tasks[:1])
+    owner = acquired(backend.ownership(other, kind=COMMAND))
+    asked: list[object] = []
+    pause = Pause(clock, at_0=lambda: asked.append(owner.wanted_by()))
+
+    with pytest.raises(ChainNameTaken, match="The name chain is taken"):
+        take_over(
+            backend.ownership(CHAIN, kind=COMMAND),
+            CHAIN,
+            timeout=MINUTE,
+            pause=pause,
+            clock=clock,
+        )
+    assert asked == [None]
+
+
+def test_refuse(process: Make) -> None:
+    """Who is not to take over is told who runs the chain, and asks nobody."""
+    owner = acquired(process())
+
+    with pytest.raises(AlreadyOwned, match=f"is run by process {os.getpid()} on "):
+        refuse_or_take(process(), CHAIN)
+    assert owner.wanted_by() is None
+    owner.release()
+    assert refuse_or_take(process(), CHAIN).check()
+
+
+def test_behind_another_candidate(process: Make, clock: FakeClock) -> None:
+    """Who waits behind another candidate takes its turn."""
+    owner, other = acquired(process()), process()
+
+    def take_turn() -> None:
+        owner.release()
+        acquired(other).release()
+
+    with ExitStack() as stack:
+        stack.enter_context(other.request())
+        pause = Pause(clock, at_1=take_turn, at_2=stack.close)
+        claim = take_over(process(), CHAIN, timeout=MINUTE, pause=pause, clock=clock)
+
+    assert claim is not None
+    assert claim.token == owner.token + 2
 
 
 # What is kept.

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from tests.places import wait_for
 from tests.runner.fakes import log
 from tests.runner.test_ownership import CHAIN, acquired
 from yourlabs.runner.chain.task import Chain, Task, make_chain
-from yourlabs.runner.exceptions import UnusableRunRoot
+from yourlabs.runner.exceptions import TakeOverTimeout, UnusableRunRoot
 from yourlabs.runner.ownership import files, process
 from yourlabs.runner.ownership.pidfile import SILENCE_S, PidfileOwnership
 from yourlabs.runner.ownership.record import BLOCK, COMMAND, RunMark, parse_record
+from yourlabs.runner.ownership.takeover import take_over
 from yourlabs.runner.storage.file import FileBackend
 from yourlabs.runner.testing import FakeClock
 
@@ -740,7 +742,12 @@ from pathlib import Path
 from tests.runner.test_ownership import CHAIN
 from yourlabs.runner.ownership.pidfile import PidfileOwnership
 
-claim = PidfileOwnership(Path(sys.argv[1]), CHAIN).acquire()
+ownership = PidfileOwnership(Path(sys.argv[1]), CHAIN)
+if sys.argv[2] == "asks":
+    asks = ownership.request()
+    asks.__enter__()
+else:
+    claim = ownership.acquire()
 {SILENT_FORK}
 if pid == 0:
     time.sleep(600)
@@ -748,9 +755,31 @@ if pid == 0:
 if sys.argv[2] == "lets go":
     claim.release()
 print(pid, flush=True)
-if sys.argv[2] != "dies":
+if sys.argv[2] == "lets go":
     time.sleep(600)
+os._exit(0)
 """
+
+
+@contextmanager
+def ghost(root: Path, end: str) -> Iterator[int]:
+    """Have a process that forks a child which nobody knows of, and then dies."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", GHOST, str(root), end],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    pid = int(program.stdout.readline())
+    try:
+        if end != "lets go":
+            program.wait(30)
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        program.kill()
+        program.wait()
+        program.stdout.close()
 
 
 @pytest.mark.parametrize(
@@ -758,16 +787,7 @@ if sys.argv[2] != "dies":
 )
 def test_ghost(make: Make, root: Path, clock: FakeClock, end: str, words: str) -> None:
     """A lock that a child keeps that nobody knows of is told, and not taken from it."""
-    program = subprocess.Popen(
-        [sys.executable, "-c", GHOST, str(root), end],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    ghost = int(program.stdout.readline())
-    try:
-        if end == "dies":
-            program.wait(30)
+    with ghost(root, end) as pid:
         standby = make()
         assert standby.acquire() is None
         assert standby.no_sign_of_life() is None
@@ -775,13 +795,23 @@ def test_ghost(make: Make, root: Path, clock: FakeClock, end: str, words: str) -
         text = standby.no_sign_of_life()
         assert text is not None
         assert words in text
-        assert f"process {ghost}" in text
-    finally:
-        os.kill(ghost, signal.SIGKILL)
-        program.kill()
-        program.wait()
-        program.stdout.close()
+        assert f"process {pid}" in text
     assert wait_for(make().acquire) is not None
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_candidate_in_front(make: Make, root: Path, is_dead: bool) -> None:
+    """Who gives up names who has asked before it, and whether that is alive."""
+    claim = acquired(make())
+    ahead = ghost(root, "asks") if is_dead else child(make().request().__enter__)
+    with ahead:
+        asks = make().candidate()
+        assert asks is not None
+        with pytest.raises(TakeOverTimeout) as caught:
+            take_over(make(), CHAIN, timeout=timedelta(0), pause=lambda _: False)
+    state = "has ended" if is_dead else "lives"
+    assert f"Process {asks.pid} on {asks.host}, which {state}, has" in str(caught.value)
+    assert claim.check()
 
 
 # Forks.
