@@ -150,7 +150,7 @@ def test_mode(make: Make, root: Path) -> None:
     with ownership.request():
         acquired(ownership)
 
-    for path in (ownership.path, ownership.request_path):
+    for path in (ownership.path, ownership._takeover.path):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert stat.S_IMODE(root.stat().st_mode) == 0o750
 
@@ -623,7 +623,7 @@ def test_removed_request(make: Make) -> None:
     """A candidate whose take-over file was removed asks anew."""
     claim, candidate = acquired(make()), make()
     with candidate.request():
-        os.unlink(candidate.request_path)
+        os.unlink(candidate._takeover.path)
         assert claim.wanted_by() is None
         assert candidate.acquire() is None
         assert claim.wanted_by() is not None

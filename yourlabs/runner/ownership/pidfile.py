@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from yourlabs.runner.chain.task import Chain
-from yourlabs.runner.log import logger
 from yourlabs.runner.ownership import files, process
 from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.descriptors import close_ours, is_open
@@ -29,17 +28,14 @@ from yourlabs.runner.ownership.record import (
     MAX_TOKEN,
     Identity,
     OwnerRecord,
-    Request,
     RunMark,
     describe_owner,
     encode_block,
     encode_head,
-    encode_request,
     fit,
     parse_record,
-    parse_request,
 )
-from yourlabs.runner.ownership.request import Courtesy, new_id
+from yourlabs.runner.ownership.request import Courtesy, TakeoverFile
 
 CHECK_EVERY_S = 0.1
 """For how long it is known that the chain is owned still, in seconds."""
@@ -89,8 +85,7 @@ class PidfileOwnership:
         self._clock = clock
         self._last_token = last_token
         self._courtesy = Courtesy()
-        self._request: _OpenRequest | None = None
-        self._complained = ""
+        self._takeover = TakeoverFile(os.path.join(root, f"{chain.name}.takeover"))
         self._seen: tuple[int, int] | None = None
         self._seen_at = 0.0
 
@@ -101,12 +96,11 @@ class PidfileOwnership:
         Raises:
             UnusableRunRoot: RUN_ROOT or a file in it cannot be used.
         """
-        request = self._request
-        is_first = request is not None and request.is_first()
+        is_first = self._takeover.is_first()
         descriptor = files.lock(self.path)
         if descriptor is None:
-            if request is not None and is_first:
-                request.ask(self._token())
+            if is_first:
+                self._ask()
             return None
         claim = None
         try:
@@ -121,13 +115,14 @@ class PidfileOwnership:
         return claim
 
     def _is_left_to_another(self) -> bool:
-        request = self.open_request()
+        request = self._takeover.read()
         wanted = None if request is None else request.id
         return self._courtesy.leaves_it_to(wanted, self._clock.monotonic())
 
-    def _token(self) -> int:
+    def _ask(self) -> None:
         record = self.owner()
-        return 0 if record is None else record.seq
+        token = 0 if record is None else record.seq
+        self._takeover.ask(token, process.this_process(self.kind))
 
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner wrote. It may be gone; None: nothing readable."""
@@ -145,54 +140,21 @@ class PidfileOwnership:
         Raises:
             UnusableRunRoot: RUN_ROOT or the take-over file cannot be used.
         """
-        request = _OpenRequest(self.request_path, self.kind, borrow=borrow)
-        if request.is_first():
-            request.ask(self._token())
-        self._request = request
-        try:
+        with self._takeover.wanted(borrow=borrow):
+            if self._takeover.is_first():
+                self._ask()
             yield
-        finally:
-            self._request = None
-            request.close()
-
-    def open_request(self) -> Request | None:
-        """Return what another process asks for now. None: nobody else asks."""
-        if self._request is not None and self._request.is_open():
-            return None
-        try:
-            descriptor = files.open_to_read(self.request_path)
-        except FileNotFoundError:
-            return None
-        except OSError as exc:
-            self._complain(str(exc))
-            return None
-        try:
-            if not files.is_locked(descriptor):
-                return None
-            return parse_request(os.pread(descriptor, BLOCK, 0))
-        finally:
-            close_ours(descriptor)
-
-    def _complain(self, problem: str) -> None:
-        if problem != self._complained:
-            self._complained = problem
-            logger.error(
-                "[%s] Who asks for the chain by this file is not heard: %s",
-                self.chain.name,
-                problem,
-                extra={"action": "request_refused", "chain": self.chain.name},
-            )
 
     def wanted_by(self) -> str | None:
-        """Return the id of the open request, unless it was left the chain in vain."""
-        request = self.open_request()
+        """Return the id of another one's request, unless it counts no more."""
+        request = self._takeover.read()
         return None if request is None else self._courtesy.counted(request.id)
 
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
-        if self._request is not None and self._request.is_open():
+        if self._takeover.is_held():
             return process.this_process(self.kind)
-        request = self.open_request()
+        request = self._takeover.read()
         return None if request is None else request.candidate
 
     def death_fd(self) -> int | None:
@@ -231,51 +193,6 @@ class PidfileOwnership:
             f"The owner, {owner}, {state}, but its lock is still held by {held}: most "
             "likely a child that it forked. The chain runs again when that has ended."
         )
-
-
-class _OpenRequest:
-    """The request of this process: a lock on the take-over file, and who it is."""
-
-    def __init__(self, path: str, kind: str, *, borrow: bool) -> None:
-        self.path = path
-        self._kind = kind
-        self._borrow = borrow
-        self._descriptor = -1
-        self._inode = (0, 0)
-        self._asked: int | None = None
-
-    def is_open(self) -> bool:
-        """Say whether the owner is asked by it."""
-        return is_open(self._descriptor, self._inode)
-
-    def is_first(self) -> bool:
-        """Be the one who asks, if nobody else is; the file may have been removed."""
-        if self.is_open() and files.names(self.path, self._inode):
-            return True
-        self.close()
-        descriptor = files.lock(self.path)
-        if descriptor is None:
-            return False
-        self._descriptor, self._inode = descriptor, files.inode_of(descriptor)
-        self._asked = None
-        return True
-
-    def ask(self, token: int) -> None:
-        """Ask the owner that has `token`, each one with an id of its own."""
-        if token == self._asked:
-            return
-        request = Request(new_id(borrow=self._borrow), process.this_process(self._kind))
-        try:
-            files.write(self._descriptor, encode_request(request))
-        except OSError as exc:
-            raise files.unusable(self.path, exc) from None
-        self._asked = token
-
-    def close(self) -> None:
-        """Ask no longer."""
-        if self.is_open():
-            close_ours(self._descriptor)
-        self._descriptor = -1
 
 
 class PidfileClaim:
