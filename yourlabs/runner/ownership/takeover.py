@@ -31,10 +31,6 @@ RETRY_S = 0.05
 REMIND_EVERY_S = 30.0
 """Time between two lines in the log that say who is waited for, in seconds."""
 
-DOUBT_S = 1.0
-"""For how long who is waited for is not named where it seems to be dead: the next owner
-may be about to write its name. In seconds."""
-
 
 def log_pidfile(ownership: Ownership, chain: Chain) -> None:
     """Say in the log what the pidfile holds, if there is one. It decides nothing."""
@@ -118,8 +114,8 @@ def take_over(
     # Only now: nothing is asked of a chain of other functions.
     with ownership.request(borrow=borrow):
         while (claim := ownership.acquire()) is None:
-            wait.is_in_doubt()
-            wait.remind()
+            if not wait.is_in_doubt():
+                wait.remind()
             wait.give_up_in_time()
             if pause(RETRY_S):
                 return None
@@ -132,45 +128,43 @@ class _Wait:
     def __init__(
         self, ownership: Ownership, chain: Chain, timeout: timedelta, clock: Clock
     ) -> None:
-        self._ownership = ownership
-        self._chain = chain
-        self._timeout = timeout
-        self._clock = clock
-        self._begun_at = clock.monotonic()
-        self._remind_at = self._begun_at
+        self._ownership, self._chain, self._clock = ownership, chain, clock
+        self._timeout = timeout.total_seconds()
+        self._begun_at = self._remind_at = clock.monotonic()
         self._doubtful: int | None = None
 
     def is_in_doubt(self) -> bool:
         """
-        Say whether the owner may run other functions under this name.
+        Say whether who holds the lock may not have written yet who it is.
 
         Raises:
-            ChainNameTaken: It does so, for certain.
+            ChainNameTaken: It runs other functions under this name.
         """
         record = self._ownership.owner()
         if record is None or record.released:
-            return False
+            return self._may_change(0)
         try:
             check_functions(self._chain, record, self._clock.time())
         except ChainNameTaken:
-            # It may be of an owner that is dead, and the next not have signed yet.
-            if record.seq == self._doubtful:
-                raise
-            self._doubtful = record.seq
-            return True
-        return False
+            if self._may_change(record.seq):
+                return True
+            raise
+        return not process.is_alive(record.owner) and self._may_change(record.seq)
+
+    def _may_change(self, token: int) -> bool:
+        """Say whether this is the first look at a record that seems to be old."""
+        is_first, self._doubtful = token != self._doubtful, token
+        return is_first
 
     def remind(self) -> None:
         """Say in the log who is waited for, now and then."""
         now = self._clock.monotonic()
-        record = self._ownership.owner()
-        is_doubtful = record is None or not process.is_alive(record.owner)
-        if now < self._remind_at or (is_doubtful and now - self._begun_at < DOUBT_S):
+        if now < self._remind_at:
             return
         self._remind_at = now + REMIND_EVERY_S
         logger.info(
             "Waiting for %s to finish %s",
-            describe_owner(record, self._clock.time()),
+            describe_owner(self._ownership.owner(), self._clock.time()),
             self._chain.name,
             extra={"action": "taking_over", "chain": self._chain.name},
         )
@@ -182,14 +176,12 @@ class _Wait:
         Raises:
             TakeOverTimeout: It has.
         """
-        waited = self._clock.monotonic() - self._begun_at
-        if waited < self._timeout.total_seconds():
+        if self._clock.monotonic() - self._begun_at < self._timeout:
             return
         owner = describe_owner(self._ownership.owner(), self._clock.time())
         msg = (
             f"The chain {self._chain.name} is still run by {owner} after "
-            f"{self._timeout.total_seconds():g} seconds.{self._who_is_ahead()} "
-            "Nothing was killed."
+            f"{self._timeout:g} seconds.{self._who_is_ahead()} Nothing was killed."
         )
         raise TakeOverTimeout(msg)
 
