@@ -879,6 +879,38 @@ def test_fork_at_any_moment(make: Make) -> None:
             os.waitpid(pid, 0)
 
 
+@pytest.mark.parametrize("suffix", [".pid", ".takeover"])
+def test_fork_right_after_the_open(
+    make: Make, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """A child that is forked before its parent knows of the descriptor has none."""
+    real, children = os.open, []
+
+    def open_and_fork(path: Any, *args: Any, **options: Any) -> int:
+        descriptor = real(path, *args, **options)
+        if str(path).endswith(suffix) and not children:
+            pid = os.fork()
+            if not pid:
+                time.sleep(60)
+                os._exit(0)
+            children.append(pid)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_fork)
+    ownership = make()
+    try:
+        with ownership.request():
+            acquired(ownership).release()
+        assert children
+        with make().request():
+            assert ownership.candidate() is not None
+        acquired(make()).release()
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
 def test_hung_open(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """While an open in RUN_ROOT hangs, the host can fork, and its child run chains."""
     hangs, goes_on = threading.Event(), threading.Event()
