@@ -20,7 +20,6 @@ from yourlabs.runner.notify.delivery import Delivery
 from yourlabs.runner.notify.histories import NOTHING, History, Rules
 from yourlabs.runner.notify.history_json import history_from_json
 from yourlabs.runner.notify.report import Report
-from yourlabs.runner.ownership.record import COMMAND
 
 if TYPE_CHECKING:
     from yourlabs.runner.notifiers import Notifier
@@ -103,11 +102,8 @@ class Subscriber:
             return
         value = log.read()
         log.release = releases.release_of(thread.chain)
-        # Who restarts what crashes is no person that wants to be told again.
-        crashed = thread.lock.interrupted
-        is_fresh = thread.fresh and (crashed is None or crashed.owner.kind != COMMAND)
-        start = new_start(value, log.release, is_fresh=is_fresh)
-        more = not (thread.once or thread.lock.was_cut)
+        start = new_start(value, log.release, is_fresh=thread.is_new_start)
+        more = not thread.once
         now = _now()
         with log.lock:
             for task, key in keys.items():
