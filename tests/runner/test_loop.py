@@ -278,7 +278,8 @@ def test_rest_of_a_busy_chain(backend: MemoryBackend, clock: FakeClock) -> None:
     assert 0 < tick(hosted, clock) <= 1
     assert tick(command, clock) == 0
     owner = hosted.ownership.owner()
-    assert owner is not None and owner.run is None
+    assert owner is not None
+    assert owner.run is None
 
 
 # With --once.
@@ -300,7 +301,8 @@ def test_once(backend: MemoryBackend, clock: FakeClock) -> None:
     tick(thread, clock)
 
     assert calls == ["a", "b"]
-    assert thread.is_ending() and thread.failed
+    assert thread.is_ending()
+    assert thread.failed
 
 
 def test_once_keeps_the_plan(backend: MemoryBackend, clock: FakeClock) -> None:
@@ -324,7 +326,8 @@ def test_once_without_its_claim(backend: MemoryBackend, clock: FakeClock) -> Non
     killed(thread)
     tick(thread, clock)
 
-    assert thread.is_ending() and thread.failed
+    assert thread.is_ending()
+    assert thread.failed
     assert counted.calls == 1
 
 
@@ -468,7 +471,8 @@ def test_single_pass_that_is_asked_to_yield(
     tick(once, clock)
 
     assert calls == ["a", "b"]
-    assert once.is_ending() and not once.failed
+    assert once.is_ending()
+    assert not once.failed
 
 
 # A claim that is lost, and other breakdowns.
@@ -564,7 +568,8 @@ def test_once_that_breaks_down(backend: MemoryBackend, clock: FakeClock) -> None
     thread = make(quick(Counted()), backend=backend, mode=Mode.ONCE)
     thread._loop.break_down(OSError("no"))
 
-    assert thread.is_ending() and thread.failed
+    assert thread.is_ending()
+    assert thread.failed
 
 
 def test_trouble_of_a_standby(backend: MemoryBackend, clock: FakeClock) -> None:

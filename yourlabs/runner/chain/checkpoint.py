@@ -1,4 +1,4 @@
-"""What the owner of a chain keeps for the next one: in memory, and through a `Store`."""
+"""What the owner of a chain keeps for the next one, and writes through a `Store`."""
 
 from __future__ import annotations
 

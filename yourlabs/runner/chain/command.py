@@ -140,7 +140,7 @@ class Runner:
         return self._exit_code()
 
     def _wait(self, *, leaving: bool) -> None:
-        """Wait for the end of the chain, and once it is asked for no longer than due."""
+        """Wait for the end of the chain; once it is asked for, no longer than due."""
         if not self._signals.handled():
             self.thread.join()
             return

@@ -89,7 +89,7 @@ class Execution:
         if _is_async(task.func):
             self.coroutines = Coroutines(task.name)
             self._call = partial(self.coroutines.run, task.func)
-        self.is_called = False
+        self.is_called = self._is_running = False
         # When the downtime began, on the monotonic clock: the one on the wall jumps.
         self._began = 0.0
         # A run may be found to hang in the moment in which it ends.
@@ -112,6 +112,13 @@ class Execution:
             When the cooldown ends, on the monotonic clock. It begins with the end of
             the call: what receivers and log handlers take is part of it.
         """
+        self._is_running = True
+        try:
+            return self._run(rested=rested)
+        finally:
+            self._note_hang(self._clock.monotonic(), is_running=False)
+
+    def _run(self, *, rested: bool) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
         self.last_run = self._clock.time()
@@ -149,19 +156,24 @@ class Execution:
     def _ended(self, context: contextvars.Context) -> float:
         """Leave nothing of the run behind; return when the call ended."""
         ended = self._clock.monotonic()
-        with self._counting:
-            self.is_called = False
-            hung = self.downtime.hangs
-            if hung:
-                self.downtime = self.downtime.went_on(ended - self.started)
-        if hung:
-            self.changed(self)
+        self.is_called = False
+        self._note_hang(ended)
         self.runs += 1
         db.after_run()
         if len(context) > 1:
             # The task used something that lives in its context, maybe a cache.
             context.run(_close_caches)
         return ended
+
+    def _note_hang(self, ended: float, *, is_running: bool = True) -> None:
+        """Note how long the run took, if it was found to take too long."""
+        with self._counting:
+            self._is_running = is_running
+            hung = self.downtime.hangs
+            if hung:
+                self.downtime = self.downtime.went_on(ended - self.started)
+        if hung:
+            self.changed(self)
 
     def stalled(self, started: float, stack: str) -> Stall | None:
         """
@@ -176,7 +188,8 @@ class Execution:
         """
         limit = self.options.max_duration or timedelta()
         with self._counting:
-            if not self.is_called or self.started != started:
+            # Not only while it is called: the log that it ended in may hang.
+            if not self._is_running or self.started != started:
                 return None
             seconds = self._clock.monotonic() - started
             began = self.last_run or 0.0

@@ -222,7 +222,7 @@ class ChainLoop:
         return True
 
     def let_go(self) -> None:
-        """Stop running the chain in this process: save, tell, release, in this order."""
+        """Stop running the chain in this process: save, tell, release."""
         plan, self.plan = self.plan, None
         try:
             if plan is not None:

@@ -123,8 +123,8 @@ def load_backend(path: str) -> Backend:
         found = getattr(found, "Backend", None)
     if found is None:
         msg = (
-            f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or of "
-            "a module with a class Backend."
+            f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or "
+            "of a module with a class Backend."
         )
         raise ImproperlyConfigured(msg)
     backend: Backend = found()

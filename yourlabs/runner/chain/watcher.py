@@ -111,7 +111,8 @@ class ChainWatcher:
 
     def _look(self) -> None:
         threads = list(self._threads)
-        for look in (self._look_for_stall, RunnerThread.check):
+        # All stalls first: a log handler may hang in what is said of the rest.
+        for look in (self._look_for_stall, _check):
             for thread in threads:
                 try:
                     look(thread)
@@ -166,8 +167,8 @@ class ChainWatcher:
         started = execution.started
         limit = execution.options.max_duration.total_seconds()
         if time.monotonic() - started >= limit and not thread.is_stalled():
-            thread.set_stalled(execution, started)
             self._report_stall(thread, execution, started)
+            thread.set_stalled(execution, started)
 
     def _report_stall(
         self, thread: RunnerThread, execution: Execution, started: float
@@ -184,6 +185,10 @@ class ChainWatcher:
             daemon=True,
         )
         reporter.start()
+
+
+def _check(thread: RunnerThread) -> None:
+    thread.check()
 
 
 def _close(descriptor: int) -> None:
