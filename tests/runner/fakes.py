@@ -35,6 +35,12 @@ class MemoryState:
         """Keep `value`."""
         self._sections[section] = value
 
+    def load(self) -> None:
+        """Begin with what there is."""
+
+    def close(self) -> None:
+        """Nothing to write."""
+
 
 class NoWatcher:
     """Looks after nothing: the test does what a watcher would, with `check`."""

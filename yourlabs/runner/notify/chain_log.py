@@ -17,7 +17,7 @@ from yourlabs.runner.chain.task import Task
 from yourlabs.runner.failures.records import Stall
 from yourlabs.runner.notify.histories import FOREVER, NOTHING, History, Rules
 from yourlabs.runner.notify.history_json import history_to_json
-from yourlabs.runner.ownership.base import ChainState
+from yourlabs.runner.storage.base import ChainState
 
 WRITE_EVERY = 1.0
 """What changes nothing for the next owner but counts is noted so often, in seconds."""

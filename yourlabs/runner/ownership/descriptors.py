@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
 from collections.abc import Callable
+
+from yourlabs.runner.forks import renew_in_child
 
 try:
     import fcntl
@@ -99,59 +100,5 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child
-    )
-
-
-class SelfPipe:
-    """A pipe by which a thread that waits is woken, once it is open."""
-
-    def __init__(self) -> None:
-        self.reading = self.writing = -1
-        self._inode = (0, 0)
-
-    def open(self) -> None:
-        """Make the pipe, instead of the one before."""
-        self.close()
-        reading, writing = os.pipe()
-        found = os.fstat(reading)
-        self._inode = found.st_dev, found.st_ino
-        self.reading, self.writing = above_streams(reading), above_streams(writing)
-        os.set_blocking(self.reading, False)
-        os.set_blocking(self.writing, False)
-
-    def ring(self) -> None:
-        """End the wait, if there is one. Safe in a signal handler."""
-        if self._is_ours(self.writing):
-            # It may have been rung often.
-            with contextlib.suppress(OSError):
-                os.write(self.writing, b".")
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until it is rung; return False when it cannot be rung any more."""
-        if not (self._is_ours(self.reading) and self._is_ours(self.writing)):
-            return False
-        poll = select.poll()
-        poll.register(self.reading, select.POLLIN)
-        return self.drain() if poll.poll(seconds * 1000) else True
-
-    def drain(self) -> bool:
-        """Get ready to be rung again; return False when it cannot be rung any more."""
-        if not self._is_ours(self.reading):
-            return False
-        try:
-            # Nothing is left to read when the other end was closed.
-            return os.read(self.reading, 4096) != b""
-        except BlockingIOError:
-            return True
-
-    def close(self) -> None:
-        """Close both ends, if they are open."""
-        for descriptor in (self.reading, self.writing):
-            if self._is_ours(descriptor):
-                os.close(descriptor)
-        self.reading = self.writing = -1
-
-    def _is_ours(self, descriptor: int) -> bool:
-        return is_open(descriptor, self._inode)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+renew_in_child("ownership", _in_child)

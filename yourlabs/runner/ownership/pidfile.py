@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.ownership import files, process
 from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.descriptors import close_ours, is_open
@@ -307,8 +308,7 @@ class PidfileClaim:
 _written: dict[str, int] = {}
 """The tokens that this program has written last, by pidfile."""
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_written.clear)
+renew_in_child("ownership", _written.clear)
 
 
 def _interrupted(
