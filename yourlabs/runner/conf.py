@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "RELEASE": None,
     "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
+    "BACKEND": "yourlabs.runner.storage.file",
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
 
