@@ -146,6 +146,7 @@ class Execution:
             more = False
             if exit_code(exc) != 0:
                 return self._after_failure(exc, self._ended(context))
+            forget(exc)
         return self._after_success(more, self._ended(context))
 
     def _call_in(self, context: contextvars.Context) -> bool:
