@@ -61,6 +61,8 @@ def test_nothing(settings: Any) -> None:
         "MAX_NEW_EXCEPTIONS": 0,
         "RELEASE": "1.2",
         "STOP_TIMEOUT": 5,
+        "BACKEND": "project.chains",
+        "REDACT": ["html.escape", str.upper],
     }
 
     assert found() == []
@@ -91,6 +93,11 @@ CASES = [
     ({"RUNNER": {"RELEASE": [1]}}, "E014", "RUNNER['RELEASE'] is [1]: expected text"),
     ({"RUNNER": {"RELEASE": True}}, "E014", "RUNNER['RELEASE'] is True"),
     ({"RUNNER": {"EMAIL": "false"}}, "E013", "'false', which counts as True"),
+    ({"RUNNER": {"BACKEND": "no path"}}, "E015", "RUNNER['BACKEND'] is 'no path'"),
+    ({"RUNNER": {"BACKEND": None}}, "E015", "RUNNER['BACKEND'] is None"),
+    ({"RUNNER": {"REDACT": ["no.such"]}}, "E016", "'no.such', which cannot be imp"),
+    ({"RUNNER": {"REDACT": [5]}}, "E016", "has 5: expected a function of a text"),
+    ({"RUNNER": {"REDACT": None}}, "E016", "has None: expected a function of a text"),
     ({"RUNNER": {"TASKS": 5}}, "E006", "RUNNER['TASKS'] is 5"),
     (
         {"RUNNER": {"TASKS": {"yourlabs.runner.tasks.divide": {}}}},
@@ -99,7 +106,11 @@ CASES = [
     ),
     ({"RUNNER": {"TASKS": {5: {}}}}, "E006", "RUNNER['TASKS'] has 5: expected a dot"),
     ({"RUNNER": {"TASKS": {PATH: 5}}}, "E008", "is 5: expected a dict of"),
-    ({"RUNNER": {"TASKS": {PATH: {"nam": 5}}}}, "E008", "has 'nam': the options are"),
+    (
+        {"RUNNER": {"TASKS": {PATH: {"nam": 5}}}},
+        "E008",
+        "has 'nam', which is no op",
+    ),
     (
         {"RUNNER": {"TASKS": {PATH: {"fail_cooldown": "x"}}}},
         "E008",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from tests.runner.fakes import make
+from tests.runner.fakes import make, started
 from yourlabs.runner import conf, start_chain
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.loading import load_task
@@ -99,6 +99,9 @@ def test_options_of_a_chain(settings: Any) -> None:
 
     assert BARE.options is thread.tasks[0].options
     assert BARE.success_cooldown == timedelta(seconds=1)
+    with started(thread):
+        pass
+    assert BARE.success_cooldown == timedelta(seconds=2)
 
 
 def test_reexported(
@@ -143,7 +146,10 @@ def test_broken_neighbour(
 BAD = [
     ([], "RUNNER is \\[\\]: expected a dict"),
     ("auto", "RUNNER is 'auto': expected a dict"),
-    ({"FAIL_COOLDOW": 5}, "RUNNER has the unknown key 'FAIL_COOLDOW': expected .*FAIL"),
+    (
+        {"FAIL_COOLDOW": 5},
+        "RUNNER has the unknown key 'FAIL_COOLDOW'. Did you mean",
+    ),
     ({"FAIL_COOLDOWN": "1h"}, "RUNNER\\['FAIL_COOLDOWN'\\]: fail_cooldown is '1h'"),
     ({"SUCCESS_COOLDOWN": None}, "RUNNER\\['SUCCESS_COOLDOWN'\\]: .*is None"),
     ({"NON_RECOVERABLE_DOWNTIME": 0}, "must be longer than zero"),
@@ -158,7 +164,10 @@ BAD = [
     ({"AUTOSTART": 1}, "RUNNER\\['AUTOSTART'\\] is 1: expected"),
     ({"TASKS": [PATH]}, "RUNNER\\['TASKS'\\] is \\['.*sync'\\]: expected"),
     ({"TASKS": {PATH: 60}}, "RUNNER\\['TASKS'\\]\\['.*sync'\\] is 60: expected a dict"),
-    ({"TASKS": {PATH: {"name": "x"}}}, "RUNNER\\['TASKS'\\].* has 'name': the options"),
+    (
+        {"TASKS": {PATH: {"name": "x"}}},
+        "RUNNER\\['TASKS'\\].* has 'name', which is",
+    ),
     ({"TASKS": {PATH: {"fail_cooldown": "x"}}}, "\\['TASKS'\\].*: fail_cooldown is 'x"),
     ({"TASKS": {5: {"fail_cooldown": 1}}}, "RUNNER\\['TASKS'\\] has 5: expected a dot"),
     (

@@ -7,9 +7,12 @@ is an `ImproperlyConfigured` that names it.
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from yourlabs.runner.chain.loading import is_path_of
-from yourlabs.runner.chain.task import OPTIONS, Options, Task, as_option
+from yourlabs.runner.chain.task import OPTIONS, Options, as_option
 from yourlabs.runner.exceptions import InvalidTask
 
 DEFAULTS: dict[str, Any] = {
@@ -67,6 +69,15 @@ def runner_setting() -> Mapping[str, Any]:
     return value
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Something in ``RUNNER`` that cannot be used; `kind` is the check it is of."""
+
+    kind: str
+    message: str
+    hint: str
+
+
 def validate() -> None:
     """
     Check every key and value, as far as no task must be imported for it.
@@ -74,48 +85,58 @@ def validate() -> None:
     Raises:
         ImproperlyConfigured: One is unknown or cannot be used.
     """
-    for key in runner_setting():
-        if key not in DEFAULTS:
-            msg = f"RUNNER has the unknown key {key!r}: expected {', '.join(DEFAULTS)}."
+    for problem in problems():
+        # An odd `EMAIL` counts as true or false: mails are better than silence.
+        if problem.kind != "email":
+            msg = f"{problem.message} {problem.hint}"
             raise ImproperlyConfigured(msg)
+
+
+def problems() -> Iterator[Problem]:
+    """Yield all that is wrong in ``RUNNER``, as far as no task must be imported."""
+    try:
+        setting = runner_setting()
+    except ImproperlyConfigured as exc:
+        yield Problem("setting", str(exc), "Make it a dict, or leave it out.")
+        return
+    for key in setting:
+        if key not in DEFAULTS:
+            close = difflib.get_close_matches(str(key), DEFAULTS, n=1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            hint += f"The keys are {', '.join(DEFAULTS)}."
+            yield Problem("keys", f"RUNNER has the unknown key {key!r}.", hint)
     for name in OPTIONS:
-        setting_option(f"RUNNER[{name.upper()!r}]", name, get(name.upper()))
-    for path, options in task_settings().items():
-        check_task_options(path, options)
-        for name, value in options.items():
-            setting_option(f"RUNNER['TASKS'][{path!r}]", name, value)
-    max_new_exceptions()
-    stop_timeout()
-    autostart()
-    release()
-    redactors()
+        yield from _problem("durations", DURATION_HINT, partial(option, name))
+    for kind, hint, read in VALUES:
+        yield from _problem(kind, hint, read)
+    hint = "For example {'tasks.send_mail': {'fail_cooldown': 60}}."
+    if not (yield from _problem("tasks", hint, task_settings)):
+        for path, options in task_settings().items():
+            hint = f"The options are {', '.join(OPTIONS)}."
+            yield from _problem(
+                "task options", hint, partial(check_task, path, options)
+            )
 
 
-def options_for(task: Task) -> Options:
-    """
-    Return the options of `task` that are in force on this server.
-
-    ``RUNNER["TASKS"]`` wins over the decorator, which wins over ``RUNNER``, which
-    wins over the defaults.
-
-    Raises:
-        ImproperlyConfigured: A setting is no duration, or not known.
-    """
-    adjusted = _adjusted(task)
-    values = {name: _option(name, task, adjusted) for name in OPTIONS}
-    return Options(**values)  # type: ignore[arg-type]
+def _problem(
+    kind: str, hint: str, read: Callable[[], object]
+) -> Generator[Problem, None, bool]:
+    """Yield what is wrong with what `read` reads; return whether anything is."""
+    try:
+        read()
+    except ImproperlyConfigured as exc:
+        yield Problem(kind, str(exc), hint)
+        return True
+    return False
 
 
-def _option(name: str, task: Task, adjusted: Mapping[str, Any]) -> timedelta | None:
-    if name in adjusted:
-        return setting_option(f"RUNNER['TASKS'][{task.path!r}]", name, adjusted[name])
-    if name in task.declared:
-        return task.declared[name]
+def option(name: str) -> timedelta | None:
+    """Return the value of an option for tasks that have none of their own."""
     key = name.upper()
-    return setting_option(f"RUNNER[{key!r}]", name, get(key))
+    return duration(f"RUNNER[{key!r}]", name, get(key))
 
 
-def setting_option(where: str, name: str, value: Any) -> timedelta | None:
+def duration(where: str, name: str, value: Any) -> timedelta | None:
     """
     Return the value of an option that a setting gives.
 
@@ -127,14 +148,6 @@ def setting_option(where: str, name: str, value: Any) -> timedelta | None:
     except InvalidTask as exc:
         msg = f"{where}: {exc}"
         raise ImproperlyConfigured(msg) from None
-
-
-def _adjusted(task: Task) -> Mapping[str, Any]:
-    for path, options in task_settings().items():
-        if is_path_of(path, task):
-            check_task_options(path, options)
-            return options  # type: ignore[no-any-return]
-    return {}
 
 
 def task_settings() -> Mapping[str, Any]:
@@ -155,21 +168,17 @@ def task_settings() -> Mapping[str, Any]:
     return tasks
 
 
-def check_task_options(path: str, options: Any) -> None:
-    """
-    Check the names in ``RUNNER["TASKS"][path]``.
-
-    Raises:
-        ImproperlyConfigured: It is no mapping, or has an option that does not exist.
-    """
+def check_task(path: str, options: Any) -> None:
+    """Raise `ImproperlyConfigured` where ``RUNNER["TASKS"][path]`` is not usable."""
     where = f"RUNNER['TASKS'][{path!r}]"
     if not isinstance(options, Mapping):
         msg = f"{where} is {options!r}: expected a dict of {', '.join(OPTIONS)}."
         raise ImproperlyConfigured(msg)
-    for name in options:
+    for name, value in options.items():
         if name not in OPTIONS:
-            msg = f"{where} has {name!r}: the options are {', '.join(OPTIONS)}."
+            msg = f"{where} has {name!r}, which is no option."
             raise ImproperlyConfigured(msg)
+        duration(where, name, value)
 
 
 def run_root() -> Path:
@@ -236,6 +245,51 @@ def email() -> bool:
     return bool(get("EMAIL"))
 
 
+def _check_email() -> None:
+    value = get("EMAIL")
+    if value not in (True, False):
+        msg = f"RUNNER['EMAIL'] is {value!r}, which counts as {email()}."
+        raise ImproperlyConfigured(msg)
+
+
+def backend() -> str:
+    """
+    Return the dotted path of the class, or its module, that keeps the chains.
+
+    Raises:
+        ImproperlyConfigured: It is no dotted path.
+    """
+    value = get("BACKEND")
+    if not isinstance(value, str) or not all(
+        part.isidentifier() for part in value.split(".")
+    ):
+        msg = f"RUNNER['BACKEND'] is {value!r}: expected a dotted path."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def redactors() -> list[Callable[[str], str]]:
+    """
+    Return the functions that texts pass through before they are sent.
+
+    Raises:
+        ImproperlyConfigured: One cannot be imported, or is none.
+    """
+    value = get("REDACT")
+    functions = []
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        try:
+            function = import_string(one) if isinstance(one, str) else one
+        except ImportError as exc:
+            msg = f"RUNNER['REDACT'] has {one!r}, which cannot be imported: {exc}."
+            raise ImproperlyConfigured(msg) from exc
+        if not callable(function):
+            msg = f"RUNNER['REDACT'] has {one!r}: expected a function of a text."
+            raise ImproperlyConfigured(msg)
+        functions.append(function)
+    return functions
+
+
 def max_new_exceptions() -> int:
     """
     Return how many new exceptions are told in one `non_recoverable_downtime`.
@@ -268,32 +322,30 @@ def release() -> str | None:
     return str(value)
 
 
-def redactors() -> list[Callable[[str], str]]:
-    """
-    Return the functions that texts pass through before they are sent.
-
-    Raises:
-        ImproperlyConfigured: One cannot be imported, or is none.
-    """
-    value = get("REDACT")
-    functions = []
-    for one in value if isinstance(value, (list, tuple)) else [value]:
-        try:
-            function = import_string(one) if isinstance(one, str) else one
-        except ImportError as exc:
-            msg = f"RUNNER['REDACT'] has {one!r}, which cannot be imported: {exc}"
-            raise ImproperlyConfigured(msg) from exc
-        if not callable(function):
-            msg = f"RUNNER['REDACT'] has {one!r}: expected a function of a text."
-            raise ImproperlyConfigured(msg)
-        functions.append(function)
-    return functions
-
-
 def stop_timeout() -> timedelta:
     """Return how long a host that ends waits for its chains."""
-    value = setting_option(
-        "RUNNER['STOP_TIMEOUT']", "stop_timeout", get("STOP_TIMEOUT")
-    )
+    value = duration("RUNNER['STOP_TIMEOUT']", "stop_timeout", get("STOP_TIMEOUT"))
     assert value is not None
     return value
+
+
+DURATION_HINT = "For example 60, or datetime.timedelta(minutes=1)."
+
+VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
+    ("durations", DURATION_HINT, stop_timeout),
+    (
+        "new exceptions",
+        "0 tells of none of them; the default is 5.",
+        max_new_exceptions,
+    ),
+    ("autostart", "'auto' starts chains where requests are served.", autostart),
+    ("release", "Give the version or the commit.", release),
+    ("email", "Use True or False.", _check_email),
+    ("backend", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
+    (
+        "redact",
+        "Give dotted paths of functions that take and return a text.",
+        redactors,
+    ),
+)
+"""How each value is read that is no option of a task: kind, hint, reader."""

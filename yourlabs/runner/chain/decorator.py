@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
+from yourlabs.runner.chain.options import options_for
 from yourlabs.runner.chain.refusals import innermost, path_of, why_refused
-from yourlabs.runner.chain.task import CHAIN_NAME, Options, Task, as_option
+from yourlabs.runner.chain.task import CHAIN_NAME, Task, as_option
 from yourlabs.runner.exceptions import InvalidTask
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -150,12 +151,4 @@ def _make(
             "digits, '_', '-' and '.'. Give it another with task(name=...)."
         )
         raise InvalidTask(msg)
-    return Task(function, path, name, declared or {}, _options_in_force, origin)
-
-
-def _options_in_force(task: Task) -> Options:
-    # The settings are read when a task is run, not when it is declared: a module of
-    # tasks can be imported while the settings are still being loaded.
-    from yourlabs.runner import conf
-
-    return conf.options_for(task)
+    return Task(function, path, name, declared or {}, options_for, origin)

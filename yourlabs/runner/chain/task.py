@@ -133,6 +133,10 @@ class Task:
         self._frozen[:] = [self.resolve(self)]
         return self._frozen[0]
 
+    def thaw(self) -> None:
+        """Go by the settings again: the chain's thread has ended."""
+        self._frozen.clear()
+
     @property
     def success_cooldown(self) -> timedelta:
         """Wait after a run that succeeded, as it is in force."""

@@ -355,6 +355,8 @@ class RunnerThread(threading.Thread):
         finally:
             self._watcher.unwatch(self)
             db.close_all()
+            for execution in self.tasks:
+                execution.task.thaw()
             self._has_ended = True
             if self.ended is not None:
                 self.ended()
