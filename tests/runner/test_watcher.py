@@ -69,7 +69,7 @@ def test_one_thread(watcher: ChainWatcher) -> None:
             running(resting, watcher=watcher, name="one") as one,
             running(resting, watcher=watcher, name="two") as two,
         ):
-            until(lambda: cooling(one) and cooling(two))  # noqa: B023
+            until(lambda: cooling(one) and cooling(two))
             assert watcher._thread in watchers()
         until(lambda: watcher._thread is None)
 
