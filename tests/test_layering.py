@@ -18,19 +18,18 @@ CORE = [
         "exceptions",
         "autostart/classify",
         "autostart/servers",
+        "chain/mode",
         "chain/plan",
         "chain/status",
         "chain/task",
         "failures/downtime",
         "failures/fingerprint",
         "failures/records",
+        "failures/redact",
         "failures/text",
-        "notify/allowance",
-        "notify/histories",
-        "notify/history_json",
-        "notify/notifications",
         "notify/report",
-        "notify/telling",
+        "notify/throttle",
+        "notify/told",
         "ownership/record",
     )
 ]
@@ -116,7 +115,7 @@ def test_pure_module_calls_no_clock(path: Path) -> None:
 
 
 LAYERS = (
-    ("exceptions", "signals", "conf", "log", "chain.task"),
+    ("exceptions", "signals", "conf", "forks", "log", "chain.task"),
     ("failures",),
     ("ownership", "storage"),
     ("notify", "autostart"),

@@ -581,16 +581,21 @@ def test_trouble_of_a_standby(backend: MemoryBackend, clock: FakeClock) -> None:
     with log() as kept:
         thread.ownership.error = OSError(13, "Permission denied")  # type: ignore[attr-defined]
         thread.check()
+        thread._loop._stand_by()
         thread.check()
+        thread._loop._stand_by()
         assert "Permission denied" in thread.reason
         thread.ownership.error = None  # type: ignore[attr-defined]
         thread.ownership.silent = "frozen"  # type: ignore[attr-defined]
         thread.check()
+        tick(thread, clock)
         thread.check()
+        tick(thread, clock)
 
     assert kept.actions() == ["chain_broken"] * 2
     thread.ownership.silent = None  # type: ignore[attr-defined]
     thread.check()
+    tick(thread, clock)
     assert thread.reason == ""
 
 
@@ -606,7 +611,9 @@ def test_other_functions(backend: MemoryBackend, clock: FakeClock) -> None:
 
     with log() as kept:
         thread.check()
+        tick(thread, clock)
         thread.check()
+        tick(thread, clock)
 
     assert kept.actions() == ["chain_broken"]
     assert "The name chain is taken" in thread.reason

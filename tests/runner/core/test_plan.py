@@ -32,7 +32,7 @@ def written(plan: Plan) -> dict[str, Any]:
     ("index", "more", "expected"), [(0, False, 1), (2, False, 0), (1, True, 1)]
 )
 def test_after(index: int, more: bool, expected: int) -> None:
-    """The next task follows; one that has more to do comes again."""
+    """The next task follows, after the last the first; one with more comes again."""
     after = plan_after(Plan(index), 3, "key", 5.0, more=more)
 
     assert after == Plan(expected, 5.0, "key")

@@ -108,6 +108,9 @@ class ChainLoop:
         self._is_first = True
         # What was next when the claim was lost, and how far a single pass has come.
         self._lost_plan = self._single_pass = Plan()
+        # What `check` has found to keep the chain from running anywhere.
+        self._problem: BaseException | str | None = None
+        self._has_checked = False
         self._not_before, self._backoff = 0.0, 1.0
         self._rested_at = 0.0
 
@@ -124,8 +127,7 @@ class ChainLoop:
             return self._not_before
         claim = self._claim or self._try_to_own()
         if claim is None:
-            self.stands_by = True
-            self._watch()
+            self._stand_by()
             return math.inf
         plan = self.plan or self._begin(claim)
         if not claim.check():
@@ -150,9 +152,21 @@ class ChainLoop:
                 self._claim = self.ownership.acquire()
             return self._claim
 
+    def _stand_by(self) -> None:
+        self.stands_by = True
+        self._watch()
+        if self._problem:
+            self.complain(self._problem)
+        elif self._has_checked:
+            self.reason = ""
+            self._down.clear()
+
     def _begin(self, claim: Claim) -> Plan:
         """Go on where the owner before has ended; return what comes next."""
-        self.stands_by = self._yield_asked = self.wake_asked = False
+        self.stands_by = self._yield_asked = False
+        # Who was asked while another process ran the chain has nothing to end.
+        self.wake_asked = self.wake_asked and self.mode is Mode.TELLER
+        self._problem, self._has_checked = None, False
         self._lending.end()
         is_first, self._is_first = self._is_first, False
         is_started = is_first and self.mode is Mode.COMMAND
@@ -346,21 +360,18 @@ class ChainLoop:
         return self._yield_asked
 
     def _check_standby(self) -> bool:
+        before, owner = self._problem, None
         try:
             if self._try_to_own() is not None:
                 return True
             owner = self.ownership.owner()
             if owner is not None and not owner.released:
                 check_functions(self.chain, owner, self._clock.time())
-            problem = self.ownership.no_sign_of_life()
+            self._problem = self.ownership.no_sign_of_life()
         except Exception as exc:
-            self.complain(exc)
-            return False
-        if problem is not None:
-            self.complain(problem)
-            return False
-        self.reason = ""
-        self._down.clear()
-        if self._lending.has_new_owner(owner):
+            self._problem = exc
+        is_first, self._has_checked = not self._has_checked, True
+        if self._problem is None and self._lending.has_new_owner(owner):
             self.finish(failed=self.mode is Mode.ONCE)
-        return self.stop_asked
+        # The chain's thread tells it: receivers of signals must not hold this one up.
+        return self.stop_asked or is_first or bool(self._problem or before)

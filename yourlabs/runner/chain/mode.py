@@ -19,7 +19,10 @@ class Mode(enum.Enum):
     ONCE = enum.auto()
     """As `COMMAND`, and it ends when each task was run once."""
 
+    TELLER = enum.auto()
+    """It only tells that another chain cannot run."""
+
     @property
     def kind(self) -> str:
         """What the owner's record calls it."""
-        return HOSTED if self is Mode.HOSTED else COMMAND
+        return COMMAND if self in (Mode.COMMAND, Mode.ONCE) else HOSTED

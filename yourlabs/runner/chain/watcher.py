@@ -49,6 +49,7 @@ class ChainWatcher:
         self._beat: tuple[float, Callable[[], object]] | None = None
         # Readable when the process dies that owns a chain we stand by for.
         self._death_fds: dict[Identity, int] = {}
+        self._owners: set[Identity] = set()
         self._reporters: dict[RunnerThread, threading.Thread] = {}
 
     def watch(self, thread: RunnerThread) -> None:
@@ -138,6 +139,10 @@ class ChainWatcher:
             record = thread.ownership.owner()
             if record is not None and not record.released:
                 owners[record.owner] = thread
+        if owners.keys() - self._owners:
+            # It may have died between the look at its chain and this one.
+            self._wait_s = RETRY_DEAD_S
+        self._owners = set(owners)
         self._keep_death_fds(owners)
         poll = select.poll()
         for descriptor in self._death_fds.values():
