@@ -127,6 +127,8 @@ def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
     subscriber.delivery.close()
     for thread in threading.enumerate():
         if getattr(thread, "delivery", None) is subscriber.delivery:
+            # It is listed a moment before it can be joined.
+            until(lambda thread=thread: thread.ident)  # type: ignore[misc]
             thread.join(10)
     if subscriber.delivery._thread is not None:
         subscriber.delivery._thread.join(10)

@@ -33,7 +33,6 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL": True,
     "MAX_NEW_EXCEPTIONS": 5,
     "RELEASE": None,
-    "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
 }

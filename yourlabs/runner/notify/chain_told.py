@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -45,6 +45,16 @@ LOOK_AT_HANGS_EVERY = 1.0
 
 MAX_KNOWN = 2_000
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
+
+
+class State(Protocol):
+    """Sections of plain JSON values that outlive the process."""
+
+    def get(self, section: str) -> Any:
+        """Return what was put, by this process or another one. None: nothing."""
+
+    def put(self, section: str, value: Any, *, now: bool = False) -> None:
+        """Keep `value`; written with the next write, or before returning if `now`."""
 
 
 class ChainTold:

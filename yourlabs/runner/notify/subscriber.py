@@ -35,6 +35,10 @@ LAST_RETRIES = 5.0
 """So long it waits for reports that are tried again, in seconds."""
 
 
+connected: list[Subscriber] = []
+"""Those that listen, of this process."""
+
+
 class Subscriber:
     """
     Tells a notifier of what happens to every chain of this process.
@@ -76,11 +80,15 @@ class Subscriber:
 
     def connect(self) -> None:
         """Listen to the signals. Harmless when it does already."""
+        if self not in connected:
+            connected.append(self)
         for signal, receiver in self._receivers:
             signal.connect(receiver, weak=False)
 
     def disconnect(self) -> None:
         """Listen no more; what is known stays known."""
+        if self in connected:
+            connected.remove(self)
         for signal, receiver in self._receivers:
             signal.disconnect(receiver)
 
@@ -113,24 +121,35 @@ class Subscriber:
 
     def task_failed(self, sender: Task, *, failure: Failure, **_: Any) -> None:
         """Have a failure told, if that is owed; wait a moment for it."""
-        self._tell(failure.chain, failure.task)
+        self._tell(failure.chain, failure.task, PATIENCE)
 
     def task_recovered(self, sender: Task, *, recovery: Recovery, **_: Any) -> None:
         """Have a recovery told, if that is owed; wait a moment for it."""
-        self._tell(recovery.chain, recovery.task)
+        self._tell(recovery.chain, recovery.task, PATIENCE)
 
     def task_stalled(self, sender: Task, *, stall: Stall, **_: Any) -> None:
         """Have a stall told, if that is owed."""
-        self._tell(stall.chain, stall.task, patience=0.0)
+        self._tell(stall.chain, stall.task, 0.0)
 
-    def _tell(self, name: str, task: Task, patience: float = PATIENCE) -> None:
+    def _tell(self, name: str, task: Task, patience: float) -> None:
         chain = self._chains.get(name)
-        if chain is None:
+        if chain is not None:
+            self.tell(name, chain.keys[task], patience)
+
+    def tell(self, name: str, key: str, patience: float = 0.0) -> None:
+        """
+        Have what is owed told; wait a moment for it.
+
+        Args:
+            name: Of the chain.
+            key: Of the task in it.
+            patience: How long to wait, in seconds, and no longer than its cooldown.
+        """
+        chain = self._chains.get(name)
+        if chain is None or not self._post(chain, key) or self.delivery.is_failing:
             return
-        key = chain.keys[task]
-        if self._post(chain, key) and not self.delivery.is_failing:
-            cooldown = chain.executions[key].cooldown.total_seconds()
-            self.delivery.wait([(name, key)], min(patience, cooldown))
+        cooldown = chain.executions[key].cooldown.total_seconds()
+        self.delivery.wait([(name, key)], min(patience, cooldown))
 
     def _post(self, chain: ChainTold, key: str) -> bool:
         """Have what is owed delivered; return whether that is now."""
