@@ -9,8 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.refusals import innermost
-from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.chain.task import Chain, innermost
 
 MAX_LAYERS = 100
 """How many wrappers are looked into: they can be a circle."""
