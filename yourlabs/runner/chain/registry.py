@@ -180,8 +180,10 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
         TaskNotFound: A dotted path leads nowhere. It is an `ImportError`, too.
         ChainNameTaken: Another chain in this process has this name. It is a
             `ValueError`.
-        ImproperlyConfigured: A setting of the runner is not usable.
+        ImproperlyConfigured: A setting of the runner is not usable, or the app is not
+            installed.
     """
+    conf.require_app()
     autostart = conf.autostart()
     chain = make_chain(load_tasks(functions), name=name)
     thread = registry.get_or_make(
