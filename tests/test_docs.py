@@ -26,6 +26,7 @@ IN_A_PROJECT = [
     "howto/signals.rst",
     "howto/tasks.rst",
     "howto/upgrade.rst",
+    "index.rst",
     "reference/checks.rst",
     "reference/command.rst",
     "reference/log.rst",

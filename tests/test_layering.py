@@ -24,13 +24,11 @@ CORE = [
         "failures/downtime",
         "failures/fingerprint",
         "failures/records",
+        "failures/redact",
         "failures/text",
-        "notify/allowance",
-        "notify/histories",
-        "notify/history_json",
-        "notify/notifications",
         "notify/report",
-        "notify/telling",
+        "notify/throttle",
+        "notify/told",
         "ownership/record",
     )
 ]

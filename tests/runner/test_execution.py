@@ -174,6 +174,48 @@ def test_lazy_result() -> None:
     assert runner.failures == 0
 
 
+@pytest.mark.parametrize("code", [(), (None,), (0,), (False,)])
+def test_exit_without_an_error(code: tuple[object, ...]) -> None:
+    """A task that calls `sys.exit()` has ended well, as any program that does."""
+
+    def function() -> None:
+        sys.exit(*code)
+
+    runner = runner_of(function, success_cooldown=60)
+    with received("task_failed", "task_succeeded") as calls:
+        deadline = runner.run(rested=True)
+
+    assert [name for name, _, _ in calls] == ["task_succeeded"]
+    assert not runner.more
+    assert deadline > time.monotonic() + 50
+
+
+async def _exit() -> None:
+    sys.exit(0)
+
+
+def test_exit_of_a_coroutine() -> None:
+    """So it is where a coroutine calls it."""
+    runner = runner_of(_exit)
+    runner.run(rested=True)
+
+    assert runner.failures == 0
+
+
+@pytest.mark.parametrize("code", [1, 255, -1, "no disk", True])
+def test_exit_with_an_error(code: object) -> None:
+    """Any other code is a failure, and the code is its message."""
+
+    def function() -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    runner = runner_of(function)
+    with received("task_failed") as calls:
+        runner.run(rested=True)
+
+    assert calls[0][2]["failure"].message == f"exit code {code}"
+
+
 # Failures.
 
 

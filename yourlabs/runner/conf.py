@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from yourlabs.runner.chain.loading import is_path_of
 from yourlabs.runner.chain.task import OPTIONS, Options, Task, as_option
@@ -31,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL": True,
     "MAX_NEW_EXCEPTIONS": 5,
     "RELEASE": None,
+    "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
 }
@@ -87,6 +89,7 @@ def validate() -> None:
     stop_timeout()
     autostart()
     release()
+    redactors()
 
 
 def options_for(task: Task) -> Options:
@@ -270,6 +273,28 @@ def release() -> str | None:
         msg = f"RUNNER['RELEASE'] is {value!r}: expected text, a number or None."
         raise ImproperlyConfigured(msg)
     return str(value)
+
+
+def redactors() -> list[Callable[[str], str]]:
+    """
+    Return the functions that texts pass through before they are sent.
+
+    Raises:
+        ImproperlyConfigured: One cannot be imported, or is none.
+    """
+    value = get("REDACT")
+    functions = []
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        try:
+            function = import_string(one) if isinstance(one, str) else one
+        except ImportError as exc:
+            msg = f"RUNNER['REDACT'] has {one!r}, which cannot be imported: {exc}"
+            raise ImproperlyConfigured(msg) from exc
+        if not callable(function):
+            msg = f"RUNNER['REDACT'] has {one!r}: expected a function of a text."
+            raise ImproperlyConfigured(msg)
+        functions.append(function)
+    return functions
 
 
 def stop_timeout() -> timedelta:

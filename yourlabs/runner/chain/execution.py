@@ -145,7 +145,10 @@ class Execution:
                 end_child(self.task.name, exc)
             # Everything: SystemExit would end the thread without a word, and
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
-            return self._after_failure(exc, self._ended(context))
+            if not _is_good_exit(exc):
+                return self._after_failure(exc, self._ended(context))
+            forget(exc)
+            result = False
         return self._after_success(result, self._ended(context))
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -291,6 +294,8 @@ class Execution:
                 return ended
             self.cooldown = self.options.fail_cooldown
             described = describe(exc)
+            if type(exc) is SystemExit:
+                described = replace(described, message=f"exit code {exc.code}"[:500])
             self._count(described, ended)
             self._tell(exc, described, timedelta(seconds=ended - self.started))
         finally:
@@ -372,6 +377,12 @@ def _is_async(func: Callable[[], Any]) -> bool:
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004
     )
+
+
+def _is_good_exit(exc: BaseException) -> bool:
+    """Say whether it is how a program ends that has done its work."""
+    # Not isinstance: that looks at attributes, and a hostile one raises then.
+    return type(exc) is SystemExit and exc.code in (None, 0)
 
 
 def _close_caches() -> None:
