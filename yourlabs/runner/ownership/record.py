@@ -160,91 +160,76 @@ def encode_request(request: Request) -> bytes:
 def parse_record(raw: bytes) -> OwnerRecord | None:
     """Return the record in the first lines of a pidfile, or None: not a whole one."""
     try:
-        pid, values = _lines(raw)
-        functions = _texts(values["functions"])
-        record = OwnerRecord(
+        values = _values(raw)
+        run = values["run"]
+        if values["version"] != VERSION or not isinstance(values["functions"], list):
+            return None
+        return OwnerRecord(
             owner=_identity(values),
             seq=_whole(values["seq"], 1, MAX_TOKEN),
             since=_time(values["since"]),
-            functions=functions,
+            functions=tuple(_text(path) for path in values["functions"]),
             released=values["released"] is True,
-            run=_run(values["run"]),
+            run=None if run is None else _run(run),
             digest=_text(values.get("digest", "")),
         )
-        if values["version"] != VERSION or pid != record.owner.pid:
-            return None
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None
-    return record
 
 
 def parse_request(raw: bytes) -> Request | None:
     """Return the request in a take-over file, or None: not a whole one."""
     try:
-        pid, values = _lines(raw)
+        values = _values(raw)
         request = Request(_text(values["id"]), _identity(values))
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None
-    return request if request.id and pid == request.candidate.pid else None
+    return request if request.id else None
 
 
-def _lines(raw: bytes) -> tuple[int, Any]:
+def _values(raw: bytes) -> Any:
     pid, body = raw.split(b"\n", 2)[:2]
-    return int(pid), json.loads(body)
+    values = json.loads(body)
+    return values if values["pid"] == int(pid) else {}
 
 
 def _identity(values: Any) -> Identity:
-    start = values["start"]
-    kind = values["kind"]
+    start, kind = values["start"], values["kind"]
     if kind not in (HOSTED, COMMAND):
-        msg = f"{kind!r} is no kind of owner"
-        raise ValueError(msg)
+        raise ValueError(kind)
     return Identity(
         pid=_whole(values["pid"], 1, MAX_PID),
-        start=None if start is None else _whole(start, 0, 2**63),
+        start=None if start is None else _whole(start),
         boot=_text(values["boot"]),
-        pidns=_whole(values["pidns"], 0, 2**63),
+        pidns=_whole(values["pidns"]),
         host=_text(values["host"]),
         kind=kind,
     )
 
 
-def _run(value: Any) -> RunMark | None:
-    if value is None:
-        return None
-    # It is of another program: what is not there was not known to it.
-    index = _whole(value.get("index", 0), 0, 2**63)
+def _run(value: Any) -> RunMark:
+    index = _whole(value.get("index", 0))
     return RunMark(_text(value["task"]), _time(value["since"]), index)
 
 
-def _whole(value: object, low: int, high: int) -> int:
+def _whole(value: Any, low: int = 0, high: int = 2**63) -> int:
     # bool is an int, and 1.0 equals 1: neither was written by an owner.
     if type(value) is not int or not low <= value <= high:
-        msg = f"{value!r} is no whole number from {low} to {high}"
-        raise ValueError(msg)
+        raise ValueError(value)
     return value
 
 
-def _time(value: object) -> float:
+def _time(value: Any) -> float:
     # Compared before it is converted: JSON has NaN, and integers of any size.
-    if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:  # type: ignore[operator]
-        msg = f"{type(value).__name__} is no time"
-        raise ValueError(msg)
-    return float(value)  # type: ignore[arg-type]
+    if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:
+        raise ValueError(value)
+    return float(value)
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        msg = f"{type(value).__name__} is no list"
-        raise TypeError(msg)
-    return tuple(_text(item) for item in value)
-
-
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     # What a person is shown must not turn the rest of the line around, for example.
     if not isinstance(value, str) or not value.isprintable():
-        msg = f"{value!r} is no text"
-        raise TypeError(msg)
+        raise ValueError(value)
     return value
 
 

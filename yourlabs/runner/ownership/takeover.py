@@ -56,12 +56,10 @@ def log_pidfile(ownership: Ownership, chain: Chain) -> None:
 
 def refuse_or_take(ownership: Ownership, chain: Chain) -> Claim:
     """
-    Become the owner at once, or not at all.
+    Become the owner at once, or raise `AlreadyOwned`.
 
     Raises:
-        AlreadyOwned: Another process runs the chain.
-        ChainNameTaken: Another process runs other functions under this name.
-        UnusableRunRoot: What the lock is kept in cannot be used.
+        ChainNameTaken, UnusableRunRoot: As `take_over`.
     """
     for _ in range(2):
         claim = ownership.acquire()
