@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
@@ -52,30 +53,37 @@ class Source(Protocol):
 
 
 class Send(threading.Thread):
-    """One try to deliver a report, in a daemon thread: it may hang for ever, alone."""
+    """
+    One try to deliver a report, in a daemon thread: it may hang for ever, alone.
+
+    Attributes:
+        ends: When it is given up, on the monotonic clock.
+        error: What was raised. None: nothing, until it is over.
+        is_whole: The report was handed over; what is missing is the answer.
+        is_hung: It was given up, and goes on.
+    """
 
     def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
         super().__init__(name=f"{delivery.name}-send", daemon=True)
-        self.delivery = delivery
-        self.key = key
-        self.report = report
+        self.delivery, self.key, self.report = delivery, key, report
         self.ends = time.monotonic() + GIVE_UP
-        """When it is given up, on the monotonic clock."""
-        self.is_whole = False
-        """The report was handed over; what is missing is the answer."""
-        self.is_over = self.is_given_up = False
         self.error: BaseException | None = None
+        self.is_over = self.is_whole = self.is_hung = False
 
     def run(self) -> None:
         """Send, and say how it went. Called by `start`."""
+        error = None
         try:
             self.delivery.send(self.report)
         except BaseException as exc:
             # A backend can raise anything, even SystemExit.
-            self.error = exc
-        finally:
-            _close_connections()
-            self.delivery.end(self)
+            error = exc
+        try:
+            # A backend may keep mails in a database.
+            connections.close_all()
+        except Exception:
+            logger.exception("A database connection could not be closed.")
+        self.delivery.end(self, error)
 
 
 def expect_answer(seconds: float) -> None:
@@ -86,8 +94,7 @@ def expect_answer(seconds: float) -> None:
     """
     send = threading.current_thread()
     if isinstance(send, Send):
-        send.is_whole = True
-        send.ends = time.monotonic() + seconds
+        send.is_whole, send.ends = True, time.monotonic() + seconds
 
 
 class Delivery:
@@ -109,12 +116,10 @@ class Delivery:
             send: Delivers one report, or raises. Called in a thread.
             label: What the log calls that which is sent.
         """
-        self.name = name
-        self.send = send
+        self.name, self.send = name, send
         self.is_failing = False
         """The last send failed, so nobody should wait for the next one."""
-        self._source = source
-        self._label = label
+        self._source, self._label = source, label
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._due: dict[Key, float] = {}
@@ -143,24 +148,20 @@ class Delivery:
         While sends fail only one that has begun already is waited for, and what is
         tried again in the next `retry_for` seconds.
         """
-        wanted = set(keys)
-        now = time.monotonic()
-        deadline, retry_until = now + timeout, now + retry_for
+        wanted, now = set(keys), time.monotonic()
         with self._changed:
-            while self._is_awaited(wanted, retry_until):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-        return not self.is_failing
+            self._changed.wait_for(
+                lambda: not self._is_awaited(wanted, now + retry_for), timeout
+            )
+            return not self.is_failing and not self._is_awaited(wanted, 0.0)
 
     def _is_awaited(self, keys: set[Key], retry_until: float) -> bool:
-        if self._busy in keys:
-            return True
         until = time.monotonic()
         if self.is_failing:
             until = -1.0 if self._is_hopeless or retry_until <= until else retry_until
-        return any(due <= until for key, due in self._due.items() if key in keys)
+        return self._busy in keys or any(
+            due <= until for key, due in self._due.items() if key in keys
+        )
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Take back what waits of `keys`; a send that has begun goes on."""
@@ -177,17 +178,18 @@ class Delivery:
             self._due.clear()
             self._changed.notify_all()
 
-    def end(self, send: Send) -> None:
+    def end(self, send: Send, error: BaseException | None) -> None:
         """Take note that `send` is over; called by its own thread."""
         with self._changed:
-            send.is_over = True
+            send.is_over, was_hung = True, send.is_hung
+            send.error = error
             self._hung.discard(send)
-            if send.is_given_up and send.error and send.key in self._due:
+            if was_hung and error is not None and send.key in self._due:
                 # It was waited for, lest it be told twice.
                 self._due[send.key] = time.monotonic()
             self._changed.notify_all()
-        if send.is_given_up and send.error is None:
-            self._after_success(send)
+        if was_hung and error is None:
+            self._finish(send, None)
 
     def _start(self) -> None:
         if self._is_closed or (self._thread is not None and self._thread.is_alive()):
@@ -198,7 +200,7 @@ class Delivery:
         except RuntimeError as exc:
             # No more threads, or the interpreter ends. The next post tries again.
             self._thread = None
-            self._complain(f"its thread cannot be started: {exc}")
+            self._complain(exc)
 
     def _run(self) -> None:
         while (key := self._next()) is not None:
@@ -217,61 +219,50 @@ class Delivery:
         """Wait for a report that is due, and return its key. None: it was closed."""
         with self._changed:
             while not self._is_closed:
-                now = time.monotonic()
-                ready = [key for key, due in self._due.items() if due <= now]
-                left = min(self._due.values(), default=None)
-                if len(self._hung) >= MAX_HUNG:
-                    # Until one of them ends.
-                    left = None
-                elif ready:
+                now, left = time.monotonic(), None
+                if self._due and len(self._hung) < MAX_HUNG:
+                    left = min(min(self._due.values()) - now, threading.TIMEOUT_MAX)
+                if left is not None and left <= 0:
+                    ready = [key for key, due in self._due.items() if due <= now]
                     # Those that fail must not keep the others from being tried.
                     key = min(ready, key=lambda one: self._tries.get(one, 0))
                     del self._due[key]
                     self._busy = key
                     return key
-                self._changed.wait(
-                    None if left is None else min(left - now, threading.TIMEOUT_MAX)
-                )
+                self._changed.wait(left)
         return None
 
     def _deliver(self, key: Key) -> None:
         found = self._source.take(key)
-        if found is None:
-            # Nothing of it is left that could be tried again.
-            with self._changed:
-                self._tries.pop(key, None)
-        elif not isinstance(found, Report):
-            # Not at once: it would be asked for again and again.
-            self.post(key, max(found, FIRST_RETRY))
-        else:
+        if isinstance(found, Report):
             send = Send(self, key, found)
             try:
                 send.start()
+                error = self._wait_for(send)
             except RuntimeError as exc:
-                self._after_failure(send, f"no thread can be started: {exc}")
-            else:
-                self._wait_for(send)
+                error = exc
+            if not self._is_closed:
+                self._finish(send, error)
+        elif found is not None:
+            # Not at once: it would be asked for again and again.
+            self.post(key, max(found, FIRST_RETRY))
+        else:
+            # Nothing of it is left that could be tried again.
+            with self._changed:
+                self._tries.pop(key, None)
 
-    def _wait_for(self, send: Send) -> None:
+    def _wait_for(self, send: Send) -> BaseException | None:
+        """Wait for the end of a send, or give it up; return what went wrong."""
         with self._changed:
             while not (send.is_over or self._is_closed):
                 left = send.ends - time.monotonic()
                 if left <= 0:
-                    send.is_given_up = True
-                    self._hung.add(send)
                     break
                 self._changed.wait(left)
-        if send.is_given_up:
-            self._give_up(send)
-        elif send.is_over and send.error is None:
-            self._after_success(send)
-        elif isinstance(send.error, Unanswered):
-            self._after_silence(send, _describe(send.error))
-        elif send.error is not None:
-            self._is_hopeless = isinstance(send.error, ImproperlyConfigured)
-            self._after_failure(send, _describe(send.error))
-
-    def _give_up(self, send: Send) -> None:
+            if send.is_over or self._is_closed:
+                return send.error
+            send.is_hung = True
+            self._hung.add(send)
         if len(self._hung) >= MAX_HUNG:
             logger.error(
                 "%d sends of %s hang: the next one begins when one of them ends. Give "
@@ -281,77 +272,64 @@ class Delivery:
                 extra={"action": "delivery_hangs"},
             )
         if send.is_whole:
-            self._after_silence(send, "no answer came")
-        else:
-            self._after_failure(send, f"it hangs for {GIVE_UP:g} seconds")
+            return Unanswered("no answer came")
+        return TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
 
-    def _after_silence(self, send: Send, error: str) -> None:
-        if self._source.unanswered(send.key, send.report):
-            self._end_tries(send.key)
-        else:
-            self._after_failure(send, error)
-
-    def _after_failure(self, send: Send, error: str) -> None:
-        with self._changed:
-            self.is_failing = True
-            self._tries[send.key] = self._tries.get(send.key, 0) + 1
-            # One that hangs may be delivered yet, and has an end as a rule.
-            wait = LAST_RETRY if send.is_given_up else backoff(self._tries[send.key])
-            self._due[send.key] = time.monotonic() + wait
-        self._complain(error)
-
-    def _complain(self, error: str) -> None:
-        level = logging.DEBUG if self._has_complained else logging.WARNING
-        self._has_complained = True
-        logger.log(
-            level,
-            "Could not send %s: %s. It is tried again until it works.",
-            self._label,
-            error,
-            extra={"action": "delivery_failed"},
+    def _finish(self, send: Send, error: BaseException | None) -> None:
+        """Take note of how a send went: it is tried again, or it is done."""
+        key = send.key
+        is_told = isinstance(error, Unanswered) and self._source.unanswered(
+            key, send.report
         )
-
-    def _after_success(self, send: Send) -> None:
-        self._end_tries(send.key)
-        try:
-            self._source.sent(send.key, send.report)
-        except BaseException:
-            # It was delivered: a mistake in here must not have it sent again.
-            logger.exception("Could not take note of what was sent.")
-
-    def _end_tries(self, key: Key) -> None:
+        if error is not None and not is_told:
+            self._try_again(send, error)
+            return
         with self._changed:
             self.is_failing = self._is_hopeless = False
             self._tries.pop(key, None)
             works_again = self._has_complained and not self._tries
-            if works_again:
-                self._has_complained = False
+            self._has_complained = self._has_complained and not works_again
         if works_again:
             logger.warning(
                 "Sending %s works again.",
                 self._label,
                 extra={"action": "delivery_works"},
             )
+        if error is None:
+            try:
+                self._source.sent(key, send.report)
+            except BaseException:
+                # It was delivered: a mistake in here must not have it sent again.
+                logger.exception("Could not take note of what was sent.")
+
+    def _try_again(self, send: Send, error: BaseException) -> None:
+        key = send.key
+        with self._changed:
+            self.is_failing = True
+            self._is_hopeless = isinstance(error, ImproperlyConfigured)
+            self._tries[key] = self._tries.get(key, 0) + 1
+            # One that hangs may be delivered yet, and has an end as a rule.
+            wait = LAST_RETRY if send.is_hung else backoff(self._tries[key])
+            self._due[key] = time.monotonic() + wait
+        self._complain(error)
+
+    def _complain(self, error: BaseException) -> None:
+        try:
+            reason = one_line(f"{type(error).__name__}: {error}", 300)
+        except BaseException:
+            reason = type(error).__name__
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        logger.log(
+            level,
+            "Could not send %s: %s. It is tried again until it works.",
+            self._label,
+            reason,
+            extra={"action": "delivery_failed"},
+        )
 
 
 def backoff(failures: int) -> float:
     """Return how many seconds to wait after so many failures, with jitter."""
     longest = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
     return longest * random.uniform(0.8, 1.0)
-
-
-def _describe(exc: BaseException) -> str:
-    try:
-        return one_line(f"{type(exc).__name__}: {exc}", 300)
-    except BaseException:
-        return type(exc).__name__
-
-
-def _close_connections() -> None:
-    """Close what a backend that keeps mails in a database has opened."""
-    from django.db import connections
-
-    try:
-        connections.close_all()
-    except Exception:
-        logger.exception("A database connection could not be closed.")
