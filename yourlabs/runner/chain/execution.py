@@ -132,8 +132,14 @@ class Execution:
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
             more = False
             if exit_code(exc) != 0:
-                return self._after_failure(exc, self._ended(context))
-        return self._after_success(more, self._ended(context))
+                return self._rest(self._after_failure(exc, self._ended(context)))
+        return self._rest(self._after_success(more, self._ended(context)))
+
+    def _rest(self, deadline: float) -> float:
+        """Keep no connection of a receiver or a log handler in a cooldown."""
+        if self.cooldown and not self.more:
+            db.after_run()
+        return deadline
 
     def _call_in(self, context: contextvars.Context) -> bool:
         """Call the task, and say whether it has more to do."""
@@ -166,7 +172,7 @@ class Execution:
         db.after_run()
         if len(context):
             # The task used something that lives in its context, maybe a cache.
-            context.run(_close_caches)
+            context.run(db.close_caches)
         return ended
 
     def stalled(self, started: float, stack: str) -> Stall | None:
@@ -379,15 +385,6 @@ def exit_code(exc: BaseException) -> int | None:
     if code is None:
         return 0
     return code if isinstance(code, int) else None
-
-
-def _close_caches() -> None:
-    from django.core.cache import caches
-
-    try:
-        caches.close_all()
-    except Exception:
-        logger.exception("A cache could not be closed.")
 
 
 _SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
