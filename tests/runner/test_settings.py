@@ -132,7 +132,7 @@ def test_shipped_task_that_fails_sometimes(monkeypatch: pytest.MonkeyPatch) -> N
 def start_without_the_app(tmp_path: Path, settings: str) -> subprocess.CompletedProcess:  # type: ignore[type-arg]
     """Start a chain in the ready() of a project that has only an app of its own."""
     (tmp_path / "site_settings.py").write_text(
-        f"INSTALLED_APPS = ['site_app.SiteConfig']\n"
+        "INSTALLED_APPS = ['site_app.SiteConfig']\n"
         f"RUN_ROOT = {str(tmp_path)!r}\n{settings}"
     )
     (tmp_path / "site_app.py").write_text(

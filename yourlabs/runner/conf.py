@@ -36,7 +36,6 @@ DEFAULTS: dict[str, Any] = {
     "RELEASE": None,
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
-    "REDACT": (),
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
 

@@ -121,6 +121,15 @@ def test_distinct_exceptions_are_bounded() -> None:
     assert again.seen[-1].first == 1_001
 
 
+def test_secrets() -> None:
+    """A password in a message is masked before anything else is done with it."""
+    downtime = HEALTHY.failed(
+        failure("a", message="x" * 170 + " postgres://app:hunter2@db/x"), lasted=0
+    )
+
+    assert "hunter2" not in json.dumps(downtime.to_json())
+
+
 def test_stall() -> None:
     """A run that hangs is remembered with its end, beside what fails."""
     hang = Hang(NOON, 60, 61, "File …")

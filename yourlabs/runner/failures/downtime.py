@@ -7,11 +7,13 @@ notifiers compare it with what they have told.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from yourlabs.runner.failures.records import ExceptionCount
+from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, one_line, printable
 
 MAX_DISTINCT = 20
@@ -116,13 +118,15 @@ class Downtime:
                 failure of a downtime.
         """
         down = self if self.is_down else self._began(latest.at)
+        # Before it is cut again: half a password would not be known as one.
+        latest = replace(latest, message=redact(latest.message[:MAX_LATEST]))
         return replace(
             down,
             lasted=max(0.0, lasted) if self.is_down else 0.0,
             consecutive=down.consecutive + 1,
             failures=self.failures + 1,
             seen=_counted(down.seen, latest, self.failures + 1),
-            latest=replace(latest, message=latest.message[:MAX_LATEST]),
+            latest=latest,
         )
 
     def _began(self, at: float) -> Downtime:
@@ -234,14 +238,14 @@ def _from_json(value: Any) -> Downtime:
     parts = [downtime, *downtime.seen, downtime.latest, downtime.hang]
     for part in parts:
         if part is not None:
-            _check(part)
+            check_fields(part)
     if len(downtime.seen) > MAX_DISTINCT:
         msg = f"there are more than {MAX_DISTINCT} exceptions"
         raise ValueError(msg)
     return downtime
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
+_PLAIN: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "str": (str,),
     "int": (int,),
@@ -250,16 +254,23 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _check(value: Any) -> None:
+def check_fields(value: Any) -> None:
     """Raise ValueError where a plain field does not hold what its annotation says."""
     for name, item in vars(value).items():
-        kinds = _KINDS.get(type(value).__annotations__[name], ())
+        kind = type(value).__annotations__[name]
+        if kind in _PLAIN:
+            check_types(_PLAIN[kind], (item,))
+
+
+def check_types(kinds: type | tuple[type, ...], items: Iterable[Any]) -> None:
+    """Raise ValueError where an item is of another type, or a number that cannot be."""
+    kinds = kinds if isinstance(kinds, tuple) else _PLAIN[kinds.__name__]
+    for item in items:
         is_one = isinstance(item, kinds) and isinstance(item, bool) == (bool in kinds)
         # What is no number, or infinite, is not between these two either.
-        if kinds and not (
-            is_one and (isinstance(item, str) or 0 <= (item or 0) < MAX_NUMBER)
-        ):
-            msg = f"{name} is {str(item)[:100]!r}"
+        is_sane = isinstance(item, str) or item is None or 0 <= item < MAX_NUMBER
+        if not is_one or not is_sane:
+            msg = f"{str(item)[:100]!r} is not what was written"
             raise ValueError(msg)
 
 
