@@ -17,7 +17,7 @@ CORE = [
     for module in (
         "exceptions",
         "autostart/classify",
-        "autostart/servers",
+        "autostart/kinds",
         "chain/mode",
         "chain/plan",
         "chain/status",

@@ -25,7 +25,7 @@ from django.test.client import AsyncClientHandler, ClientHandler
 from yourlabs.runner.autostart import attach as hosts
 from yourlabs.runner.autostart.classify import PRIVILEGE_DELAY, Role
 from yourlabs.runner.autostart.facts import collect
-from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
+from yourlabs.runner.autostart.kinds import Facts, UwsgiFacts
 
 UNKNOWN_SERVER = Facts(stack=(("django.core.wsgi", "get_wsgi_application"),))
 MASTER = Facts(stack=(("gunicorn.arbiter", "setup"),))

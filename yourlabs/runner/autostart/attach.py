@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from django.apps import apps
@@ -26,7 +26,7 @@ from django.core.signals import request_started
 
 from yourlabs.runner.autostart.classify import Decision, Role, decide
 from yourlabs.runner.autostart.facts import collect, uwsgi_module
-from yourlabs.runner.autostart.servers import Facts
+from yourlabs.runner.autostart.kinds import Facts
 
 logger = logging.getLogger("runner")
 
@@ -64,17 +64,9 @@ class Startable(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A chain that is to start later, if at all."""
-
-    thread: Startable
-    autostart: bool | str
-
-
-_waiting: list[_Waiting] = []
+_waiting: list[tuple[Startable, bool | str]] = []
 """
-Chains that wait for a fork or for the first request.
+Chains that wait for a fork or for the first request, with what the settings say.
 
 Changed by single list operations only: a lock could be held by another thread while
 the process forks, and nobody would release it in the child.
@@ -112,11 +104,11 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     decision = decide(collect(autostart))
     _announce(decision)
     for entry in list(_waiting):
-        if entry.thread is thread:
+        if entry[0] is thread:
             with contextlib.suppress(ValueError):
                 _waiting.remove(entry)
     if decision.role in LATER:
-        _waiting.append(_Waiting(thread, autostart))
+        _waiting.append((thread, autostart))
         # After a fork too: there are forks that call no hook, and modules that
         # overwrite the one hook that uWSGI has.
         request_started.connect(_on_request, weak=False, dispatch_uid=_DISPATCH_UID)
@@ -182,16 +174,16 @@ def _resume(**changes: bool) -> None:
     """Decide again about the chains that wait, and act on it."""
     waiting = _take_waiting()
     facts: Facts = replace(collect(), **changes)  # type: ignore[arg-type]
-    if waiting and _exit.stop is not None:
+    if waiting:
         _exit.pid = os.getpid()
-    for entry in waiting:
-        decision = decide(replace(facts, autostart=entry.autostart))
+    for thread, autostart in waiting:
+        decision = decide(replace(facts, autostart=autostart))
         if decision.role in LATER:
-            _waiting.append(entry)
+            _waiting.append((thread, autostart))
             continue
         _announce(decision)
         try:
-            _follow(decision, entry.thread)
+            _follow(decision, thread)
         except Exception:
             # It would be lost in a fork hook, and fail the request in a receiver.
             logger.exception(
@@ -201,7 +193,7 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take_waiting() -> list[_Waiting]:
+def _take_waiting() -> list[tuple[Startable, bool | str]]:
     taken = []
     while _waiting:
         try:

@@ -117,7 +117,11 @@ class Execution:
         """
         self._is_running = True
         try:
-            return self._run(rested=rested)
+            deadline = self._run(rested=rested)
+            if self.cooldown and not self.more:
+                # What a receiver or a log handler used does not rest in a cooldown.
+                db.after_run()
+            return deadline
         finally:
             self._note_hang(self._clock.monotonic(), is_running=False)
 
@@ -175,7 +179,7 @@ class Execution:
         db.after_run()
         if len(context) > 1:
             # The task used something that lives in its context, maybe a cache.
-            context.run(_close_caches)
+            context.run(db.close_caches)
         return ended
 
     def _note_hang(self, ended: float, *, is_running: bool = True) -> None:
@@ -399,15 +403,6 @@ def exit_code(exc: BaseException) -> int | None:
     if code is None:
         return 0
     return code if isinstance(code, int) else None
-
-
-def _close_caches() -> None:
-    from django.core.cache import caches
-
-    try:
-        caches.close_all()
-    except Exception:
-        logger.exception("A cache could not be closed.")
 
 
 _SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
