@@ -60,14 +60,14 @@ class Pretending(Execution):
         self._after_success(False, self._end())
 
     def _end(self) -> float:
-        if not self._is_called:
+        if not self.is_called:
             self.begin()
         return self._ended(contextvars.Context())
 
     def begin(self, seconds: float = 0.0) -> None:
         self.last_run = time.time() - seconds
         self.started = time.monotonic() - seconds
-        self._is_called = True
+        self.is_called = self._is_running = True
 
     def hang(self, seconds: float = 0.0) -> None:
         self.begin(seconds)
