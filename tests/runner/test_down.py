@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.runner.fakes import Counted, log, make, quick, received
+from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner import RunnerThread
-from yourlabs.runner.chain.down import ChainDown, describe_problem
-from yourlabs.runner.chain.teller import DownTeller
+from yourlabs.runner.chain.down import Trouble, describe_problem
+from yourlabs.runner.notify import chain_down
 from yourlabs.runner.testing import FakeClock, MemoryBackend
 
 HOUR = 3_600.0
@@ -23,19 +21,37 @@ def no_mail(settings: Any) -> None:
     settings.RUNNER = {"EMAIL": False}
 
 
+class Channel:
+    """Keeps what it is to tell of the chain itself."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def chain_started(self, down: Any) -> None:
+        self._down = down
+
+    def chain_stopped(self, down: Any) -> None:
+        """Nothing is on its way."""
+
+    def tell(self, name: str, key: str) -> None:
+        what = self._down.downtime
+        self.told.append(what.latest.message if what.is_down else "healed")
+
+
 @pytest.fixture
-def told() -> Iterator[list[Any]]:
-    """What the signals tell of the chain itself."""
-    with received("task_failed", "task_recovered") as calls:
-        yield calls
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a channel is to tell of the chain itself."""
+    channel = Channel()
+    monkeypatch.setattr(chain_down, "connected", [channel])
+    return channel.told
 
 
 def process(backend: MemoryBackend) -> RunnerThread:
     """Return the chain as another process has it."""
-    thread: RunnerThread
-    down = ChainDown("chain", lambda: DownTeller(thread.chain, backend, backend.clock))
-    thread = make(quick(Counted(), success_cooldown=HOUR), backend=backend, down=down)
-    return thread
+    task = quick(Counted(), success_cooldown=HOUR)
+    chain = make(task).chain
+    trouble = Trouble(chain, backend, backend.clock)
+    return make(task, backend=backend, trouble=trouble)
 
 
 def turn(thread: RunnerThread) -> None:
@@ -52,79 +68,64 @@ def broken(thread: RunnerThread, problem: Exception | None) -> None:
     turn(thread)
 
 
-def names(calls: list[Any]) -> list[str]:
-    return [name for name, *_ in calls]
-
-
-def test_told_once(told: list[Any]) -> None:
+def test_told_once(told: list[str]) -> None:
     """One of the processes tells it, with what is wrong, and tells the end of it."""
-    backend = MemoryBackend(FakeClock())
+    backend = MemoryBackend(clock := FakeClock())
     threads = [process(backend) for _ in range(3)]
     for _ in range(5):
         for thread in threads:
             broken(thread, PermissionError(13, "Permission denied"))
-        backend.clock.advance(10)  # type: ignore[attr-defined]
+        clock.advance(10)
 
-    [(_, _, payload)] = told
-    failure = payload["failure"]
-    assert failure.message == "[Errno 13] Permission denied"
-    assert failure.task.name == "chain"
+    assert told == ["The chain cannot run: [Errno 13] Permission denied"]
     for thread in threads:
         broken(thread, None)
         thread.check()
         turn(thread)
-    assert names(told) == ["task_failed", "task_recovered"]
+    assert told[1:] == ["healed"]
 
 
-def test_still_down(told: list[Any]) -> None:
-    """It fails again with each cooldown; a new problem is told at once."""
-    backend = MemoryBackend(FakeClock())
+def test_still_down(told: list[str]) -> None:
+    """While it lasts it is counted each minute; a new problem is told at once."""
+    backend = MemoryBackend(clock := FakeClock())
     thread = process(backend)
-    broken(thread, OSError("one"))
-    for _ in range(60):
-        backend.clock.advance(60)  # type: ignore[attr-defined]
+    for _ in range(5):
         broken(thread, OSError("one"))
-    assert len(told) == 1 + 3
-
-    backend.clock.advance(60)  # type: ignore[attr-defined]
+        clock.advance(30)
     broken(thread, OSError("two"))
-    assert [payload["failure"].message for *_, payload in told][-2:] == ["one", "two"]
+
+    assert [text.rpartition(" ")[2] for text in told] == ["one", "one", "one", "two"]
 
 
-def test_healed_by_a_restart(told: list[Any]) -> None:
+def test_healed_by_a_restart(told: list[str]) -> None:
     """What a process before told is ended by the next one whose chain runs."""
     backend = MemoryBackend(FakeClock())
     before = process(backend)
     broken(before, OSError("no"))
-    teller = before._loop._down._teller
-    assert isinstance(teller, DownTeller)
-    teller._loop._claim.die()  # type: ignore[union-attr]
+    before._loop._trouble._told[0].die()  # type: ignore[attr-defined,index]
 
     for _ in range(2):
         thread = process(backend)
         thread.tick()
         thread.give_back()
 
-    assert names(told) == ["task_failed", "task_recovered"]
+    assert told[1:] == ["healed"]
 
 
-def test_nothing_to_tell(told: list[Any]) -> None:
+def test_nothing_to_tell(told: list[str]) -> None:
     """A chain that always ran leaves nothing behind but its own."""
     backend = MemoryBackend(FakeClock())
     process(backend).tick()
 
     assert told == []
-    assert (
-        json.dumps(backend.store(make(Counted(), name="chain.down").chain).load())
-        == "{}"
-    )
+    assert backend.store(make(Counted(), name="chain.down").chain).load() == {}
 
 
 def test_where_nothing_can_be_told(
-    told: list[Any], monkeypatch: pytest.MonkeyPatch
+    told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the files of the report cannot be used either, the log has it, once."""
-    backend = MemoryBackend(FakeClock())
+    backend = MemoryBackend(clock := FakeClock())
     thread = process(backend)
 
     def refuse(*_: Any) -> None:
@@ -134,13 +135,13 @@ def test_where_nothing_can_be_told(
     with log() as kept:
         for _ in range(3):
             turn(thread)
-            backend.clock.advance(60)  # type: ignore[attr-defined]
+            clock.advance(60)
 
     assert told == []
     assert kept.actions().count("chain_broken") == 1
 
 
-def test_owner_without_a_sign_of_life(told: list[Any]) -> None:
+def test_owner_without_a_sign_of_life(told: list[str]) -> None:
     """Who stands by behind an owner that seems to be dead tells it."""
     backend = MemoryBackend(FakeClock())
     owner, thread = process(backend), process(backend)
@@ -149,12 +150,12 @@ def test_owner_without_a_sign_of_life(told: list[Any]) -> None:
     thread.ownership.silent = "It is frozen."  # type: ignore[attr-defined]
     thread.check()
     thread.tick()
-    assert [payload["failure"].message for *_, payload in told] == ["It is frozen."]
+    assert told == ["The chain cannot run: It is frozen."]
 
     thread.ownership.silent = None  # type: ignore[attr-defined]
     thread.check()
     thread.tick()
-    assert names(told) == ["task_failed", "task_recovered"]
+    assert told[1:] == ["healed"]
 
 
 class Silent(BaseException):

@@ -500,8 +500,8 @@ def test_fork_of_uwsgi(hooks: bool) -> None:
         uwsgi.has_threads = 1
         uwsgi.post_fork_hook = lambda: say("the hook of before")
         sys.modules["uwsgi"] = uwsgi
-        register, after = os.register_at_fork, []
-        os.register_at_fork = lambda after_in_child: after.append(after_in_child)
+        after = []
+        hosts.renew_in_child = lambda name, renew: after.append(renew)
         say(hosts.arrange(Chain()).role.name)
         hosts.arrange(Chain("the second"))
         if {hooks}:

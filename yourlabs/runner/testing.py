@@ -1,8 +1,7 @@
 """
-For tests: chains that are kept in memory, and a clock that a test moves.
+For tests: chains that run without waiting, in memory, by a clock that a test moves.
 
-Nothing here waits, or touches a file. It is for one process: threads of it may stand
-for the processes of a real site.
+Nothing here touches a file.
 """
 
 from __future__ import annotations
@@ -11,12 +10,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from yourlabs.runner.chain.task import Chain
+from yourlabs.runner import signals
+from yourlabs.runner.chain.loading import load_tasks
+from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.failures.records import Failure, Recovery, Run
+from yourlabs.runner.notify.chain_told import ChainTold
+from yourlabs.runner.notify.report import Report
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
 from yourlabs.runner.ownership.request import Courtesy, is_borrower, new_id
@@ -50,6 +55,124 @@ class FakeClock:
     def set_back(self, seconds: float) -> None:
         """Set the clock on the wall back; negative: forward. No time passes."""
         self._time -= seconds
+
+
+@contextmanager
+def eager_chain(
+    functions: Iterable[str | Callable[[], Any]],
+    *,
+    name: str | None = None,
+    clock: FakeClock | None = None,
+) -> Iterator[EagerChain]:
+    """
+    Have a chain that runs in the calling thread, for as long as the block lasts.
+
+    Args:
+        functions: As for `start_chain`.
+        name: Of the chain. None: the functions' names joined by ``_``.
+        clock: Passes the cooldowns. None: a new one.
+
+    Raises:
+        InvalidTask, TaskNotFound, ImproperlyConfigured: As `start_chain`.
+    """
+    chain = EagerChain(make_chain(load_tasks(functions), name=name), clock)
+    receivers: list[tuple[Any, Callable[..., None]]] = [
+        (signals.chain_started, chain._started),
+        (signals.task_succeeded, chain._succeeded),
+        (signals.task_failed, chain._failed),
+        (signals.task_recovered, chain._recovered),
+    ]
+    for signal, receiver in receivers:
+        signal.connect(receiver, weak=False)
+    try:
+        yield chain
+    finally:
+        chain._thread.give_back()
+        for signal, receiver in receivers:
+            signal.disconnect(receiver)
+
+
+class EagerChain:
+    """
+    A chain that a test runs, as many times as it wants; made by `eager_chain`.
+
+    Attributes:
+        clock: What tells the chain the time. `run` moves it by the cooldowns.
+        runs: How many functions were run.
+        failures: What was sent with `task_failed`, in order.
+        recoveries: What was sent with `task_recovered`, in order.
+        reports: What the admins would have been told by now, in order.
+    """
+
+    def __init__(self, chain: Chain, clock: FakeClock | None) -> None:
+        self.clock = clock or FakeClock()
+        self.runs = 0
+        self.failures: list[Failure] = []
+        self.recoveries: list[Recovery] = []
+        self.reports: list[Report] = []
+        backend = MemoryBackend(self.clock)
+        self._thread = RunnerThread(
+            chain,
+            ownership=backend.ownership(chain),
+            store=backend.store(chain),
+            watcher=_NoWatcher(),
+            clock=self.clock,
+        )
+        self._next_at = self.clock.monotonic()
+        self._told: ChainTold | None = None
+
+    @property
+    def cooldown(self) -> float:
+        """How long the chain waits now, until its next run, in seconds."""
+        return max(0.0, self._next_at - self.clock.monotonic())
+
+    def run(self, times: int = 1) -> None:
+        """
+        Run the next functions, in order: so many calls. The clock passes what the chain
+        would have waited before each of them.
+        """
+        enough = self.runs + times
+        while self.runs < enough:
+            self.clock.advance(self.cooldown)
+            self._next_at = self._thread.tick()
+
+    def _started(self, sender: RunnerThread) -> None:
+        if sender is self._thread:
+            self._told = ChainTold(sender, "testing", clock=self.clock.time)
+
+    def _succeeded(self, sender: Any, *, run: Run) -> None:
+        if run.chain == self._thread.chain.name:
+            self.runs += 1
+
+    def _failed(self, sender: Any, *, failure: Failure, **_: Any) -> None:
+        if failure.chain == self._thread.chain.name:
+            self.runs += 1
+            self.failures.append(failure)
+            self._report(failure.task)
+
+    def _recovered(self, sender: Any, *, recovery: Recovery) -> None:
+        if recovery.chain == self._thread.chain.name:
+            self.recoveries.append(recovery)
+            self._report(recovery.task)
+
+    def _report(self, task: Task) -> None:
+        if self._told is None:
+            return
+        key = self._told.keys[task]
+        report = self._told.report(key)
+        if isinstance(report, Report):
+            self._told.take_note(key, report)
+            self.reports.append(report)
+
+
+class _NoWatcher:
+    """Looks after nothing: there is no thread that sleeps."""
+
+    def watch(self, thread: RunnerThread) -> None:
+        """Do nothing."""
+
+    def unwatch(self, thread: RunnerThread) -> None:
+        """Do nothing."""
 
 
 @dataclass

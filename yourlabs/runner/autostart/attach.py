@@ -27,6 +27,7 @@ from django.core.signals import request_started
 from yourlabs.runner.autostart.classify import Decision, Role, decide
 from yourlabs.runner.autostart.facts import collect, uwsgi_module
 from yourlabs.runner.autostart.kinds import Facts
+from yourlabs.runner.forks import renew_in_child
 
 logger = logging.getLogger("runner")
 
@@ -237,7 +238,7 @@ def _announce(decision: Decision) -> None:
 def _hook_forks() -> None:
     if "fork" not in _hooked:
         _hooked.add("fork")
-        os.register_at_fork(after_in_child=_after_fork)
+        renew_in_child("autostart", _after_fork)
     uwsgi = uwsgi_module()
     if uwsgi is not None and "uwsgi fork" not in _hooked:
         # Unless it is told to, uWSGI calls none of Python's own fork hooks.

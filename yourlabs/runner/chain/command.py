@@ -166,7 +166,7 @@ class Runner:
     def _say_goodbye(self) -> None:
         status = self.thread.status()
         logger.info(
-            "[%s] Stopped after %s runs, of which %s failed",
+            "[%s] Stopped. Runs: %s, failures: %s.",
             self.chain.name,
             status.runs,
             status.failures,

@@ -12,7 +12,7 @@ from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.checkpoint import Checkpoint
-from yourlabs.runner.chain.down import ChainDown
+from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.lending import Lending
 from yourlabs.runner.chain.mode import Mode
@@ -68,7 +68,7 @@ class ChainLoop:
         *,
         mode: Mode,
         clock: Clock,
-        down: ChainDown,
+        trouble: Trouble,
         sender: Any,
         watch: Callable[[], None],
     ) -> None:
@@ -81,7 +81,7 @@ class ChainLoop:
             store: Keeps what the next owner is to know.
             mode: What its process is for.
             clock: Tells the time.
-            down: Tells what keeps the chain from running.
+            trouble: Tells what keeps the chain from running.
             sender: Of the signals `chain_started` and `chain_stopped`.
             watch: Called when `check` is to be called from now on.
         """
@@ -99,7 +99,7 @@ class ChainLoop:
         self.current: Execution | None = None
         self.has_rested = True
         self.stop_asked = self.wake_asked = self._yield_asked = False
-        self._clock, self._down = clock, down
+        self._clock, self._trouble = clock, trouble
         self._sender, self._watch = sender, watch
         # Held while the chain is claimed or let go of: the watcher does so, too.
         self._claiming = threading.Lock()
@@ -159,13 +159,11 @@ class ChainLoop:
             self.complain(self._problem)
         elif self._has_checked:
             self.reason = ""
-            self._down.clear()
+            self._trouble.clear()
 
     def _begin(self, claim: Claim) -> Plan:
         """Go on where the owner before has ended; return what comes next."""
-        self.stands_by = self._yield_asked = False
-        # Who was asked while another process ran the chain has nothing to end.
-        self.wake_asked = self.wake_asked and self.mode is Mode.TELLER
+        self.stands_by = self._yield_asked = self.wake_asked = False
         self._problem, self._has_checked = None, False
         self._lending.end()
         is_first, self._is_first = self._is_first, False
@@ -264,7 +262,7 @@ class ChainLoop:
 
     def complain(self, problem: BaseException | str) -> None:
         """Say what keeps the chain from running."""
-        self.reason = self._down.report(problem)
+        self.reason = self._trouble.report(problem)
 
     def finish(self, *, failed: bool) -> None:
         """End the chain's thread: there is nothing left to do for it."""
@@ -293,7 +291,7 @@ class ChainLoop:
         finally:
             self.current = None
             self.has_rested = False
-        self._down.clear()
+        self._trouble.clear()
         self._backoff = 1.0
         if self.mode is Mode.ONCE:
             return self._pass_on(claim, execution)

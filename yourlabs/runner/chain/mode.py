@@ -19,10 +19,7 @@ class Mode(enum.Enum):
     ONCE = enum.auto()
     """As `COMMAND`, and it ends when each task was run once."""
 
-    TELLER = enum.auto()
-    """It only tells that another chain cannot run."""
-
     @property
     def kind(self) -> str:
         """What the owner's record calls it."""
-        return COMMAND if self in (Mode.COMMAND, Mode.ONCE) else HOSTED
+        return HOSTED if self is Mode.HOSTED else COMMAND

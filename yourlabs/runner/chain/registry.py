@@ -15,11 +15,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
 from yourlabs.runner.autostart import attach
-from yourlabs.runner.chain.down import ChainDown
+from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.loading import load_tasks
 from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.task import Chain, make_chain
-from yourlabs.runner.chain.teller import DownTeller
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.chain.watcher import watcher
 from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
@@ -153,7 +152,7 @@ def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
         store=backend.store(chain),
         watcher=watcher,
         mode=mode,
-        down=ChainDown(chain.name, lambda: DownTeller(chain, backend)),
+        trouble=Trouble(chain, backend),
         **options,
     )
 

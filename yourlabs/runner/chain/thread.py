@@ -12,7 +12,7 @@ from typing import Protocol
 
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain import status as states
-from yourlabs.runner.chain.down import ChainDown
+from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.loop import ChainLoop
 from yourlabs.runner.chain.mode import Mode
@@ -65,7 +65,7 @@ class RunnerThread(threading.Thread):
         mode: Mode = Mode.HOSTED,
         clock: Clock = time,
         until_ready: Callable[[], float] | None = None,
-        down: ChainDown | None = None,
+        trouble: Trouble | None = None,
     ) -> None:
         """
         Make the thread; `start` starts it.
@@ -80,7 +80,7 @@ class RunnerThread(threading.Thread):
             until_ready: Called first in the thread: returns how many seconds to wait
                 for the process to be set up before asking again; 0 to begin. None:
                 it is set up.
-            down: Tells what keeps the chain from running. None: the log alone does.
+            trouble: Tells what keeps the chain from running. None: the log alone does.
         """
         super().__init__(name=chain.name, daemon=True)
         self.chain, self.mode, self.ownership = chain, mode, ownership
@@ -90,7 +90,7 @@ class RunnerThread(threading.Thread):
             store,
             mode=mode,
             clock=clock,
-            down=down or ChainDown(chain.name),
+            trouble=trouble or Trouble(chain),
             sender=self,
             watch=lambda: watcher.watch(self),
         )

@@ -9,16 +9,6 @@ from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership.base import Claim, Ownership
 
 
-class ChainState(Protocol):
-    """Sections of plain JSON values that outlive the process; safe between threads."""
-
-    def get(self, section: str) -> Any:
-        """Return what was put, by this owner or the last one. None: nothing."""
-
-    def put(self, section: str, value: Any, *, now: bool = False) -> None:
-        """Keep `value`; written with the next write, or before returning if `now`."""
-
-
 class Store(Protocol):
     """
     The documents of one chain: plain JSON values, by section.
