@@ -46,13 +46,3 @@ def test_every_step_is_documented() -> None:
 def test_every_variable_is_documented() -> None:
     """The table of variables has every variable, once."""
     assert sorted(first_column(section("Variables"))) == sorted(VARIABLES)
-
-
-def test_commands_without_hosts_are_documented() -> None:
-    """The explanation lists the commands that need no ALLOWED_HOSTS."""
-    from yourlabs.setup.constants import COMMANDS_WITHOUT_HOSTS
-
-    page = (DOCS / "explanation/settings.rst").read_text()
-
-    for name in COMMANDS_WITHOUT_HOSTS - {"help", "version"}:
-        assert f"``{name}``" in page

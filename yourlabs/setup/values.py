@@ -1,0 +1,244 @@
+"""How the texts of variables are read, and which of them cannot be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
+FALSE = frozenset({"0", "false", "no", "off", "n", "f"})
+
+ENCODE = (
+    "expected a URL with percent-encoded user and password: write # as %23, ? as %3F, "
+    "/ as %2F, @ as %40, % as %25, + as %2B and : as %3A"
+)
+"""Said of every URL that an unencoded character may have broken."""
+
+
+class Invalid(ValueError):
+    """A value that cannot be used. The message never holds any of it."""
+
+
+def as_bool(text: str) -> bool:
+    """Read a switch. Raises ``Invalid`` for anything but the words it knows."""
+    word = text.strip().lower()
+    if word in TRUE or word in FALSE:
+        return word in TRUE
+    raise Invalid("expected one of 1, true, yes, on, 0, false, no, off")
+
+
+def as_list(text: str) -> list[str]:
+    """Read a list, its items separated by commas or white space."""
+    return [item for item in re.split(r"[,\s]+", text) if item]
+
+
+def as_hosts(text: str) -> list[str]:
+    """Read host names. Raises ``Invalid`` for what no request is ever made to."""
+    return _items(
+        as_list(text),
+        r"\*|\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f]*:[0-9a-f:.]+\]",
+        "expected host names separated by commas, without scheme, port, path, quotes "
+        "or other characters, like example.com,.example.org; "
+        "letters beyond ASCII as xn--",
+    )
+
+
+def as_origins(text: str) -> list[str]:
+    """Read origins. Raises ``Invalid`` for what has no scheme, or has a path."""
+    return _items(
+        as_list(text),
+        r"[a-z][a-z0-9+.-]*://((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+        r"(:(?!0)\d{1,5})?",
+        "expected origins separated by commas, with scheme and without path or quotes, "
+        "like https://example.com,https://*.example.org",
+    )
+
+
+def as_addresses(text: str) -> list[tuple[str, str]]:
+    """Read mail addresses, as pairs of the item and its address.
+
+    Raises:
+        Invalid: When an item has no address, or something beside it.
+    """
+    items = [
+        item.strip()
+        for item in re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)", text)
+        if item.strip()
+    ]
+    pattern = r"(?:[^<>@;$]*<)?([^\s@<>()\[\];:,\"'$\\]+@[^\s@<>()\[\];:,\"'$\\/]+)>?"
+    expected = "expected addresses separated by commas, like me@example.com"
+    _items(items, pattern, expected)
+    if any(item.endswith(">") != ("<" in item) for item in items):
+        raise Invalid(expected)
+    return [(item, item.rpartition("<")[2].rstrip(">")) for item in items]
+
+
+def _items(items: list[str], pattern: str, expected: str) -> list[str]:
+    for number, item in enumerate(items, start=1):
+        if not re.fullmatch(pattern, item, re.IGNORECASE | re.ASCII):
+            raise Invalid(f"item {number} of {len(items)}: {expected}")
+    return items
+
+
+def one_of(words: Iterable[str]) -> Callable[[str], str]:
+    """Return what reads one of some words, in whatever case, and nothing else."""
+    known = {word.lower(): word for word in words}
+
+    def read(text: str) -> str:
+        if text.strip().lower() in known:
+            return known[text.strip().lower()]
+        raise Invalid(f"expected one of {', '.join(known.values())}")
+
+    return read
+
+
+as_level = one_of(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+as_log_format = one_of(("simple", "verbose", "json"))
+
+
+class Url(NamedTuple):
+    """The decoded parts of a URL."""
+
+    scheme: str
+    user: str | None
+    password: str | None
+    hosts: list[tuple[str, int | None]]
+    """Each with its port; one that is empty when there is none."""
+    path: str
+    """With its leading slash; empty when there is none."""
+    raw_path: str
+    """The path before it was decoded, where a slash is a slash."""
+    options: dict[str, str]
+
+    def __repr__(self) -> str:
+        """Show no part: one of them is a password."""
+        return f"<Url of {self.scheme}>"
+
+    @property
+    def host(self) -> str:
+        """The only host."""
+        return self._only()[0]
+
+    @property
+    def port(self) -> int | None:
+        """The port of the only host."""
+        return self._only()[1]
+
+    def _only(self) -> tuple[str, int | None]:
+        if len(self.hosts) > 1:
+            raise Invalid(
+                "expected one host: only PostgreSQL, Redis, memcached have more"
+            )
+        return self.hosts[0]
+
+
+def parse_url(text: str) -> Url:
+    """Take a URL apart and decode its parts.
+
+    The rules are stricter than those of RFC 3986: where another parser would guess
+    (a fragment, a second ``@``, a ``+`` in a password), this one refuses.
+
+    Raises:
+        Invalid: When it is no URL, or a character should have been encoded. The
+            message holds nothing of the URL.
+    """
+    text = text.strip()
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:?", text):
+        text = f"{text.rstrip(':')}://"
+    scheme, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        raise Invalid(
+            "expected a URL like scheme://user:password@host:port/name, without quotes"
+        )
+    if re.search(r"\$\{\w+\}", rest):
+        raise Invalid("expected a value in the place of ${...}: nothing put it there")
+    if re.search(r"[\x00-\x20\x7f#]|%(?![0-9A-Fa-f]{2})", rest):
+        raise Invalid(ENCODE)
+    match = re.fullmatch(r"([^/?]*)(/[^?]*)?(?:\?(.*))?", rest)
+    assert match is not None
+    authority, path, query = match[1], match[2] or "", match[3] or ""
+    if authority and "@" in path + query:
+        raise Invalid(ENCODE)
+    user, password, location = _credentials(authority)
+    hosts = [_host_and_port(item) for item in location.split(",")]
+    options = _options(query)
+    return Url(scheme.lower(), user, password, hosts, _decode(path), path, options)
+
+
+def _credentials(authority: str) -> tuple[str | None, str | None, str]:
+    userinfo, at, location = authority.rpartition("@")
+    if not at:
+        return None, None, location
+    user, colon, password = userinfo.partition(":")
+    if "@" in userinfo or ":" in password or "+" in password:
+        raise Invalid(ENCODE)
+    return _decode(user), _decode(password) if colon else None, location
+
+
+def _host_and_port(location: str) -> tuple[str, int | None]:
+    address = r"\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^:\[\]]*"
+    match = re.fullmatch(rf"({address})(?::(\d{{1,5}}))?", location)
+    host = _decode(match[1].strip("[]")) if match else ""
+    # A socket, an address, or a name; of SQL Server with a \ for the instance.
+    if match is None or not re.fullmatch(r"/.*|[\w.:%\\-]*", host):
+        raise Invalid(f"the host or the port is not understood; {ENCODE}")
+    port = int(match[2]) if match[2] else None
+    if port is not None and not 0 < port < 65536:
+        raise Invalid("expected a port from 1 to 65535")
+    return host, port
+
+
+def _options(query: str) -> dict[str, str]:
+    options = {}
+    for item in filter(None, query.split("&")):
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise Invalid(f"expected options like ?name=value&other=value; {ENCODE}")
+        options[_decode(name)] = _decode(value)
+    if any(name.lower() in ("password", "passwd", "pwd") for name in options):
+        raise Invalid("expected the password before the host, as user:password@host")
+    return options
+
+
+def _decode(text: str) -> str:
+    if "%" not in text:
+        return text
+    # Not at the top: a settings module without such a text is read faster.
+    from urllib.parse import unquote
+
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("expected percent-encoded characters to be UTF-8") from None
+
+
+def typed(text: str, name: str) -> bool | int | float | str:
+    """Return an option as the type it looks like: drivers check theirs.
+
+    Raises:
+        Invalid: When the option says how long or how many, and is no number.
+    """
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if re.fullmatch(r"0|-?[1-9]\d{0,15}", text):
+        return int(text)
+    if re.fullmatch(r"\d{1,15}\.\d{1,15}", text):
+        return float(text)
+    if re.search(r"(?i)(timeout|port|size|retries|interval|idle|lifetime)$", name):
+        raise Invalid(f"expected the option {name} to be a number, without a unit")
+    return text
+
+
+def switch(text: str, name: str) -> bool:
+    """Return an option that is on or off. Raises ``Invalid``, which names it."""
+    if text.lower() in TRUE | FALSE:
+        return text.lower() in TRUE
+    raise Invalid(f"expected the option {name} to be true or false")
+
+
+def number(text: str, name: str) -> int:
+    """Return an option that is a whole number. Raises ``Invalid``, which names it."""
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    raise Invalid(f"expected the option {name} to be a whole number of at least 0")
