@@ -6,20 +6,13 @@ import copy
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
-from yourlabs.setup.environment import (
-    SERVE_COMMANDS,
-    Environment,
-    Location,
-    Value,
-    called_command,
-    frames,
-    locate,
-)
+from yourlabs.setup import environment
+from yourlabs.setup.environment import Value
 from yourlabs.setup.values import Invalid, as_bool
 
 FILE, ENVIRONMENT, DEFAULT = "file", "environment", "default"
@@ -28,6 +21,9 @@ T = TypeVar("T")
 P = ParamSpec("P")
 C = TypeVar("C", bound="Context")
 
+latest: Context | None = None
+"""What this process set up last."""
+
 _said: set[str] = set()
 _warned: set[str] = set()
 
@@ -35,23 +31,17 @@ _warned: set[str] = set()
 # Here and in the modules this one imports, named tuples: importing dataclasses would
 # double what a settings module pays for all of it.
 class Written(NamedTuple):
-    """A value that a step wrote."""
+    """A setting that a step wrote: the very object, and what was in it.
+
+    By its identity it is known from an equal value that the project set, by the copy
+    from one that the project changed in place. ``secrets`` are texts never to be
+    printed, each with an expression that gives it.
+    """
 
     value: Any
-    """The very object, to know it from an equal one that the project set."""
-
     copy: Any
-    """What it was: a project may change the value in place."""
-
     origin: str
-    """``file``, ``environment`` or ``default``."""
-
     secrets: Mapping[str, str]
-    """Texts never to be printed, each with an expression that gives it."""
-
-
-latest: Context | None = None
-"""What this process set up last."""
 
 
 def step(
@@ -92,20 +82,17 @@ class Context:
     def __init__(self, settings: dict[str, Any]) -> None:
         global latest
         self.settings = settings
-        self.location: Location | None = locate(settings)
+        self.location = environment.locate(settings)
         self.ready = self.location is not None
         """Whether the project was found. Steps do nothing otherwise."""
         self.paths: list[str] = []
         """The folders that ``create_paths()`` makes."""
         self.said: dict[str, Any] = {}
-        """What arguments of steps said: it holds for later calls."""
         self.written: dict[str, Written] = {}
         self.claims: dict[str, tuple[str, ...]] = {}
-        """The settings that each variable is for, of the steps that were done."""
         self.problems: dict[str, str] = {}
         self.done: dict[str, Callable[..., None]] = {}
         self.depth = 0
-        self.is_warned = False
         if self.location is None:
             text = "Could not find your project root, not setting up"
             notice(text, once=False)
@@ -113,17 +100,16 @@ class Context:
         base = context_of(settings)
         if base is not None:
             # The module that this one imported all names from has a Setup too.
-            self.written, self.done = dict(base.written), dict(base.done)
-            self.said, self.claims = copy.copy(base.said), dict(base.claims)
-            self.paths, self.is_warned = list(base.paths), base.is_warned
+            for name in ("paths", "said", "written", "claims", "done"):
+                setattr(self, name, copy.copy(getattr(base, name)))
         latest = self
-        self.environment = Environment(self.location.root / ".env")
+        self.environment = environment.Environment(self.root / ".env")
         if "PROJECT_ROOT" not in settings:
-            notice(f"Setting PROJECT_ROOT: {self.location.root}")
+            notice(f"Setting PROJECT_ROOT: {self.root}")
         if self.environment.bad_lines:
             lines = ", ".join(map(str, self.environment.bad_lines))
-            notice(f"{self.environment.dotenv}: skipped line {lines}, no NAME=value")
-        self.set("PROJECT_ROOT", self.location.root)
+            notice(f"{self.root / '.env'}: skipped line {lines}, no NAME=value")
+        self.set("PROJECT_ROOT", self.root)
 
     @property
     def root(self) -> Path:
@@ -141,7 +127,7 @@ class Context:
 
         In ``from .base import *``, what ``base`` made is called for another module.
         """
-        for frame in frames():
+        for frame in environment.frames():
             if frame.f_code.co_name == "<module>":
                 if any(value is self for value in tuple(frame.f_globals.values())):
                     self.settings = frame.f_globals
@@ -154,10 +140,6 @@ class Context:
             return False
         ours, value = self.written[name], settings[name]
         return ours.value is value and bool(ours.copy == value)
-
-    def origin(self, name: str, settings: Mapping[str, Any] | None = None) -> str:
-        """Return where a setting is from: ``file``, ``environment`` or ``default``."""
-        return self.written[name].origin if self.is_ours(name, settings) else FILE
 
     def is_free(self, name: str) -> bool:
         """Whether a step may write a setting: the project has not set it."""
@@ -182,6 +164,13 @@ class Context:
             if self.is_ours(name):
                 del self.settings[name], self.written[name]
 
+    def claim(self, variable: str, *names: str) -> bool:
+        """Say which settings a variable is for; return whether all may be written."""
+        self.claims[variable] = names
+        if self.environment.problem:
+            self.problems[".env"] = self.environment.problem
+        return all(map(self.is_free, names))
+
     def variable(
         self, name: str, read: Callable[[str], T]
     ) -> tuple[T | None, Value | None]:
@@ -196,41 +185,21 @@ class Context:
             self.problems[name] = str(problem)
             return None, None
 
-    def claim(self, variable: str, *names: str) -> bool:
-        """Say which settings a variable is for; return whether all may be written."""
-        self.claims[variable] = names
-        if self.environment.problem:
-            self.problems[".env"] = self.environment.problem
-        return all(map(self.is_free, names))
-
-    def set_from(
-        self, variable: str, read: Callable[[str], Any], name: str | None = None
-    ) -> None:
-        """Write a setting, of the name of the variable when None, where that is set."""
-        name = name or variable
-        if self.claim(variable, name):
-            value, source = self.variable(variable, read)
+    def set_from(self, name: str, read: Callable[[str], Any]) -> None:
+        """Write a setting of the name of a variable, where that is set."""
+        if self.claim(name, name):
+            value, source = self.variable(name, read)
             if source is not None:
                 self.set(name, value, ENVIRONMENT)
 
     def is_debug(self) -> bool:
         """Return ``DEBUG``, set from the environment where it is not set yet."""
-        self.claims["DEBUG"] = ("DEBUG",)
+        self.claim("DEBUG", "DEBUG")
         if "DEBUG" not in self.settings:
-            value, source = self.variable("DEBUG", as_bool)
-            if source is not None:
-                self.set("DEBUG", value, ENVIRONMENT)
-            else:
-                self.set("DEBUG", called_command() in SERVE_COMMANDS)
+            self.set_from("DEBUG", as_bool)
+        if "DEBUG" not in self.settings:
+            self.set("DEBUG", environment.is_in_development())
         return bool(self.settings["DEBUG"])
-
-    def has_app(self, name: str, unknown: bool = False) -> bool:
-        """Whether an app is installed; ``unknown`` where that is not set yet."""
-        if "INSTALLED_APPS" not in self.settings:
-            return unknown
-        apps = self.settings["INSTALLED_APPS"]
-        apps = apps if isinstance(apps, (list, tuple, set)) else ()
-        return any(f"{app}.".startswith(f"{name}.") for app in apps)
 
     def again(self, *steps: str) -> None:
         """Do again those of the steps that were done, with what is known now."""
@@ -244,41 +213,53 @@ class Context:
         Raises:
             ImproperlyConfigured: With a line for each problem.
         """
-        if self.problems:
-            lines = [f"{name}: {problem}" for name, problem in self.problems.items()]
-            self.problems.clear()
-            if called_command() != "setup":
-                # Some who import settings hide why they could not: a shell, mypy.
-                for line in lines:
-                    _say(line, once=True)
-            from django.core.exceptions import ImproperlyConfigured
+        if not self.problems:
+            for remark in self.remarks(self.settings):
+                notice(remark)
+            return
+        lines = [f"{name}: {problem}" for name, problem in self.problems.items()]
+        self.problems.clear()
+        if environment.called_command() != "setup":
+            # Some who import settings hide why they could not: a shell, mypy.
+            for line in lines:
+                _say(line, once=True)
+        from django.core.exceptions import ImproperlyConfigured
 
-            raise ImproperlyConfigured("\n".join(lines))
-        for remark in self.remarks(self.settings):
-            notice(remark)
+        raise ImproperlyConfigured("\n".join(lines))
 
-    def remarks(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return what a person may not have meant, of this module or one on top."""
-        lost, found = [], []
+    def remarks(self, settings: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what a person may not have meant, of this module or one on top."""
+        lost = []
         for variable, names in self.claims.items():
             taken = [name for name in names if self._is_files(name, settings)]
             if taken and self.environment.has(variable):
                 lost.append(f"{variable} ({', '.join(taken)})")
         if lost:
-            found.append(f"Set, but the settings file has its own: {', '.join(lost)}")
+            yield f"Set, but the settings file has its own: {', '.join(lost)}"
         ours, value = self.written.get("DEBUG"), settings.get("DEBUG")
         if ours is not None and ours.value != value:
-            found.append(
+            yield (
                 f"DEBUG is {value!r} by now, others are made for {ours.value!r}: "
                 f"call setup.debug({value!r}) in the module that sets it"
             )
-        return found
 
     def _is_files(self, name: str, settings: Mapping[str, Any]) -> bool:
         ours = self.written.get(name)
         # By identity: Django fills in what DATABASES leaves out.
         is_same = ours is not None and settings.get(name) is ours.value
         return name in settings and not (is_same and ours and ours.origin != FILE)
+
+    def origin(self, name: str, settings: Mapping[str, Any] | None = None) -> str:
+        """Return where a setting is from: ``file``, ``environment`` or ``default``."""
+        return self.written[name].origin if self.is_ours(name, settings) else FILE
+
+    def has_app(self, name: str, unknown: bool = False) -> bool:
+        """Whether an app is installed; ``unknown`` where that is not set yet."""
+        if "INSTALLED_APPS" not in self.settings:
+            return unknown
+        apps = self.settings["INSTALLED_APPS"]
+        apps = apps if isinstance(apps, (list, tuple, set)) else ()
+        return any(f"{app}.".startswith(f"{name}.") for app in apps)
 
     def folder(self, name: str, default: Path) -> Path:
         """Return the folder that a setting names, ``default`` when it names none."""
@@ -301,8 +282,8 @@ class Context:
 
     def warn(self, path: object, error: OSError) -> None:
         """Say once that the disk cannot be written, whatever was to be written."""
-        if not self.is_warned:
-            self.is_warned = True
+        if not self.said.get("disk"):
+            self.said["disk"] = True
             warning(
                 f"cannot write {path} ({error.strerror}): logs go to the console only, "
                 "and a SECRET_KEY that is not in the environment lasts as long as "
@@ -323,12 +304,9 @@ def context_of(settings: Mapping[str, Any]) -> Context | None:
 
 
 def notice(line: str, *, once: bool = True) -> None:
-    """Say what was done on stderr, unless ``YOURLABS_QUIET`` is set.
+    """Say on stderr what was done, unless ``YOURLABS_QUIET`` is set.
 
-    Args:
-        line: What to say, without the ``[yourlabs]`` prefix.
-        once: Whether the same line is left out the next time in this process.
-            Django imports a settings module that failed again and again.
+    ``once``: not again in this process. Django imports a module that failed again.
     """
     if os.environ.get("YOURLABS_QUIET", "") in ("", "0"):
         _say(line, once=once)
@@ -337,10 +315,8 @@ def notice(line: str, *, once: bool = True) -> None:
 def warning(line: str, *, always: bool = True) -> None:
     """Say what is wrong, once a process, whatever ``YOURLABS_QUIET`` says.
 
-    Args:
-        line: What to say.
-        always: Whether to say it although a warning was given before: about a disk
-            it is most often the same one.
+    Without ``always`` only where there was no warning yet: it is most often the same
+    disk.
     """
     if always or not _warned:
         _warned.add(line)

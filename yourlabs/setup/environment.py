@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -21,12 +22,10 @@ SERVE_COMMANDS = frozenset({"runserver", "runserver_plus"})
 
 
 class Value(NamedTuple):
-    """The text of a variable, and where it is from."""
+    """The text of a variable, and a Python expression that gives it as well."""
 
     text: str
-
     source: str
-    """The Python expression that gives the same text without this library."""
 
 
 class Environment:
@@ -38,20 +37,23 @@ class Environment:
     share between threads.
 
     Args:
-        variables: Those of the process, ``os.environ`` when None.
         dotenv: The path of the ``.env`` file. It need not exist.
+        variables: Those of the process, ``os.environ`` when None.
     """
 
     def __init__(
         self, dotenv: Path, *, variables: Mapping[str, str] | None = None
     ) -> None:
-        self.dotenv = dotenv
         self.problem: str | None = None
         """Why the ``.env`` file cannot be read, or None."""
         self.bad_lines: dict[int, str] = {}
         """The numbers of its lines that are none, with the names they begin with."""
+        self._dotenv = dotenv
         self._variables = os.environ if variables is None else variables
-        self._file = self._read_dotenv()
+        self._file: dict[str, str] = {}
+        # A folder called .env is somebody's virtual environment.
+        if dotenv.is_file():
+            self._read_dotenv()
 
     def names(self) -> set[str]:
         """Return the names of all variables, without the ``_FILE`` of some."""
@@ -73,49 +75,35 @@ class Environment:
                 ``NAME_FILE`` names cannot be read, or the line of ``.env``.
         """
         indirect = f"{name}_FILE"
-        read = f"Path({str(self.dotenv)!r}).read_text('utf-8-sig')"
-        for layer, source in (
-            (self._variables, "os.environ"),
-            (self._file, f"parse_dotenv({read}, os.environ)[0]"),
-        ):
-            if name in layer or indirect in layer:
-                return _value(name, layer, source)
+        read = f"Path({str(self._dotenv)!r}).read_text('utf-8-sig')"
+        layers = {"os.environ": self._variables}
+        layers[f"parse_dotenv({read}, os.environ)[0]"] = self._file
+        for source, layer in layers.items():
+            if name not in layer and indirect not in layer:
+                continue
+            text, path = layer.get(name, "").strip(), layer.get(indirect, "").strip()
+            if text and path:
+                raise Invalid(f"{indirect} is set as well, set only one of the two")
+            if path:
+                return _read(path, indirect)
+            return Value(text, f"{source}[{name!r}].strip()") if text else None
         for number, begun in self.bad_lines.items():
             if begun in (name, indirect):
-                raise Invalid(f"{self.dotenv}, line {number}: {DOTENV}")
+                expected = "expected NAME=value, a value in quotes with both of them"
+                raise Invalid(f"{self._dotenv}, line {number}: {expected}")
         return None
 
-    def _read_dotenv(self) -> Mapping[str, str]:
-        # A folder called .env is somebody's virtual environment.
-        if not self.dotenv.is_file():
-            return {}
+    def _read_dotenv(self) -> None:
         try:
-            text = self.dotenv.read_text("utf-8-sig")
-        except OSError as error:
-            self.problem = f"cannot be read: {error.strerror}"
-        except UnicodeDecodeError:
-            self.problem = "cannot be read: it is not UTF-8"
-        else:
-            values, bad_lines = parse_dotenv(text, self._variables)
-            lines = text.split("\n")
-            for number in bad_lines:
-                begun = re.match(r"\s*(?:export\s+)?(\w*)", lines[number - 1])
-                self.bad_lines[number] = begun[1] if begun else ""
-            return values
-        return {}
-
-
-DOTENV = "expected NAME=value, a value in quotes with both of them"
-
-
-def _value(name: str, layer: Mapping[str, str], source: str) -> Value | None:
-    indirect = f"{name}_FILE"
-    text, path = layer.get(name, "").strip(), layer.get(indirect, "").strip()
-    if text and path:
-        raise Invalid(f"{indirect} is set as well, set only one of the two")
-    if path:
-        return _read(path, indirect)
-    return Value(text, f"{source}[{name!r}].strip()") if text else None
+            text = self._dotenv.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            self.problem = f"cannot be read: {reason}"
+            return
+        self._file, numbers = parse_dotenv(text, self._variables)
+        for number in numbers:
+            line = text.split("\n")[number - 1]
+            self.bad_lines[number] = re.sub(r"\s*(?:export\s+)?(\w*).*", r"\1", line)
 
 
 def _read(path: str, indirect: str) -> Value:
@@ -127,10 +115,9 @@ def _read(path: str, indirect: str) -> Value:
         # into the wrong variable would be shown.
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise Invalid(f"the file that {indirect} names: {reason}") from None
-    if len(text) > MAX_FILE_SIZE:
-        raise Invalid(f"the file that {indirect} names is larger than 1 MiB")
-    if not text.strip():
-        raise Invalid(f"the file that {indirect} names is empty")
+    if len(text) > MAX_FILE_SIZE or not text.strip():
+        size = "larger than 1 MiB" if text.strip() else "empty"
+        raise Invalid(f"the file that {indirect} names is {size}")
     return Value(text.strip(), f"Path({path!r}).read_text('utf-8').strip()")
 
 
@@ -187,16 +174,14 @@ def parse_dotenv(
 
 
 class Location(NamedTuple):
-    """The folders of a project. Symbolic links are kept as they are written."""
+    """The project's folder, the one on ``sys.path``, the one of the settings.
+
+    Symbolic links are kept as they are written.
+    """
 
     root: Path
-    """The project's folder, where ``manage.py`` usually is."""
-
     import_root: Path
-    """The folder on ``sys.path`` that holds the settings module or its package."""
-
     directory: Path
-    """The folder of the settings module itself."""
 
     def find_module(self, name: str) -> str | None:
         """Return the dotted name of the module ``name`` nearest to the settings.
@@ -205,44 +190,70 @@ class Location(NamedTuple):
         None when there is no such module.
         """
         for folder in _upwards(self.directory, self.import_root):
-            if (folder / f"{name}.py").is_file() or (
-                folder / name / "__init__.py"
-            ).is_file():
-                parts = folder.relative_to(self.import_root).parts
-                return ".".join((*parts, name))
+            files = (folder / f"{name}.py", folder / name / "__init__.py")
+            if any(file.is_file() for file in files):
+                return ".".join((*folder.relative_to(self.import_root).parts, name))
         return None
 
 
 def locate(settings: Mapping[str, Any]) -> Location | None:
-    """Find the project of a settings module.
+    """Find the project of a settings module, of which these are the ``globals()``.
 
     ``PROJECT_ROOT`` in the settings decides. Else it is the nearest folder with a
     ``manage.py``, from the module's own up to the one above its import root; else
-    the import root: two folders up for ``package/settings.py``.
-
-    Args:
-        settings: The ``globals()`` of the settings module.
-
-    Returns:
-        None when nothing says where the module is, or that is no folder.
+    the import root: two folders up for ``package/settings.py``. None when nothing
+    says where the module is, or that is no folder.
     """
     file, names = _module(settings)
     folder = file.parent if file else None
+    import_root = _import_root(file, names) if file else None
     if "PROJECT_ROOT" in settings:
         given = settings["PROJECT_ROOT"]
         if not isinstance(given, (str, os.PathLike)) or not str(given):
             return None
         root = Path(os.path.abspath(given))
-        if file is None or folder is None:
-            return Location(root, root, root)
-        return Location(root, _import_root(file, names), folder)
-    if file is None or folder is None or not folder.is_dir():
+        return Location(root, import_root or root, folder or root)
+    if folder is None or import_root is None or not folder.is_dir():
         return None
-    import_root = _import_root(file, names)
     for candidate in _upwards(folder, import_root.parent):
         if (candidate / "manage.py").is_file():
             return Location(candidate, import_root, folder)
     return Location(import_root, import_root, folder)
+
+
+def _module(settings: Mapping[str, Any]) -> tuple[Path | None, list[str]]:
+    """The file of the settings module, with the names it may have."""
+    spec, file = settings.get("__spec__"), settings.get("__file__")
+    given = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+    names = [getattr(spec, "name", None), settings.get("__name__"), given]
+    if file is None and given:
+        with suppress(ImportError, ValueError, AttributeError):
+            file = getattr(importlib.util.find_spec(given), "origin", None)
+        names = [given]
+    if not isinstance(file, str):
+        return None, []
+    known = [name for name in names if isinstance(name, str) and name]
+    # One that was not imported (runpy, exec) does not know whether it is in a package.
+    return Path(os.path.abspath(file)), [n for n in known if spec or "." in n]
+
+
+def _import_root(path: Path, names: list[str]) -> Path:
+    stem = path.parent if path.stem == "__init__" else path.with_suffix("")
+    parts = [tuple(name.split(".")) for name in names]
+    depth = max((len(n) for n in parts if n == stem.parts[-len(n) :]), default=0)
+    if depth:
+        return stem.parents[depth - 1]
+    # A folder that is a package is not an import root.
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        folder = folder.parent
+    return folder
+
+
+def _upwards(start: Path, end: Path) -> Iterator[Path]:
+    """``start`` and its parents up to and with ``end``."""
+    yield start
+    yield from (folder for folder in start.parents if folder.is_relative_to(end))
 
 
 def called_command() -> str | None:
@@ -266,6 +277,11 @@ def called_command() -> str | None:
     return None
 
 
+def is_in_development() -> bool:
+    """Whether the server of development is being run."""
+    return called_command() in SERVE_COMMANDS
+
+
 def is_serving() -> bool:
     """Whether an application is being made that answers requests.
 
@@ -279,7 +295,7 @@ def is_serving() -> bool:
             is_module and name.rpartition(".")[2] in ("wsgi", "asgi")
         ):
             return True
-    return called_command() in SERVE_COMMANDS
+    return is_in_development()
 
 
 def frames() -> Iterator[FrameType]:
@@ -288,48 +304,3 @@ def frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def _module(settings: Mapping[str, Any]) -> tuple[Path | None, list[str]]:
-    """The file of the settings module, with the names it may have."""
-    spec = settings.get("__spec__")
-    given = os.environ.get("DJANGO_SETTINGS_MODULE", "")
-    names = [getattr(spec, "name", None), settings.get("__name__"), given]
-    file = settings.get("__file__")
-    if file is None and given:
-        try:
-            found = importlib.util.find_spec(given)
-        except (ImportError, ValueError, AttributeError):
-            found = None
-        file = found.origin if found else None
-        names = [given]
-    if not isinstance(file, str):
-        return None, []
-    known = [name for name in names if isinstance(name, str) and name]
-    # A module that was imported may be a lone one; else it does not know its package.
-    return Path(os.path.abspath(file)), known if spec else [
-        n for n in known if "." in n
-    ]
-
-
-def _import_root(path: Path, names: list[str]) -> Path:
-    stem = path.parent if path.stem == "__init__" else path.with_suffix("")
-    parts = [tuple(name.split(".")) for name in names]
-    depth = max((len(n) for n in parts if n == stem.parts[-len(n) :]), default=0)
-    if depth:
-        return stem.parents[depth - 1]
-    # Read by something else than an import (runpy, exec) a module does not know
-    # its package: a folder that is a package is not an import root.
-    folder = path.parent
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        folder = folder.parent
-    return folder
-
-
-def _upwards(start: Path, end: Path) -> Iterator[Path]:
-    """``start`` and its parents up to and with ``end``."""
-    yield start
-    for folder in start.parents:
-        if not folder.is_relative_to(end):
-            return
-        yield folder

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from yourlabs.setup import environment
 from yourlabs.setup.context import (
     DEFAULT,
     ENVIRONMENT,
@@ -18,7 +20,6 @@ from yourlabs.setup.context import (
     step,
     warning,
 )
-from yourlabs.setup.environment import SERVE_COMMANDS, called_command, is_serving
 from yourlabs.setup.values import Invalid, as_hosts, as_list, as_origins
 from yourlabs.setup.versions import django_version
 
@@ -28,6 +29,16 @@ YEAR = 31536000
 
 WRITING_TIMEOUT = 2.0
 """Seconds an empty key file is given to be filled by whoever made it."""
+
+POLICY = {
+    "default-src": ["'self'"],
+    "base-uri": ["'self'"],
+    "form-action": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+"""A content security policy that the admin works with."""
 
 MISSING_HOSTS = (
     "not set, and DEBUG is off: set it to the names this site is served "
@@ -74,11 +85,9 @@ def security(
     _set_hosts(context)
     _set_https(context)
     _set_csp(context)
-    names = ("UserAttributeSimilarity", "MinimumLength", "CommonPassword")
+    names = "UserAttributeSimilarity MinimumLength CommonPassword NumericPassword"
     prefix = "django.contrib.auth.password_validation."
-    validators = [
-        {"NAME": f"{prefix}{name}Validator"} for name in (*names, "NumericPassword")
-    ]
+    validators = [{"NAME": f"{prefix}{name}Validator"} for name in names.split()]
     context.set("AUTH_PASSWORD_VALIDATORS", validators)
     context.set("MIDDLEWARE", _middleware(context))
 
@@ -93,19 +102,17 @@ def _set_https(context: Context) -> None:
     seconds = (HSTS_SECONDS if hsts is None else hsts) if is_on else 0
     for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
         context.set(name, is_on)
-    preload = context.said.get("preload", 0 < seconds < YEAR)
-    for name, value in (
-        ("SECONDS", seconds),
-        ("INCLUDE_SUBDOMAINS", seconds > 0),
-        ("PRELOAD", preload and seconds > 0),
-    ):
-        context.set(f"SECURE_HSTS_{name}", value, DEFAULT if hsts is None else FILE)
-    names = ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
+    origin = DEFAULT if hsts is None else FILE
+    is_asked = context.said.get("preload", seconds < YEAR)
+    context.set("SECURE_HSTS_SECONDS", seconds, origin)
+    context.set("SECURE_HSTS_INCLUDE_SUBDOMAINS", seconds > 0, origin)
+    context.set("SECURE_HSTS_PRELOAD", seconds > 0 and bool(is_asked), origin)
     if context.said.get("proxy"):
-        context.set(names[0], ("HTTP_X_FORWARDED_PROTO", "https"), FILE)
-        context.set(names[1], True, FILE)
+        header = ("HTTP_X_FORWARDED_PROTO", "https")
+        context.set("SECURE_PROXY_SSL_HEADER", header, FILE)
+        context.set("USE_X_FORWARDED_HOST", True, FILE)
     else:
-        context.unset(*names)
+        context.unset("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
 
 
 def _set_csp(context: Context) -> None:
@@ -114,34 +121,31 @@ def _set_csp(context: Context) -> None:
     if csp and django_version() < (6, 0):
         notice("security(csp=...) needs Django 6.0 or later, ignored")
         csp = context.said["csp"] = None
-    if not csp:
-        return
-    # The admin works with this one.
-    own = "'self'"
-    policy = {name: [own] for name in ("default-src", "base-uri", "form-action")}
-    policy |= {"img-src": [own, "data:"]}
-    policy |= {name: ["'none'"] for name in ("object-src", "frame-ancestors")}
-    name = "SECURE_CSP_REPORT_ONLY" if csp == "report" else "SECURE_CSP"
-    context.set(name, csp if isinstance(csp, dict) else policy, FILE)
+    if csp:
+        name = "SECURE_CSP_REPORT_ONLY" if csp == "report" else "SECURE_CSP"
+        policy = {directive: [*sources] for directive, sources in POLICY.items()}
+        context.set(name, csp if isinstance(csp, dict) else policy, FILE)
 
 
 def _middleware(context: Context) -> list[str]:
     names = [
-        "django.middleware.security.SecurityMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "django.contrib.messages.middleware.MessageMiddleware",
-        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "security.SecurityMiddleware",
+        "contrib.sessions.middleware.SessionMiddleware",
+        "common.CommonMiddleware",
+        "csrf.CsrfViewMiddleware",
+        "contrib.auth.middleware.AuthenticationMiddleware",
+        "contrib.messages.middleware.MessageMiddleware",
+        "clickjacking.XFrameOptionsMiddleware",
     ]
     if context.said.get("csp"):
-        names.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
+        names.insert(1, "csp.ContentSecurityPolicyMiddleware")
+    places = ("django.middleware.", "django.")
+    found = [f"{places[name.startswith('contrib')]}{name}" for name in names]
     # Without the folder, whitenoise could only warn that it is not there.
     if has_whitenoise() and context.said.get("static_root", True):
         # Before everything that costs time, after what redirects to HTTPS.
-        names.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
-    return names
+        found.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+    return found
 
 
 def _set_hosts(context: Context) -> None:
@@ -153,7 +157,11 @@ def _set_hosts(context: Context) -> None:
     if context.settings.get("__name__") != module or context.has_app("yourlabs.setup"):
         return
     is_told = context.problems.keys() & {"ALLOWED_HOSTS", "DEBUG"}
-    if misses_hosts(context, context.settings) and not is_told and is_serving():
+    if (
+        misses_hosts(context, context.settings)
+        and not is_told
+        and environment.is_serving()
+    ):
         context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
 
 
@@ -183,47 +191,34 @@ def _set_secret_key(context: Context) -> None:
 
 
 def _keep_secret_key(context: Context) -> None:
-    path = context.var / "secret_key"
-    key = None
+    path, key = context.var / "secret_key", None
+    command = environment.called_command()
+    # What a step of a build leaves behind is the same in all containers of an image:
+    # a command makes no key, unless it serves, or writes a module that reads the key.
+    is_made = command is None or command == "run_functions"
+    is_made |= environment.is_serving() or "--freeze" in sys.argv
     try:
-        key = kept_key(path, make=_is_to_make_key())
+        key = kept_key(path, make=is_made)
     except Invalid as problem:
         context.problems["SECRET_KEY"] = str(problem)
         return
     except OSError as error:
         context.warn(path.parent, error)
+    source = f"Path({str(path)!r}).read_text('utf-8').strip()"
     if key is None:
-        key = passing_key()
-        secrets = {key: "secrets.token_urlsafe(48)"}
-        command = called_command()
-        if command and not context.is_warned and not _is_djangos(command):
+        key, source = passing_key(), "secrets.token_urlsafe(48)"
+        if not is_made and not _is_djangos(str(command)):
             warning(
                 "SECRET_KEY is not set, and none is kept yet: "
                 "this command has one of its own, that ends with it"
             )
-    else:
-        secrets = {key: f"Path({str(path)!r}).read_text('utf-8').strip()"}
-        if came_with_image(path):
-            warning(
-                f"SECRET_KEY is that of {path}, which is older than this container: "
-                "whoever has the image has it too. Set SECRET_KEY, or SECRET_KEY_FILE, "
-                "or have that folder on a volume"
-            )
-    context.set("SECRET_KEY", key, DEFAULT, secrets)
-
-
-def _is_to_make_key() -> bool:
-    """Whether a key is kept for later processes: not by a step of a build.
-
-    What a build leaves behind is the same in all containers of an image. So commands
-    make none, but for those that serve, and where a module is written that reads it.
-    """
-    command = called_command()
-    if command in (None, *SERVE_COMMANDS, "run_functions"):
-        return True
-    import sys
-
-    return command == "setup" and "--freeze" in sys.argv
+    elif came_with_image(path):
+        warning(
+            f"SECRET_KEY is that of {path}, which is older than this container: "
+            "whoever has the image has it too. Set SECRET_KEY, or SECRET_KEY_FILE, "
+            "or have that folder on a volume"
+        )
+    context.set("SECRET_KEY", key, DEFAULT, {key: source})
 
 
 def _is_djangos(command: str) -> bool:
@@ -240,31 +235,28 @@ def came_with_image(path: Path) -> bool:
 
     False outside of containers, and for a file on a volume.
     """
-    marks = ("/.dockerenv", "/run/.containerenv")
-    is_pod = "KUBERNETES_SERVICE_HOST" in os.environ
-    if not is_pod and not any(map(os.path.exists, marks)):
+    marks = map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))
+    if "KUBERNETES_SERVICE_HOST" not in os.environ and not any(marks):
         return False
     with suppress(OSError, ValueError, IndexError):
         found = os.stat(path)
+        if found.st_dev != os.stat("/").st_dev:
+            return False
         with open("/proc/1/stat", encoding="utf-8", errors="replace") as file:
             ticks = int(file.read().rpartition(")")[2].split()[19])
-        with open("/proc/uptime", encoding="utf-8") as file:
-            uptime = float(file.read().split()[0])
-        started_at = time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
-        is_layer = found.st_dev == os.stat("/").st_dev
-        is_fixed = not os.access(path, os.W_OK)
-        return is_layer and (is_fixed or found.st_mtime < started_at - 1)
+        since_boot = ticks / os.sysconf("SC_CLK_TCK") - time.clock_gettime(
+            time.CLOCK_BOOTTIME
+        )
+        started_at = time.time() + since_boot
+        return found.st_mtime < started_at - 1 or not os.access(path, os.W_OK)
     return False
 
 
 def kept_key(path: Path, *, make: bool = True) -> str | None:
-    """Return the key kept at ``path``, made when there is none.
+    """Return the key kept at ``path``, made when there is none and ``make`` is true.
 
     However many processes call this at once, all of them return the same key, and
     none ever reads half of one.
-
-    Args:
-        make: Whether to make one. None is returned when there is none otherwise.
 
     Raises:
         OSError: When there is no key and none can be kept there.
@@ -302,8 +294,7 @@ def _read(path: Path) -> str:
             key = file.read(4096).strip()
         if key:
             return key
-        # Empty: another process is about to fill it, on a file system where it
-        # could not be made whole at once.
+        # Empty: another process has made the file and is about to fill it, at once.
         if time.monotonic() > deadline:
             raise Invalid(f"{path} is empty: remove it, or set SECRET_KEY")
         time.sleep(0.01)
@@ -311,26 +302,11 @@ def _read(path: Path) -> str:
 
 def _make(path: Path) -> None:
     os.makedirs(path.parent, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        _write(draft)
-        # Appears under its name only when it is complete; fails when another
-        # process was faster, whose key it is then.
-        with suppress(FileExistsError):
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                raise
-            except OSError:
-                # No hard links on this file system.
-                _write(path)
-    finally:
-        with suppress(OSError):
-            os.unlink(draft)
-
-
-def _write(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        # Another process was faster: it is its key then.
+        return
     try:
         os.write(descriptor, passing_key().encode() + b"\n")
         os.fsync(descriptor)

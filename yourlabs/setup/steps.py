@@ -11,20 +11,9 @@ from typing import Any
 from yourlabs.setup import services, versions
 from yourlabs.setup.context import DEFAULT, ENVIRONMENT, FILE, Context, notice, step
 from yourlabs.setup.security import has_whitenoise, security
-from yourlabs.setup.values import (
-    Invalid,
-    as_addresses,
-    as_bool,
-    as_level,
-    as_log_format,
-)
+from yourlabs.setup.values import Invalid, as_addresses, as_bool, one_of
 
-MAX_BYTES = 16 * 1024 * 1024
-"""Bytes of a log file before it is rotated."""
-
-BACKUP_COUNT = 5
-"""How many rotated files are kept."""
-
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATTERS: dict[str, dict[str, Any]] = {
     "simple": {"format": "%(levelname)s %(message)s"},
     "verbose": {
@@ -181,51 +170,39 @@ def database(context: Context) -> None:
     """
     if not context.claim("DATABASE_URL", "DATABASES"):
         return
-    path = str(context.var / "db.sqlite3")
-    entry = {"ENGINE": "django.db.backends.sqlite3", **services.sqlite(path)}
-    entries, origin = {"default": entry}, DEFAULT
+    sqlite = services.sqlite(str(context.var / "db.sqlite3"), {})
+    entries = {"default": {"ENGINE": "django.db.backends.sqlite3", **sqlite}}
     secrets: dict[str, str] = {}
+    problems, origin = len(context.problems), DEFAULT
     for name in sorted(context.environment.names()):
         match = re.fullmatch(r"(?:([A-Z]\w*)_)?DATABASE_(URL|PASSWORD)", name)
         if match is None or not context.environment.has(name):
             continue
-        origin = ENVIRONMENT
-        alias = (match[1] or "default").lower()
-        if match[2] == "PASSWORD":
-            _needs_url(context, name)
-        elif match[1] == "DEFAULT" and context.environment.has("DATABASE_URL"):
-            context.problems[name] = (
-                "DATABASE_URL is set as well, set only one of the two"
-            )
-        else:
-            found = _database(context, name)
-            entries |= {alias: found[0]} if found else {}
-            secrets |= found[1] if found else {}
-    if not any("DATABASE_" in name for name in context.problems):
+        origin, prefix = ENVIRONMENT, f"{match[1]}_" if match[1] else ""
+        if match[2] == "URL":
+            entry = _database(context, name, f"{prefix}DATABASE_PASSWORD", secrets)
+            entries |= {(match[1] or "default").lower(): entry}
+        elif not context.environment.has(f"{prefix}DATABASE_URL"):
+            context.problems[name] = f"set, and {prefix}DATABASE_URL is not"
+    if len(context.problems) == problems:
         context.set("DATABASES", entries, origin, secrets)
 
 
 def _database(
-    context: Context, variable: str
-) -> tuple[dict[str, Any], dict[str, str]] | None:
-    entry, source = context.variable(
-        variable, lambda text: services.database(text, context.root)
-    )
-    name = variable.replace("_URL", "_PASSWORD")
-    password, file = context.variable(name, str)
+    context: Context, url: str, password: str, secrets: dict[str, str]
+) -> dict[str, Any]:
+    root = context.root
+    entry, source = context.variable(url, lambda text: services.database(text, root))
+    text, file = context.variable(password, str)
     if entry is None or source is None:
-        return None
-    if password is None or file is None:
-        return entry, services.password_source(entry.get("PASSWORD"), source.source)
-    if entry.get("PASSWORD") or "PASSWORD" not in entry:
-        context.problems[name] = f"{variable} has a password as well, or takes none"
-    return {**entry, "PASSWORD": password}, {password: file.source}
-
-
-def _needs_url(context: Context, name: str) -> None:
-    url = name.replace("_PASSWORD", "_URL")
-    if not context.environment.has(url):
-        context.problems[name] = f"set, but {url} is not"
+        return {}
+    if text is None or file is None:
+        secrets |= services.password_source(entry.get("PASSWORD"), source.source)
+        return entry
+    if entry.get("PASSWORD", "no") != "":
+        context.problems[password] = f"{url} has a password as well, or takes none"
+    secrets[text] = file.source
+    return {**entry, "PASSWORD": text}
 
 
 @step
@@ -253,16 +230,16 @@ def email(context: Context) -> None:
     if not context.claim("EMAIL_URL", *names):
         return
     entry, source = context.variable("EMAIL_URL", services.mailer)
-    secrets: dict[str, str] = {}
-    if entry is not None and source is not None:
-        password = entry.get("OPTIONS", {}).get("password")
-        secrets = services.password_source(password, source.source)
-    elif "EMAIL_URL" in context.problems:
+    if "EMAIL_URL" in context.problems:
         return
-    else:
+    origin, secrets = DEFAULT, {}
+    if entry is None or source is None:
         entry = services.mailer("console" if context.is_debug() else "smtp")
+    else:
+        password = entry.get("OPTIONS", {}).get("password")
+        origin = ENVIRONMENT
+        secrets = services.password_source(password, source.source)
     context.unset(*names)
-    origin = DEFAULT if source is None else ENVIRONMENT
     for name, value in versions.mail_settings(entry).items():
         context.set(name, value, origin, secrets)
     context.again("logging")
@@ -277,13 +254,19 @@ def admin(context: Context) -> None:
 @step
 def logging(context: Context) -> None:
     """Set ``LOGGING``: the console, and files where they can be written."""
-    is_free = context.claim("LOG_LEVEL", "LOGGING")
-    if not context.claim("LOG_FORMAT", "LOGGING") or not is_free:
+    is_free = [context.claim(name, "LOGGING") for name in ("LOG_LEVEL", "LOG_FORMAT")]
+    if not all(is_free):
         return
-    level, _ = context.variable("LOG_LEVEL", as_level)
-    log_format, _ = context.variable("LOG_FORMAT", as_log_format)
-    origin = ENVIRONMENT if level or log_format else DEFAULT
-    level = level or "INFO"
+    given, _ = context.variable("LOG_LEVEL", one_of(LEVELS))
+    level, log_format = given or "INFO", _log_format(context)
+    mails: dict[str, Any] = {
+        "level": "ERROR",
+        "filters": ["require_debug_false"],
+        "class": "django.utils.log.AdminEmailHandler",
+    }
+    if context.is_ours("MAILERS") and "admins" in context.settings["MAILERS"]:
+        mails["using"] = "admins"
+    console = {"class": "logging.StreamHandler", "formatter": log_format or "simple"}
     setting: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
@@ -291,14 +274,7 @@ def logging(context: Context) -> None:
             "require_debug_false": {"()": "django.utils.log.RequireDebugFalse"}
         },
         "formatters": {name: dict(FORMATTERS[name]) for name in ("simple", "verbose")},
-        "handlers": {
-            "console": {"class": "logging.StreamHandler"},
-            "mail_admins": {
-                "level": "ERROR",
-                "filters": ["require_debug_false"],
-                "class": "django.utils.log.AdminEmailHandler",
-            },
-        },
+        "handlers": {"console": console, "mail_admins": mails},
         # Handled by the root logger; mails are the only thing of their own.
         "loggers": {"django": {"handlers": ["mail_admins"], "level": level}},
         "root": {"handlers": ["console"], "level": level},
@@ -307,16 +283,15 @@ def logging(context: Context) -> None:
         # At DEBUG these two log each file looked at, each variable not found.
         for name in ("django.template", "django.utils.autoreload"):
             setting["loggers"][name] = {"level": "INFO"}
-    _format(context, setting, "console", "simple")
     if log_format == "json":
+        setting["formatters"]["json"] = dict(FORMATTERS["json"])
         setting["loggers"]["django.server"] = _logger(["console"], "INFO")
-    if context.is_ours("MAILERS") and "admins" in context.settings["MAILERS"]:
-        setting["handlers"]["mail_admins"]["using"] = "admins"
-    if _add_file(context, setting, "log_file", "django", "verbose"):
-        setting["root"]["handlers"].append("log_file")
+    setting["root"]["handlers"] += _add_file(
+        context, setting, "log_file", "django", "verbose"
+    )
     for name, (least, formatter) in context.said.get("loggers", {}).items():
         _add_logger(context, setting, name, least, formatter)
-    context.set("LOGGING", setting, origin)
+    context.set("LOGGING", setting, ENVIRONMENT if given or log_format else DEFAULT)
     context.said["logging"] = setting
 
 
@@ -336,17 +311,16 @@ def add_logger(
     """
     if formatter not in FORMATTERS:
         raise ValueError(f"unknown {formatter=}, expected simple, verbose or json")
-    try:
-        least = as_level(level)
-    except Invalid as problem:
-        raise ValueError(f"unknown {level=}: {problem}") from None
+    if level.upper() not in LEVELS:
+        raise ValueError(f"unknown {level=}, expected one of {', '.join(LEVELS)}")
     loggers = context.said.get("loggers", {})
-    context.said["loggers"] = {**loggers, name: (least, formatter)}
+    context.said["loggers"] = {**loggers, name: (level.upper(), formatter)}
+    ours = context.said.get("logging")
     if context.is_free("LOGGING"):
         logging(context)
-    elif (ours := context.said.get("logging")) is context.settings["LOGGING"]:
+    elif ours is not None and context.settings["LOGGING"] is ours:
         # With changes that the project made in place and keeps.
-        _add_logger(context, ours or {}, name, least, formatter)
+        _add_logger(context, ours, name, level.upper(), formatter)
     else:
         notice("LOGGING is set by the settings file, add_logger() ignored")
 
@@ -366,6 +340,10 @@ def applications(context: Context) -> None:
             add_logger(context, name)
 
 
+def _log_format(context: Context) -> str | None:
+    return context.variable("LOG_FORMAT", one_of(FORMATTERS))[0]
+
+
 def _logger(handlers: list[str], level: str) -> dict[str, Any]:
     return {"handlers": handlers, "level": level, "propagate": False}
 
@@ -374,85 +352,68 @@ def _add_logger(
     context: Context, setting: dict[str, Any], name: str, level: str, formatter: str
 ) -> None:
     if name not in setting.setdefault("loggers", {}):
-        handler = f"{name}_log_file"
-        has_file = _add_file(context, setting, handler, name, formatter)
-        handlers = ["console", handler] if has_file else ["console"]
-        setting["loggers"][name] = _logger(handlers, level)
+        file = _add_file(context, setting, f"{name}_log_file", name, formatter)
+        setting["loggers"][name] = _logger(["console", *file], level)
 
 
 def _add_file(
     context: Context, setting: dict[str, Any], handler: str, stem: str, formatter: str
-) -> bool:
-    root = context.folder("LOG_ROOT", context.var / "log")
-    if not _can_log_to(context, str(root)):
-        return False
+) -> list[str]:
+    """Add a file, where one can be written; return the names of what was added."""
+    root = str(context.folder("LOG_ROOT", context.var / "log"))
+    if not os.path.isdir(root):
+        context.make_folder(root)
+    effective = os.access in os.supports_effective_ids
+    if not os.path.isdir(root):
+        return []
+    if not os.access(root, os.W_OK | os.X_OK, effective_ids=effective):
+        context.warn(root, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+        return []
+    formatter = "json" if _log_format(context) == "json" else formatter
+    setting.setdefault("formatters", {})[formatter] = dict(FORMATTERS[formatter])
     setting.setdefault("handlers", {})[handler] = {
         "class": "yourlabs.setup.handlers.RotatingFileHandler",
         "filename": os.path.join(root, stem.replace(os.sep, "_") + ".log"),
-        "maxBytes": MAX_BYTES,
-        "backupCount": BACKUP_COUNT,
+        "maxBytes": 16 * 1024 * 1024,
+        "backupCount": 5,
         "encoding": "utf-8",
         # Not opened by a command that logs nothing, as another user perhaps.
         "delay": True,
+        "formatter": formatter,
     }
-    _format(context, setting, handler, formatter)
-    return True
-
-
-def _format(
-    context: Context, setting: dict[str, Any], handler: str, formatter: str
-) -> None:
-    log_format, _ = context.variable("LOG_FORMAT", as_log_format)
-    is_all = log_format == "json" or (log_format and handler == "console")
-    name = log_format if is_all and log_format else formatter
-    setting.setdefault("formatters", {}).setdefault(name, dict(FORMATTERS[name]))
-    setting["handlers"][handler]["formatter"] = name
-
-
-def _can_log_to(context: Context, folder: str) -> bool:
-    if not os.path.isdir(folder):
-        context.make_folder(folder)
-    if not os.path.isdir(folder):
-        return False
-    effective = os.access in os.supports_effective_ids
-    if os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
-        return True
-    context.warn(folder, OSError(errno.EACCES, os.strerror(errno.EACCES)))
-    return False
+    return [handler]
 
 
 def _set_root(context: Context, kind: str) -> None:
     name = f"{kind.upper()}_ROOT"
     found, _ = context.variable("STORAGE_URL", services.storage)
-    if found and not found.entry and kind in found.kinds:
-        context.set(name, Path(found.folder(kind)), ENVIRONMENT)
-    else:
-        context.set(name, context.var / kind)
+    folder = (found or {}).get(kind, {}).get("folder")
+    value = Path(folder) if folder else context.var / kind
+    context.set(name, value, ENVIRONMENT if folder else DEFAULT)
     _add_path(context, name)
 
 
 def _set_storages(context: Context) -> None:
     context.claim("STORAGE_URL", "STORAGES")
+    name = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
     if context.is_debug():
-        name = "django.contrib.staticfiles.storage.StaticFilesStorage"
+        name = name.replace("Manifest", "")
     elif has_whitenoise():
         name = "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    else:
-        name = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-    entries: dict[str, Any] = {
-        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {"BACKEND": name},
-    }
+    media = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    entries: dict[str, Any] = {"default": media, "staticfiles": {"BACKEND": name}}
     found, source = context.variable("STORAGE_URL", services.storage)
     secrets: dict[str, str] = {}
-    if found and found.entry and source:
-        entries |= {"default": found.media()} if "media" in found.kinds else {}
-        if "static" in found.kinds:
-            entries["staticfiles"] = found.static(name)
-        for key in ("secret_key", "account_key"):
-            password = found.entry["OPTIONS"].get(key)
-            secrets |= services.password_source(password, source.source)
-    context.set("STORAGES", entries, ENVIRONMENT if secrets else DEFAULT, secrets)
+    for kind, entry in (found or {}).items():
+        if source and "BACKEND" in entry:
+            if kind == "static" and entry["BACKEND"].endswith("S3Storage"):
+                static = "Static" if context.is_debug() else "ManifestStatic"
+                entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
+            entries["default" if kind == "media" else "staticfiles"] = entry
+            key = {"secret_key", "account_key"} & entry["OPTIONS"].keys()
+            text = entry["OPTIONS"][key.pop()] if key else ""
+            secrets |= services.password_source(text, source.source)
+    context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT, secrets)
 
 
 def _add_path(context: Context, name: str) -> None:
@@ -461,9 +422,10 @@ def _add_path(context: Context, name: str) -> None:
     if isinstance(value, (str, os.PathLike)) and str(value):
         # Django takes its own from the current folder, where they are relative.
         is_djangos = name in ("MEDIA_ROOT", "STATIC_ROOT")
-        path = value if is_djangos else context.folder(name, context.root)
-        found = os.path.abspath(path)
-        if found not in context.paths:
-            context.paths.append(found)
+        path = os.path.abspath(
+            value if is_djangos else context.folder(name, context.root)
+        )
+        if path not in context.paths:
+            context.paths.append(path)
         if "create_paths" in context.done:
-            context.make_folder(found)
+            context.make_folder(path)

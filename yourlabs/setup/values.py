@@ -93,43 +93,25 @@ def one_of(words: Iterable[str]) -> Callable[[str], str]:
     return read
 
 
-as_level = one_of(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
-as_log_format = one_of(("simple", "verbose", "json"))
-
-
 class Url(NamedTuple):
-    """The decoded parts of a URL."""
+    """The decoded parts of a URL; the raw path too, where a slash is a slash."""
 
     scheme: str
-    user: str | None
-    password: str | None
+    user: str
+    password: str
     hosts: list[tuple[str, int | None]]
-    """Each with its port; one that is empty when there is none."""
     path: str
-    """With its leading slash; empty when there is none."""
     raw_path: str
-    """The path before it was decoded, where a slash is a slash."""
     options: dict[str, str]
 
     def __repr__(self) -> str:
         """Show no part: one of them is a password."""
         return f"<Url of {self.scheme}>"
 
-    @property
-    def host(self) -> str:
-        """The only host."""
-        return self._only()[0]
-
-    @property
-    def port(self) -> int | None:
-        """The port of the only host."""
-        return self._only()[1]
-
-    def _only(self) -> tuple[str, int | None]:
+    def one_host(self) -> tuple[str, int | None]:
+        """Return host and port. Raises ``Invalid`` when there are several."""
         if len(self.hosts) > 1:
-            raise Invalid(
-                "expected one host: only PostgreSQL, Redis, memcached have more"
-            )
+            raise Invalid("expected one host: this service has not more")
         return self.hosts[0]
 
 
@@ -144,36 +126,27 @@ def parse_url(text: str) -> Url:
             message holds nothing of the URL.
     """
     text = text.strip()
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:?", text):
-        text = f"{text.rstrip(':')}://"
     scheme, separator, rest = text.partition("://")
-    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+    if not separator:
+        scheme, rest = text.removesuffix(":"), ""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         raise Invalid(
             "expected a URL like scheme://user:password@host:port/name, without quotes"
         )
     if re.search(r"\$\{\w+\}", rest):
         raise Invalid("expected a value in the place of ${...}: nothing put it there")
-    if re.search(r"[\x00-\x20\x7f#]|%(?![0-9A-Fa-f]{2})", rest):
+    match = re.fullmatch(
+        r"(?:([^/?:@]*)(?::([^/?:@+]*))?@)?([^/?@]*)(/[^?]*)?(?:\?(.*))?", rest
+    )
+    if match is None or re.search(r"[\x00-\x20\x7f#]|%(?![0-9A-Fa-f]{2})", rest):
         raise Invalid(ENCODE)
-    match = re.fullmatch(r"([^/?]*)(/[^?]*)?(?:\?(.*))?", rest)
-    assert match is not None
-    authority, path, query = match[1], match[2] or "", match[3] or ""
-    if authority and "@" in path + query:
+    user, password, location, path, query = (part or "" for part in match.groups())
+    if (match[1] is not None or location) and "@" in path + query:
         raise Invalid(ENCODE)
-    user, password, location = _credentials(authority)
     hosts = [_host_and_port(item) for item in location.split(",")]
+    user, password = _decode(user), _decode(password)
     options = _options(query)
     return Url(scheme.lower(), user, password, hosts, _decode(path), path, options)
-
-
-def _credentials(authority: str) -> tuple[str | None, str | None, str]:
-    userinfo, at, location = authority.rpartition("@")
-    if not at:
-        return None, None, location
-    user, colon, password = userinfo.partition(":")
-    if "@" in userinfo or ":" in password or "+" in password:
-        raise Invalid(ENCODE)
-    return _decode(user), _decode(password) if colon else None, location
 
 
 def _host_and_port(location: str) -> tuple[str, int | None]:
