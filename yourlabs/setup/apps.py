@@ -10,7 +10,6 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
-from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.setup.context import Context, context_of, notice
 from yourlabs.setup.environment import called_command, is_serving
@@ -41,7 +40,8 @@ class SetupConfig(AppConfig):
         for remark in context.remarks(module):
             notice(remark)
         if misses_hosts(context, module) and is_serving():
-            raise ImproperlyConfigured(f"ALLOWED_HOSTS: {MISSING_HOSTS}")
+            context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+            context.finish()
 
 
 def check_hosts(**kwargs: Any) -> list[CheckMessage]:

@@ -77,7 +77,7 @@ def as_addresses(text: str) -> list[tuple[str, str]]:
 def _items(items: list[str], pattern: str, expected: str) -> list[str]:
     for number, item in enumerate(items, start=1):
         if not re.fullmatch(pattern, item, re.IGNORECASE | re.ASCII):
-            raise Invalid(f"item {number} of {len(items)}: {expected}")
+            raise Invalid(f"{expected}; item {number} of {len(items)} is none")
     return items
 
 
