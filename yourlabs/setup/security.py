@@ -207,7 +207,7 @@ def _keep_secret_key(context: Context) -> None:
     source = f"Path({str(path)!r}).read_text('utf-8').strip()"
     if key is None:
         key, source = passing_key(), "secrets.token_urlsafe(48)"
-        if not is_made and not _is_djangos(str(command)):
+        if not is_made and command != "setup" and not _is_djangos(str(command)):
             warning(
                 "SECRET_KEY is not set, and none is kept yet: "
                 "this command has one of its own, that ends with it"
