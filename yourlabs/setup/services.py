@@ -146,9 +146,10 @@ def _dialect(
         given = {n.replace("-", "_"): v for n, v in given.items() if n != "reconnect"}
         if "ssl_ca" in given:
             extra["ssl"] = {"ca": given.pop("ssl_ca")}
-    elif "pgbouncer" in given:
-        given = {**given, "disable_server_side_cursors": given["pgbouncer"]}
-        del given["pgbouncer"]
+    names = {"pgbouncer": "disable_server_side_cursors"}
+    given = {names.get(name, name): value for name, value in given.items()}
+    if "currentSchema" in given:
+        extra["options"] = f"-c search_path={given.pop('currentSchema')}"
     return given, extra
 
 
