@@ -28,6 +28,11 @@ def test_how_to_works_as_written(tmp_path: Path) -> None:
     Session(tmp_path).run_page(DOCS / "howto/settings.rst")
 
 
+def test_existing_settings_are_converted_as_written(tmp_path: Path) -> None:
+    """The page leads from a file of startproject to the three lines."""
+    Session(tmp_path).run_page(DOCS / "howto/settings_existing.rst")
+
+
 def test_every_managed_name_is_documented() -> None:
     """The table of settings has every managed name, once."""
     documented = first_column(section("Settings"))
