@@ -13,7 +13,7 @@ import environ
 import pytest
 
 from tests.doc_blocks import DOCS
-from yourlabs.setup import services
+from yourlabs.setup import services, values
 
 ROOT = Path("/srv/site")
 
@@ -138,7 +138,7 @@ def is_explained(url: str) -> bool:
 @pytest.fixture(autouse=True)
 def all_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every package of a database is installed, as far as anybody can tell."""
-    monkeypatch.setattr(services, "find_spec", lambda name: object())
+    monkeypatch.setattr(values, "find_spec", lambda name: object())
 
 
 @pytest.mark.parametrize("url", DATABASES)

@@ -229,7 +229,7 @@ def test_bad_urls(text: str) -> None:
 
 def test_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the package that has the storage."""
-    monkeypatch.setattr("yourlabs.setup.services.find_spec", lambda name: None)
+    monkeypatch.setattr("yourlabs.setup.values.find_spec", lambda name: None)
 
     with pytest.raises(Invalid, match="django-storages"):
         storage("s3://bucket")

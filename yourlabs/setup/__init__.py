@@ -10,7 +10,7 @@ Importing this reads no settings: it is meant to be imported by a settings modul
 """
 
 from yourlabs.setup import security as protection
-from yourlabs.setup import steps
+from yourlabs.setup import steps, versions
 from yourlabs.setup.context import Context
 
 __all__ = ["Setup"]
@@ -34,7 +34,7 @@ class Setup(Context):
     """
 
     full = steps.full
-    debug = steps.debug
+    debug = protection.debug
     defaults = steps.defaults
     filesystem = steps.filesystem
     create_paths = steps.create_paths
@@ -46,8 +46,8 @@ class Setup(Context):
     security = protection.security
     database = steps.database
     cache = steps.cache
-    email = steps.email
-    admin = steps.admin
+    email = versions.email
+    admin = versions.admin
     logging = steps.logging
     add_logger = steps.add_logger
     applications = steps.applications

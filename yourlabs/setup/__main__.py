@@ -24,29 +24,22 @@ from yourlabs.setup.environment import parse_dotenv
 
 MASK = "********"
 
-_SECRET_PARTS = (
-    *("apikey", "credential", "passphrase", "passwd", "password", "secret"),
-    *("signature", "token"),
+SECRET = re.compile(
+    r"(?i)apikey|credential|passphrase|passwd|password|secret|signature|token"
+    r"|(?<![a-z])(api|dsn|key|pass|pwd)(?![a-z])"
 )
-_SECRET_WORDS = frozenset({"api", "dsn", "key", "pass", "pwd"})
-_NOT_SECRET = frozenset(
-    {"AUTH_PASSWORD_VALIDATORS", "KEY_PREFIX", "PASSWORD_HASHERS"}
-    | {"PASSWORD_RESET_TIMEOUT"}
+NOT_SECRET = re.compile(
+    r"(?i)(.*_)?KEY_PREFIX|AUTH_PASSWORD_VALIDATORS|PASSWORD_(HASHERS|RESET_TIMEOUT)"
+    r"|.*_(COOKIE|HEADER|TOKEN)_NAME"
 )
-_NOT_SECRET_END = ("_KEY_PREFIX", "_COOKIE_NAME", "_HEADER_NAME", "_TOKEN_NAME")
-
-SECRET_PLACES = frozenset(
-    {"EMAIL_HOST_PASSWORD", "LOCATION", "PASSWORD", "SECRET_KEY", "password"}
-    | {"SECRET_KEY_FALLBACKS", "secret_key", "account_key"}
+SECRET_PLACES = (
+    *("EMAIL_HOST_PASSWORD", "LOCATION", "PASSWORD", "SECRET_KEY", "account_key"),
+    *("SECRET_KEY_FALLBACKS", "password", "secret_key"),
 )
 """Names whose values may be secret texts, replaced by what gives them."""
 
-IMPORTS = {
-    "os.": "import os",
-    "re.": "import re",
-    "datetime.": "import datetime",
-    "secrets.": "import secrets",
-    "zoneinfo.": "import zoneinfo",
+MODULES = ("os", "re", "datetime", "secrets", "zoneinfo")
+IMPORTS = {f"{name}.": f"import {name}" for name in MODULES} | {
     "Decimal(": "from decimal import Decimal",
     "Path(": "from pathlib import Path",
     "UUID(": "from uuid import UUID",
@@ -68,23 +61,18 @@ class CannotFreeze(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Print the listing or the module; return the exit status.
 
-    Args:
-        arguments: Those of the command line, ``sys.argv[1:]`` when None.
+    ``arguments`` are those of the command line, ``sys.argv[1:]`` when None.
     """
     parser = argparse.ArgumentParser(
         prog="python -m yourlabs.setup",
         description="List each setting with its value (secrets masked) and origin.",
     )
-    parser.add_argument(
-        "--settings",
-        help="the settings module; that of DJANGO_SETTINGS_MODULE or of the manage.py "
-        "in this folder when it is not given",
+    text = (
+        "the settings module; that of DJANGO_SETTINGS_MODULE or manage.py if not given"
     )
-    parser.add_argument(
-        "--freeze",
-        action="store_true",
-        help="print an equivalent settings module that does not need setup",
-    )
+    parser.add_argument("--settings", help=text)
+    text = "print an equivalent settings module that does not need setup"
+    parser.add_argument("--freeze", action="store_true", help=text)
     options = parser.parse_args(arguments)
     name = options.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _default()
     if not name:
@@ -117,11 +105,7 @@ def _default() -> str | None:
 
 
 def listing(settings: Mapping[str, Any]) -> str:
-    """Return a line for each setting of a module: name, value, origin.
-
-    Args:
-        settings: The ``vars()`` of the settings module.
-    """
+    """Return a line for each setting of a module, given its ``vars()``."""
     names = sorted(name for name in settings if name.isupper() and name[0] != "_")
     width = max(map(len, names), default=0)
     context = context_of(settings)
@@ -140,37 +124,29 @@ def mask(name: str, value: Any) -> Any:
         return {key: mask(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_make"):
         return type(value)(mask("", item) for item in value)
-    if isinstance(value, str):
-        words = "|".join([*(rf"\w*{part}" for part in _SECRET_PARTS), *_SECRET_WORDS])
-        text = re.sub(r"(?<=://)\S*@", f"{MASK}@", value)
-        return re.sub(rf"(?i)([?&](?:\w*_)?(?:{words})=)[^&\s]+", rf"\1{MASK}", text)
-    return value
+    if not isinstance(value, str):
+        return value
+    text = re.sub(r"(?<=://)\S*@", f"{MASK}@", value)
+    option = re.compile(r"(?<=[?&])([^=&\s]+)=[^&\s]+")
+    return option.sub(lambda m: f"{m[1]}={MASK}" if is_secret(m[1]) else m[0], text)
 
 
 def is_secret(name: str) -> bool:
     """Whether what has this name is nobody's business."""
-    upper = name.upper()
-    if upper in _NOT_SECRET or upper.endswith(_NOT_SECRET_END):
-        return False
-    if any(part in name.lower() for part in _SECRET_PARTS):
-        return True
-    return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+    return not NOT_SECRET.fullmatch(name) and bool(SECRET.search(name))
 
 
 def freeze(settings: Mapping[str, Any]) -> str:
-    """Return the source of a module that has the same settings.
+    """Return the source of a module that has the same settings, given its ``vars()``.
 
     The app of this package is left out of ``INSTALLED_APPS``.
-
-    Args:
-        settings: The ``vars()`` of the settings module.
 
     Raises:
         CannotFreeze: With the names of the settings that cannot be written.
     """
     writer = _Writer(str(settings.get("__name__", "")))
     context = context_of(settings)
-    lines, failed = [], []
+    body, failed = "", []
     for name, value in settings.items():
         if not name.isupper() or name.startswith("_"):
             continue
@@ -182,12 +158,12 @@ def freeze(settings: Mapping[str, Any]) -> str:
             ours = ("yourlabs.setup", "yourlabs.setup.apps.SetupConfig")
             value = type(value)(app for app in value if app not in ours)
         try:
-            lines.append(f"{name} = {writer.source(value, name)}\n")
+            body += f"{name} = {writer.source(value, name)}\n"
         except CannotFreeze as error:
             failed.append(f"{name} cannot be written as source: {error}")
     if failed:
         raise CannotFreeze("\n".join(failed))
-    body, function, future = "".join(lines), "", ""
+    function, future = "", ""
     if "parse_dotenv(" in body:
         function = f"\n\n{inspect.getsource(parse_dotenv)}\n"
         future = "from __future__ import annotations\n\n"

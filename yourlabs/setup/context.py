@@ -268,6 +268,20 @@ class Context:
             return Path(os.path.abspath(os.path.join(self.root, value)))
         return default
 
+    def add_path(self, name: str) -> None:
+        """Have ``create_paths()`` make the folder of a setting, or make it now."""
+        value = self.settings.get(name)
+        if isinstance(value, (str, os.PathLike)) and str(value):
+            # Django takes its own from the current folder, where they are relative.
+            is_djangos = name in ("MEDIA_ROOT", "STATIC_ROOT")
+            path = os.path.abspath(
+                value if is_djangos else self.folder(name, self.root)
+            )
+            if path not in self.paths:
+                self.paths.append(path)
+            if "create_paths" in self.done:
+                self.make_folder(path)
+
     def make_folder(self, path: str) -> None:
         """Make a folder; one that cannot be made is one warning."""
         private = (self.folder(n, self.var / "run") for n in ("RUN_ROOT", "LOG_ROOT"))
@@ -304,20 +318,13 @@ def context_of(settings: Mapping[str, Any]) -> Context | None:
 
 
 def notice(line: str, *, once: bool = True) -> None:
-    """Say on stderr what was done, unless ``YOURLABS_QUIET`` is set.
-
-    ``once``: not again in this process. Django imports a module that failed again.
-    """
+    """Say what was done, once a process, unless ``YOURLABS_QUIET`` is set."""
     if os.environ.get("YOURLABS_QUIET", "") in ("", "0"):
         _say(line, once=once)
 
 
 def warning(line: str, *, always: bool = True) -> None:
-    """Say what is wrong, once a process, whatever ``YOURLABS_QUIET`` says.
-
-    Without ``always`` only where there was no warning yet: it is most often the same
-    disk.
-    """
+    """Say what is wrong, once a process; without ``always`` if it is the first."""
     if always or not _warned:
         _warned.add(line)
         _say(f"Warning: {line}", once=True)

@@ -1,4 +1,4 @@
-"""What protects a site: the key, the hosts, HTTPS, the middleware."""
+"""What protects a site: DEBUG off, the key, the hosts, HTTPS, the middleware."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from yourlabs.setup.context import (
     step,
     warning,
 )
-from yourlabs.setup.values import Invalid, as_hosts, as_list, as_origins
+from yourlabs.setup.values import Invalid, as_bool, as_hosts, as_list, as_origins
 from yourlabs.setup.versions import django_version
 
 HSTS_SECONDS = 60
@@ -44,6 +44,32 @@ MISSING_HOSTS = (
     "not set, and DEBUG is off: set it to the names this site is served "
     "under, separated by commas, or set DEBUG=1 in development"
 )
+
+
+@step
+def debug(context: Context, value: bool | str | None = None) -> None:
+    """Set ``DEBUG``, and again every setting of ours that depends on it.
+
+    Args:
+        value: On or off, as a string too. None for what the environment says,
+            which is off by default and on under ``runserver``.
+
+    Raises:
+        ImproperlyConfigured: When the string is neither.
+    """
+    if value is not None:
+        try:
+            said = as_bool(value) if isinstance(value, str) else bool(value)
+        except Invalid as problem:
+            context.problems["DEBUG"] = str(problem)
+            return
+        context.said["debug"] = said
+        if not context.is_free("DEBUG") and context.settings["DEBUG"] != said:
+            notice("DEBUG is set by the settings file, debug() ignored")
+    if "debug" in context.said:
+        context.set("DEBUG", context.said["debug"], FILE)
+    context.is_debug()
+    context.again("media", "static", "security", "email", "logging")
 
 
 @step

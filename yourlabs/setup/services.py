@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from yourlabs.setup.values import Invalid, Url, number, parse_url, switch, typed
-from yourlabs.setup.versions import EMAIL_TIMEOUT
+from yourlabs.setup import values
+from yourlabs.setup.values import Invalid, Url, known, need, number, parse_url, typed
 
 _DJANGO, _GIS = "django.db.backends.", "django.contrib.gis.db.backends."
 ENGINES = {
@@ -28,19 +27,12 @@ ENGINES = {
     "timescale": "timescale.db.backends.postgresql",
     "timescalegis": "timescale.db.backends.postgis",
 }
-PACKAGES = {
-    "django_cockroachdb": "django-cockroachdb",
-    "django_redshift_backend": "django-redshift-backend",
-    "mssql": "mssql-django",
-    "mysql": "mysql-connector-python",
-    "storages": "django-storages",
-    "timescale": "django-timescaledb",
-}
-"""What has to be installed for the modules that are not Django's."""
-
 SWITCHES = "ATOMIC_REQUESTS AUTOCOMMIT CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS"
 PLACES = {"host": "HOST", "unix_socket": "HOST", "port": "PORT", "user": "USER"}
 PLACES |= {"dbname": "NAME"}
+
+EMAIL_TIMEOUT = 10
+"""Seconds an SMTP server is waited for when the URL says nothing."""
 
 SQLITE_OPTIONS = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
 SQLITE_PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL"}
@@ -69,16 +61,6 @@ STORAGES = {
     "azure": ("azure_storage.Azure", "azure_container", "account_name", "account_key"),
     "file": ("", "", "", ""),
 }
-ELSEWHERE = {
-    "submission": "write smtp+tls:// for it",
-    "ses mailgun mailjet mandrill postmark sendgrid sparkpost brevo resend": (
-        "write the URL of its SMTP server, or install django-anymail"
-    ),
-    "valkey valkeys": "write redis:// for it, or install django-valkey",
-    "sentinel redis+sentinel redis-sentinel": "install django-redis",
-    "sftp ftp dropbox": "set STORAGES in the settings file, django-storages has it",
-}
-"""Schemes that Django alone does not know, and what to do."""
 
 
 def database(text: str, root: Path) -> dict[str, Any]:
@@ -90,8 +72,8 @@ def database(text: str, root: Path) -> dict[str, Any]:
     url = parse_url(
         re.sub(r"(?i)^(\s*(sqlite3?|spatialite)://):memory:\s*$", r"\1", text)
     )
-    engine = _known(url, ENGINES, "DATABASES")
-    _need(engine)
+    engine = known(url, ENGINES, "DATABASES")
+    need(engine)
     if engine.endswith(("sqlite3", "spatialite")):
         if url.one_host() != ("", None) or url.user:
             raise Invalid(
@@ -159,7 +141,7 @@ def _add_options(
     for name, value in given.items():
         upper = name.upper()
         if upper in SWITCHES.split():
-            entry[upper] = switch(value, name)
+            entry[upper] = values.switch(value, name)
         elif upper == "CONN_MAX_AGE":
             entry[upper] = None if value.lower() == "none" else number(value, name)
         elif upper == "TIME_ZONE":
@@ -179,7 +161,7 @@ def cache(text: str) -> dict[str, Any]:
         Invalid: When it is no URL of a cache that is known.
     """
     url = parse_url(text)
-    backend = _known(url, CACHES, "CACHES")
+    backend = known(url, CACHES, "CACHES")
     entry: dict[str, Any] = {"BACKEND": f"django.core.cache.backends.{backend}"}
     entry["LOCATION"] = _cache_location(text.strip(), url, backend)
     options: dict[str, Any] = {}
@@ -244,7 +226,7 @@ def mailer(text: str) -> dict[str, Any]:
         Invalid: When it is no URL of a mailer that is known.
     """
     url = parse_url(text)
-    backend = _known(url, MAILERS, "MAILERS or EMAIL_BACKEND")
+    backend = known(url, MAILERS, "MAILERS or EMAIL_BACKEND")
     entry = {"BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
     if backend == "filebased":
         if not url.path.strip("/"):
@@ -258,8 +240,8 @@ def _smtp_options(url: Url) -> dict[str, Any]:
         raise Invalid("expected nothing after the host and the port of the server")
     given, (host, port) = dict(url.options), url.one_host()
     use_ssl, use_tls = url.scheme in ("smtps", "smtp+ssl"), url.scheme == "smtp+tls"
-    use_ssl = switch(given.pop("ssl", str(use_ssl)), "ssl")
-    use_tls = switch(given.pop("tls", str(use_tls)), "tls")
+    use_ssl = values.switch(given.pop("ssl", str(use_ssl)), "ssl")
+    use_tls = values.switch(given.pop("tls", str(use_tls)), "tls")
     if use_ssl and use_tls:
         raise Invalid("expected either ssl or tls, they exclude each other")
     options: dict[str, Any] = {
@@ -290,7 +272,7 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
         Invalid: When it is no URL of a storage that is known.
     """
     url = parse_url(text)
-    backend, bucket, user, password = _known(url, STORAGES, "STORAGES")
+    backend, bucket, user, password = known(url, STORAGES, "STORAGES")
     given, (host, _) = dict(url.options), url.one_host()
     kinds = {"media": ["media"], "static": ["static"], "both": ["media", "static"]}
     found = kinds.get(given.pop("for", "media"))
@@ -301,7 +283,7 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
         if host or not url.path.strip("/") or given:
             raise Invalid("expected the folder of the files, as file:///path")
         return {kind: {"folder": folder} for kind, folder in folders.items()}
-    _need("storages")
+    need("storages")
     if not host or (url.user and not user):
         raise Invalid("expected a bucket, as s3://key:secret@bucket/folder")
     options: dict[str, Any] = {bucket: host, user: url.user, password: url.password}
@@ -316,24 +298,25 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _known(url: Url, schemes: dict[str, Any], setting: str) -> Any:
-    for names, value in schemes.items():
-        if url.scheme in names.split():
-            return value
-    for names, advice in ELSEWHERE.items():
-        if url.scheme in names.split():
-            raise Invalid(f"{url.scheme}:// is not known: {advice}")
-    # Not the scheme that was found: it may be the beginning of a password.
-    raise Invalid(
-        f"expected a URL that begins with one of {', '.join(' '.join(schemes).split())}"
-        f"; for anything else set {setting} in the settings file"
-    )
-
-
-def _need(engine: str) -> None:
-    module = engine.partition(".")[0]
-    if module in PACKAGES and find_spec(module) is None:
-        raise Invalid(f"install the package {PACKAGES[module]}: it is not there")
+def storages(
+    found: dict[str, dict[str, Any]], is_debug: bool, is_compressed: bool
+) -> dict[str, dict[str, Any]]:
+    """Return ``STORAGES``: files on disk, but for what a URL says of some."""
+    static = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+    if is_debug:
+        static = static.replace("Manifest", "")
+    elif is_compressed:
+        static = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    media = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    entries: dict[str, Any] = {"default": media, "staticfiles": {"BACKEND": static}}
+    for name, kind in (("default", "media"), ("staticfiles", "static")):
+        entry = dict(found.get(kind, {}))
+        if "BACKEND" in entry:
+            static = "Static" if is_debug else "ManifestStatic"
+            if kind == "static":
+                entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
+            entries[name] = entry
+    return entries
 
 
 def password_source(password: Any, source: str) -> dict[str, str]:

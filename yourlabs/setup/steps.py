@@ -8,18 +8,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from yourlabs.setup import services, versions
+from yourlabs.setup import services
 from yourlabs.setup.context import DEFAULT, ENVIRONMENT, FILE, Context, notice, step
-from yourlabs.setup.security import has_whitenoise, security
-from yourlabs.setup.values import Invalid, as_addresses, as_bool, one_of
+from yourlabs.setup.security import debug, has_whitenoise, security
+from yourlabs.setup.values import one_of
+from yourlabs.setup.versions import admin, email
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+DEBUG_FALSE = {"()": "django.utils.log.RequireDebugFalse"}
+VERBOSE = "%(levelname)s %(asctime)s %(name)s %(process)d %(thread)d %(message)s"
 FORMATTERS: dict[str, dict[str, Any]] = {
     "simple": {"format": "%(levelname)s %(message)s"},
-    "verbose": {
-        "format": "%(levelname)s %(asctime)s %(name)s %(process)d %(thread)d "
-        "%(message)s"
-    },
+    "verbose": {"format": VERBOSE},
     "json": {"()": "yourlabs.setup.handlers.JsonFormatter"},
 }
 
@@ -35,43 +35,15 @@ def full(context: Context) -> None:
 
 
 @step
-def debug(context: Context, value: bool | str | None = None) -> None:
-    """Set ``DEBUG``, and again every setting of ours that depends on it.
-
-    Args:
-        value: On or off, as a string too. None for what the environment says,
-            which is off by default and on under ``runserver``.
-
-    Raises:
-        ImproperlyConfigured: When the string is neither.
-    """
-    if value is not None:
-        try:
-            said = as_bool(value) if isinstance(value, str) else bool(value)
-        except Invalid as problem:
-            context.problems["DEBUG"] = str(problem)
-            return
-        context.said["debug"] = said
-        if not context.is_free("DEBUG") and context.settings["DEBUG"] != said:
-            notice("DEBUG is set by the settings file, debug() ignored")
-    if "debug" in context.said:
-        context.set("DEBUG", context.said["debug"], FILE)
-    context.is_debug()
-    context.again("media", "static", "security", "email", "logging")
-
-
-@step
 def defaults(context: Context) -> None:
     """Set what every project needs: its urls and its kind of keys."""
     assert context.location is not None
     context.set("SITE_ID", 1)
     context.set("DEFAULT_AUTO_FIELD", "django.db.models.BigAutoField")
-    urls = context.location.find_module("urls")
-    if urls:
+    if urls := context.location.find_module("urls"):
         context.set("ROOT_URLCONF", urls)
     for name in ("wsgi", "asgi"):
-        module = context.location.find_module(name)
-        if module:
+        if module := context.location.find_module(name):
             context.set(f"{name.upper()}_APPLICATION", f"{module}.application")
 
 
@@ -86,7 +58,7 @@ def filesystem(context: Context) -> None:
     context.set("RUN_ROOT", context.var / "run")
     context.set("LOG_ROOT", context.var / "log")
     for name in ("VAR_ROOT", "RUN_ROOT", "LOG_ROOT"):
-        _add_path(context, name)
+        context.add_path(name)
 
 
 @step
@@ -128,15 +100,16 @@ def static(context: Context) -> None:
 def template(context: Context) -> None:
     """Set the templates: of ``templates`` in the project, then of the apps."""
     names = (
-        "template.context_processors.request",
-        "contrib.auth.context_processors.auth",
+        "template.%s.request",
+        "contrib.auth.%s.auth",
+        "contrib.messages.%s.messages",
     )
-    processors = [*names, "contrib.messages.context_processors.messages"]
+    processors = ["django." + name % "context_processors" for name in names]
     engine = {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [context.root / "templates"],
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": [f"django.{name}" for name in processors]},
+        "OPTIONS": {"context_processors": processors},
     }
     context.set("TEMPLATES", [engine])
 
@@ -219,39 +192,6 @@ def cache(context: Context) -> None:
 
 
 @step
-def email(context: Context) -> None:
-    """Set how mails are sent from ``EMAIL_URL``.
-
-    ``MAILERS`` on Django 6.1 and later, ``EMAIL_*`` before; nothing where the
-    project has set any of them. Without ``EMAIL_URL``: the console with
-    ``DEBUG`` on, the SMTP server of this machine with it off.
-    """
-    names = ("MAILERS", *versions.EMAIL_SETTINGS.values(), "EMAIL_BACKEND")
-    if not context.claim("EMAIL_URL", *names):
-        return
-    entry, source = context.variable("EMAIL_URL", services.mailer)
-    if "EMAIL_URL" in context.problems:
-        return
-    origin, secrets = DEFAULT, {}
-    if entry is None or source is None:
-        entry = services.mailer("console" if context.is_debug() else "smtp")
-    else:
-        password = entry.get("OPTIONS", {}).get("password")
-        origin = ENVIRONMENT
-        secrets = services.password_source(password, source.source)
-    context.unset(*names)
-    for name, value in versions.mail_settings(entry).items():
-        context.set(name, value, origin, secrets)
-    context.again("logging")
-
-
-@step
-def admin(context: Context) -> None:
-    """Set ``ADMINS`` from the variable ``ADMINS``: addresses, with commas."""
-    context.set_from("ADMINS", lambda text: versions.admins(as_addresses(text)))
-
-
-@step
 def logging(context: Context) -> None:
     """Set ``LOGGING``: the console, and files where they can be written."""
     is_free = [context.claim(name, "LOGGING") for name in ("LOG_LEVEL", "LOG_FORMAT")]
@@ -270,10 +210,8 @@ def logging(context: Context) -> None:
     setting: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {
-            "require_debug_false": {"()": "django.utils.log.RequireDebugFalse"}
-        },
-        "formatters": {name: dict(FORMATTERS[name]) for name in ("simple", "verbose")},
+        "filters": {"require_debug_false": dict(DEBUG_FALSE)},
+        "formatters": {name: dict(value) for name, value in FORMATTERS.items()},
         "handlers": {"console": console, "mail_admins": mails},
         # Handled by the root logger; mails are the only thing of their own.
         "loggers": {"django": {"handlers": ["mail_admins"], "level": level}},
@@ -281,14 +219,12 @@ def logging(context: Context) -> None:
     }
     if level == "DEBUG":
         # At DEBUG these two log each file looked at, each variable not found.
-        for name in ("django.template", "django.utils.autoreload"):
-            setting["loggers"][name] = {"level": "INFO"}
+        quiet = ("django.template", "django.utils.autoreload")
+        setting["loggers"] |= {name: {"level": "INFO"} for name in quiet}
     if log_format == "json":
-        setting["formatters"]["json"] = dict(FORMATTERS["json"])
         setting["loggers"]["django.server"] = _logger(["console"], "INFO")
-    setting["root"]["handlers"] += _add_file(
-        context, setting, "log_file", "django", "verbose"
-    )
+    file = _add_file(context, setting, "log_file", "django", "verbose")
+    setting["root"]["handlers"] += file
     for name, (least, formatter) in context.said.get("loggers", {}).items():
         _add_logger(context, setting, name, least, formatter)
     context.set("LOGGING", setting, ENVIRONMENT if given or log_format else DEFAULT)
@@ -363,14 +299,14 @@ def _add_file(
     root = str(context.folder("LOG_ROOT", context.var / "log"))
     if not os.path.isdir(root):
         context.make_folder(root)
-    effective = os.access in os.supports_effective_ids
     if not os.path.isdir(root):
         return []
+    effective = os.access in os.supports_effective_ids
     if not os.access(root, os.W_OK | os.X_OK, effective_ids=effective):
         context.warn(root, OSError(errno.EACCES, os.strerror(errno.EACCES)))
         return []
     formatter = "json" if _log_format(context) == "json" else formatter
-    setting.setdefault("formatters", {})[formatter] = dict(FORMATTERS[formatter])
+    setting.setdefault("formatters", {}).setdefault(formatter, FORMATTERS[formatter])
     setting.setdefault("handlers", {})[handler] = {
         "class": "yourlabs.setup.handlers.RotatingFileHandler",
         "filename": os.path.join(root, stem.replace(os.sep, "_") + ".log"),
@@ -390,42 +326,16 @@ def _set_root(context: Context, kind: str) -> None:
     folder = (found or {}).get(kind, {}).get("folder")
     value = Path(folder) if folder else context.var / kind
     context.set(name, value, ENVIRONMENT if folder else DEFAULT)
-    _add_path(context, name)
+    context.add_path(name)
 
 
 def _set_storages(context: Context) -> None:
     context.claim("STORAGE_URL", "STORAGES")
-    name = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-    if context.is_debug():
-        name = name.replace("Manifest", "")
-    elif has_whitenoise():
-        name = "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    media = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
-    entries: dict[str, Any] = {"default": media, "staticfiles": {"BACKEND": name}}
     found, source = context.variable("STORAGE_URL", services.storage)
+    entries = services.storages(found or {}, context.is_debug(), has_whitenoise())
     secrets: dict[str, str] = {}
-    for kind, entry in (found or {}).items():
-        if source and "BACKEND" in entry:
-            if kind == "static" and entry["BACKEND"].endswith("S3Storage"):
-                static = "Static" if context.is_debug() else "ManifestStatic"
-                entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
-            entries["default" if kind == "media" else "staticfiles"] = entry
-            key = {"secret_key", "account_key"} & entry["OPTIONS"].keys()
-            text = entry["OPTIONS"][key.pop()] if key else ""
-            secrets |= services.password_source(text, source.source)
+    for entry in entries.values():
+        for key in ("secret_key", "account_key"):
+            text = entry.get("OPTIONS", {}).get(key)
+            secrets |= services.password_source(text, source.source if source else "")
     context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT, secrets)
-
-
-def _add_path(context: Context, name: str) -> None:
-    """Have ``create_paths()`` make the folder of a setting, or make it now."""
-    value = context.settings.get(name)
-    if isinstance(value, (str, os.PathLike)) and str(value):
-        # Django takes its own from the current folder, where they are relative.
-        is_djangos = name in ("MEDIA_ROOT", "STATIC_ROOT")
-        path = os.path.abspath(
-            value if is_djangos else context.folder(name, context.root)
-        )
-        if path not in context.paths:
-            context.paths.append(path)
-        if "create_paths" in context.done:
-            context.make_folder(path)

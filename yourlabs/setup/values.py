@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 FALSE = frozenset({"0", "false", "no", "off", "n", "f"})
@@ -14,6 +15,28 @@ ENCODE = (
     "/ as %2F, @ as %40, % as %25, + as %2B and : as %3A"
 )
 """Said of every URL that an unencoded character may have broken."""
+
+
+PACKAGES = {
+    "django_cockroachdb": "django-cockroachdb",
+    "django_redshift_backend": "django-redshift-backend",
+    "mssql": "mssql-django",
+    "mysql": "mysql-connector-python",
+    "storages": "django-storages",
+    "timescale": "django-timescaledb",
+}
+"""What has to be installed for the modules that are not Django's."""
+
+ELSEWHERE = {
+    "submission": "write smtp+tls:// for it",
+    "ses mailgun mailjet mandrill postmark sendgrid sparkpost brevo resend": (
+        "write the URL of its SMTP server, or install django-anymail"
+    ),
+    "valkey valkeys": "write redis:// for it, or install django-valkey",
+    "sentinel redis+sentinel redis-sentinel": "install django-redis",
+    "sftp ftp dropbox": "set STORAGES in the settings file, django-storages has it",
+}
+"""Schemes that Django alone does not know, and what to do."""
 
 
 class Invalid(ValueError):
@@ -215,3 +238,25 @@ def number(text: str, name: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 16:
         return int(text)
     raise Invalid(f"expected the option {name} to be a whole number of at least 0")
+
+
+def known(url: Url, schemes: dict[str, Any], setting: str) -> Any:
+    """Return what a scheme means. Raises ``Invalid`` when it is not among them."""
+    for names, value in schemes.items():
+        if url.scheme in names.split():
+            return value
+    for names, advice in ELSEWHERE.items():
+        if url.scheme in names.split():
+            raise Invalid(f"{url.scheme}:// is not known: {advice}")
+    # Not the scheme that was found: it may be the beginning of a password.
+    raise Invalid(
+        f"expected a URL that begins with one of {', '.join(' '.join(schemes).split())}"
+        f"; for anything else set {setting} in the settings file"
+    )
+
+
+def need(engine: str) -> None:
+    """Raise ``Invalid`` when the package of a module is not installed."""
+    module = engine.partition(".")[0]
+    if module in PACKAGES and find_spec(module) is None:
+        raise Invalid(f"install the package {PACKAGES[module]}: it is not there")

@@ -1,4 +1,4 @@
-"""What differs between releases of Django, and which one this is."""
+"""Which release of Django this is, and mail, whose settings depend on that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import importlib.util
 import re
 import sys
 from typing import Any
+
+from yourlabs.setup import services
+from yourlabs.setup.context import DEFAULT, ENVIRONMENT, Context, step
+from yourlabs.setup.values import as_addresses
 
 EMAIL_SETTINGS = {
     "file_path": "EMAIL_FILE_PATH",
@@ -20,9 +24,6 @@ EMAIL_SETTINGS = {
     "use_tls": "EMAIL_USE_TLS",
 }
 """Options of a mailer, and their settings before Django 6.1."""
-
-EMAIL_TIMEOUT = 10
-"""Seconds an SMTP server is waited for when the URL says nothing."""
 
 
 def django_version() -> tuple[int, int]:
@@ -54,7 +55,7 @@ def mail_settings(entry: dict[str, Any]) -> dict[str, Any]:
         settings = {EMAIL_SETTINGS[name]: value for name, value in options.items()}
         return {
             "EMAIL_BACKEND": entry["BACKEND"],
-            "EMAIL_TIMEOUT": EMAIL_TIMEOUT,
+            "EMAIL_TIMEOUT": services.EMAIL_TIMEOUT,
             **settings,
         }
     mailers = {"default": entry}
@@ -63,6 +64,39 @@ def mail_settings(entry: dict[str, Any]) -> dict[str, Any]:
         # the request that failed, unless its mailer is silent.
         mailers["admins"] = {**entry, "OPTIONS": {**options, "fail_silently": True}}
     return {"MAILERS": mailers}
+
+
+@step
+def email(context: Context) -> None:
+    """Set how mails are sent from ``EMAIL_URL``.
+
+    ``MAILERS`` on Django 6.1 and later, ``EMAIL_*`` before; nothing where the
+    project has set any of them. Without ``EMAIL_URL``: the console with
+    ``DEBUG`` on, the SMTP server of this machine with it off.
+    """
+    names = ("MAILERS", *EMAIL_SETTINGS.values(), "EMAIL_BACKEND")
+    if not context.claim("EMAIL_URL", *names):
+        return
+    entry, source = context.variable("EMAIL_URL", services.mailer)
+    if "EMAIL_URL" in context.problems:
+        return
+    origin, secrets = DEFAULT, {}
+    if entry is None or source is None:
+        entry = services.mailer("console" if context.is_debug() else "smtp")
+    else:
+        password = entry.get("OPTIONS", {}).get("password")
+        origin = ENVIRONMENT
+        secrets = services.password_source(password, source.source)
+    context.unset(*names)
+    for name, value in mail_settings(entry).items():
+        context.set(name, value, origin, secrets)
+    context.again("logging")
+
+
+@step
+def admin(context: Context) -> None:
+    """Set ``ADMINS`` from the variable ``ADMINS``: addresses, with commas."""
+    context.set_from("ADMINS", lambda text: admins(as_addresses(text)))
 
 
 def admins(addresses: list[tuple[str, str]]) -> list[Any]:
