@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.setup.conftest import THREE_LINES, Project
+from tests.setup.test_serving import WSGI
+from tests.setup.test_tools import MYPY
 from yourlabs.setup import Setup, security
 
 MakeSetup = Callable[..., Setup]
@@ -58,6 +60,20 @@ def test_containers_have_keys_of_their_own(project: Project, command: str) -> No
         assert container.python("-c", KEY, **environ).stdout in keys
 
     assert len(keys) == 2
+
+
+def test_tools_make_no_key(project: Project) -> None:
+    """Neither a check of types nor one of a server's configuration writes a key."""
+    project.write("mypy.ini", MYPY)
+    project.write("shop.py", "price: int = 1\n")
+    project.write("package/wsgi.py", WSGI.format(kind="wsgi"))
+    mypy = ["mypy", "--cache-dir", "/dev/null", "shop.py"]
+
+    project.python("-W", "ignore", "-m", *mypy)
+    gunicorn = ["gunicorn", "--check-config", "package.wsgi"]
+    project.python("-W", "ignore", "-m", *gunicorn, ALLOWED_HOSTS="example.com")
+
+    assert not (project.root / "var/secret_key").exists()
 
 
 def test_command_reads_the_key_that_is_kept(project: Project) -> None:

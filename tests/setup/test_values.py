@@ -109,6 +109,7 @@ MAILS = [
     "smtp://h,g",
     '"smtp://h"',
     "smtp://h:25;",
+    "smtp://u:p@h:465",
 ]
 
 BAD = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import time
 from contextlib import suppress
@@ -26,6 +27,8 @@ from yourlabs.setup.versions import django_version
 HSTS_SECONDS = 60
 YEAR = 31536000
 """Seconds from which on the lists of browsers take a site in."""
+
+TOOLS = re.compile(r"(^|/)(d?mypy|pylint|sphinx(-build)?)(/__main__\.py)?$")
 
 WRITING_TIMEOUT = 2.0
 """Seconds an empty key file is given to be filled by whoever made it."""
@@ -223,6 +226,9 @@ def _keep_secret_key(context: Context) -> None:
     # a command makes no key, unless it serves, or writes a module that reads the key.
     is_made = command is None or command == "run_functions"
     is_made |= environment.is_serving() or "--freeze" in sys.argv
+    # Nor does a tool that only imports settings, or tries whether they can be.
+    program = sys.argv[0] if sys.argv else ""
+    is_made &= not TOOLS.search(program) and "--check-config" not in sys.argv
     try:
         key = kept_key(path, make=is_made)
     except Invalid as problem:
@@ -233,7 +239,7 @@ def _keep_secret_key(context: Context) -> None:
     source = f"Path({str(path)!r}).read_text('utf-8').strip()"
     if key is None:
         key, source = passing_key(), "secrets.token_urlsafe(48)"
-        if not is_made and command != "setup" and not _is_djangos(str(command)):
+        if command and not is_made and command != "setup" and not _is_djangos(command):
             warning(
                 "SECRET_KEY is not set, and none is kept yet: "
                 "this command has one of its own, that ends with it"

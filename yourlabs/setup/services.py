@@ -242,6 +242,8 @@ def _smtp_options(url: Url) -> dict[str, Any]:
     use_ssl, use_tls = url.scheme in ("smtps", "smtp+ssl"), url.scheme == "smtp+tls"
     use_ssl = values.switch(given.pop("ssl", str(use_ssl)), "ssl")
     use_tls = values.switch(given.pop("tls", str(use_tls)), "tls")
+    if port == 465 and not use_ssl:
+        raise Invalid("expected smtps:// with the port 465, it is TLS from the start")
     if use_ssl and use_tls:
         raise Invalid("expected either ssl or tls, they exclude each other")
     options: dict[str, Any] = {

@@ -141,22 +141,19 @@ def database(context: Context) -> None:
     ``REPLICA_DATABASE_URL`` is ``DATABASES["replica"]``, and so for every name.
     ``DATABASE_PASSWORD`` is the password of a URL that has none.
     """
-    if not context.claim("DATABASE_URL", "DATABASES"):
-        return
     sqlite = services.sqlite(str(context.var / "db.sqlite3"), {})
     entries = {"default": {"ENGINE": "django.db.backends.sqlite3", **sqlite}}
     secrets: dict[str, str] = {}
     problems, origin = len(context.problems), DEFAULT
-    for name in sorted(context.environment.names()):
-        match = re.fullmatch(r"(?:([A-Z]\w*)_)?DATABASE_(URL|PASSWORD)", name)
-        if match is None or not context.environment.has(name):
-            continue
-        origin, prefix = ENVIRONMENT, f"{match[1]}_" if match[1] else ""
-        if match[2] == "URL":
-            entry = _database(context, name, f"{prefix}DATABASE_PASSWORD", secrets)
+    for name in sorted({"DATABASE_URL", *context.environment.names()}):
+        match = re.fullmatch(r"(?:([A-Z]\w*)_)?DATABASE_URL", name)
+        if match and context.claim(name, "DATABASES") and context.environment.has(name):
+            origin = ENVIRONMENT
+            password = name.replace("_URL", "_PASSWORD")
+            entry = _database(context, name, password, secrets)
             entries |= {(match[1] or "default").lower(): entry}
-        elif not context.environment.has(f"{prefix}DATABASE_URL"):
-            context.problems[name] = f"set, and {prefix}DATABASE_URL is not"
+    if origin == DEFAULT and context.environment.has("DATABASE_PASSWORD"):
+        notice("DATABASE_PASSWORD is set, but DATABASE_URL is not: it is not used")
     if len(context.problems) == problems:
         context.set("DATABASES", entries, origin, secrets)
 
@@ -169,11 +166,12 @@ def _database(
     text, file = context.variable(password, str)
     if entry is None or source is None:
         return {}
-    if text is None or file is None:
-        secrets |= services.password_source(entry.get("PASSWORD"), source.source)
+    given = entry.get("PASSWORD")
+    if text is None or file is None or given == text:
+        secrets |= services.password_source(given, source.source)
         return entry
-    if entry.get("PASSWORD", "no") != "":
-        context.problems[password] = f"{url} has a password as well, or takes none"
+    if given != "":
+        context.problems[password] = f"{url} has another password, or takes none"
     secrets[text] = file.source
     return {**entry, "PASSWORD": text}
 
