@@ -125,7 +125,8 @@ def plain(entry: dict[str, Any]) -> dict[str, Any]:
 def read(function: Callable[[str], Any], url: str) -> Any:
     """What a library makes of a URL; None when it refuses."""
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return plain(dict(function(url)))
     except (ValueError, KeyError, TypeError, environ.ImproperlyConfigured):
         return None

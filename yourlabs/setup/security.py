@@ -270,7 +270,7 @@ def came_with_image(path: Path) -> bool:
     marks = map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))
     if "KUBERNETES_SERVICE_HOST" not in os.environ and not any(marks):
         return False
-    with suppress(OSError, ValueError, IndexError):
+    with suppress(OSError, ValueError, IndexError, AttributeError):
         found = os.stat(path)
         if found.st_dev != os.stat("/").st_dev:
             return False
