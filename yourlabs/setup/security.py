@@ -158,23 +158,21 @@ def _set_csp(context: Context) -> None:
 
 def _middleware(context: Context) -> list[str]:
     names = [
-        "security.SecurityMiddleware",
-        "contrib.sessions.middleware.SessionMiddleware",
-        "common.CommonMiddleware",
-        "csrf.CsrfViewMiddleware",
-        "contrib.auth.middleware.AuthenticationMiddleware",
-        "contrib.messages.middleware.MessageMiddleware",
-        "clickjacking.XFrameOptionsMiddleware",
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
     ]
     if context.said.get("csp"):
-        names.insert(1, "csp.ContentSecurityPolicyMiddleware")
-    places = ("django.middleware.", "django.")
-    found = [f"{places[name.startswith('contrib')]}{name}" for name in names]
+        names.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
     # Without the folder, whitenoise could only warn that it is not there.
     if has_whitenoise() and context.said.get("static_root", True):
         # Before everything that costs time, after what redirects to HTTPS.
-        found.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
-    return found
+        names.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+    return names
 
 
 def _set_hosts(context: Context) -> None:
@@ -186,20 +184,16 @@ def _set_hosts(context: Context) -> None:
     if context.settings.get("__name__") != module or context.has_app("yourlabs.setup"):
         return
     is_told = context.problems.keys() & {"ALLOWED_HOSTS", "DEBUG"}
-    if (
-        misses_hosts(context, context.settings)
-        and not is_told
-        and environment.is_serving()
-    ):
+    is_missing = misses_hosts(context, context.settings) and not is_told
+    if is_missing and environment.is_serving():
         context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
 
 
 def misses_hosts(context: Context, settings: dict[str, Any]) -> bool:
     """Whether a site could answer no request, and not because its file says so."""
-    hosts, is_debug = settings.get("ALLOWED_HOSTS"), settings.get("DEBUG")
-    is_said = "ALLOWED_HOSTS" in settings
-    is_said = is_said and not context.is_ours("ALLOWED_HOSTS", settings)
-    return not (hosts or is_debug or is_said)
+    name = "ALLOWED_HOSTS"
+    is_said = name in settings and not context.is_ours(name, settings)
+    return not (settings.get(name) or settings.get("DEBUG") or is_said)
 
 
 def _set_secret_key(context: Context) -> None:
@@ -223,8 +217,8 @@ def _keep_secret_key(context: Context) -> None:
     path, key = context.var / "secret_key", None
     command = environment.called_command()
     # What a step of a build leaves behind is the same in all containers of an image:
-    # a command makes no key, unless it serves, or writes a module that reads the key.
-    is_made = command is None or command == "run_functions"
+    # a command makes no key, unless it goes on, or writes a module that reads the key.
+    is_made = command in (None, "run_functions", "shell", "shell_plus")
     is_made |= environment.is_serving() or "--freeze" in sys.argv
     # Nor does a tool that only imports settings, or tries whether they can be.
     program = sys.argv[0] if sys.argv else ""
@@ -287,8 +281,7 @@ def came_with_image(path: Path) -> bool:
 def kept_key(path: Path, *, make: bool = True) -> str | None:
     """Return the key kept at ``path``, made when there is none and ``make`` is true.
 
-    However many processes call this at once, all of them return the same key, and
-    none ever reads half of one.
+    However many processes call this at once, all of them return the same key.
 
     Raises:
         OSError: When there is no key and none can be kept there.
