@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from yourlabs.smoke.isolation.guard import GUARD, Check
+from yourlabs.smoke.isolation.patches import Patches
 
 
 def refuse_program(words: Any, path: Any = None) -> None:
@@ -37,6 +38,20 @@ def _fork(args: tuple[Any, ...]) -> None:
 def _kill(args: tuple[Any, ...]) -> None:
     if args[1]:
         GUARD.refuse("programs", f"the end of process {args[0]}")
+
+
+def patch(patches: Patches) -> None:
+    """Change what starts programs and tells no hook."""
+    patches.late("multiprocessing.util", lambda module: _change(module, patches))
+
+
+def _change(module: Any, patches: Patches) -> None:
+    patches.guarded(module, "spawnv_passfds", _spawn)
+
+
+def _spawn(original: Any, path: Any, words: Any, descriptors: Any) -> Any:
+    refuse_program(words, path)
+    return original(path, words, descriptors)
 
 
 def checks() -> dict[str, Check]:

@@ -46,7 +46,7 @@ class Sandbox:
     def running(self) -> Iterator[None]:
         """Guard the process, and put everything back afterwards."""
         patches = Patches()
-        for part in (self.files, self.caches, Queues()):
+        for part in (self.files, self.caches, Queues(), processes):
             part.patch(patches)
         patches.guarded(threading.Thread, "start", GUARD.start)
         patches.guarded(_thread, "start_new_thread", GUARD.start_bare)
