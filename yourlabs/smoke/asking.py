@@ -108,6 +108,8 @@ class Asking:
                 return
             if verdict is Verdict.FAILED and state.failure:
                 return
+            if verdict is Verdict.REFUSED and state.needs:
+                return
             if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
                 return
         if prepare is not None:

@@ -69,12 +69,18 @@ class Files:
             "sqlite3.connect": self._open_database,
         }
         # The last value of an event is the folder that its path is relative to.
-        for name in ("remove", "rmdir", "mkdir"):
+        for name in ("remove", "rmdir"):
             found[f"os.{name}"] = lambda args: self._change(args[0], args[-1])
+        found["os.mkdir"] = lambda args: self._make_folder(args[0], args[-1])
         found["os.chmod"] = lambda args: self._touch(args[0], args[-1])
         for name in ("truncate", "setxattr", "removexattr", "chflags"):
             found[f"os.{name}"] = lambda args: self._touch(args[0])
         return found
+
+    def _make_folder(self, path: Any, folder: int) -> None:
+        # One that is there is asked for again and again, and nothing is done.
+        if not os.path.isdir(_absolute(path, folder)):
+            self._change(path, folder)
 
     def _open(self, args: tuple[Any, ...]) -> None:
         path, _, flags = args

@@ -23,6 +23,7 @@ VERBS = {
     "hosts": "needs",
     "paths": "writes",
     "programs": "starts",
+    "processes": "",
     "caches": "needs the real cache:",
     "statements": "commits by itself:",
     "threads": "writes beside its transaction:",
@@ -57,7 +58,7 @@ class Refusal:
     """Whether it was refused to the view itself, not to a thread that it started."""
 
     def __str__(self) -> str:
-        return f"{VERBS[self.kind]} {self.what}"
+        return f"{VERBS[self.kind]} {self.what}".lstrip()
 
 
 class Guard:

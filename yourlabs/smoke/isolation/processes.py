@@ -32,12 +32,12 @@ def _path_and_words(args: tuple[Any, ...]) -> None:
 
 
 def _fork(args: tuple[Any, ...]) -> None:
-    GUARD.refuse("programs", "a copy of the process")
+    GUARD.refuse("processes", "starts a copy of the process")
 
 
 def _kill(args: tuple[Any, ...]) -> None:
     if args[1]:
-        GUARD.refuse("programs", f"the end of process {args[0]}")
+        GUARD.refuse("processes", f"sends a signal to process {args[0]}")
 
 
 def patch(patches: Patches) -> None:

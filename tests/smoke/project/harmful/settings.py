@@ -58,6 +58,4 @@ if os.environ.get("SMOKE_MARIADB"):
         "USER": "root",
         "HOST": "127.0.0.1",
     }
-if os.environ.get("SMOKE_POOL"):
-    DATABASES["default"]["OPTIONS"] = {"pool": True}
 SMOKE = {"allow_paths": ["*/.coverage*"]}

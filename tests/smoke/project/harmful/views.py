@@ -476,7 +476,7 @@ view("it starts a copy of the process", name="process")(lambda: _in_process("for
 view(f"it starts {sys.executable}", name="spawned")(lambda: _in_process("spawn"))
 
 
-@view(f"it starts the end of process {os.getppid()}")
+@view(f"it sends a signal to process {os.getppid()}")
 def kill() -> None:
     """Send a signal to another process."""
     os.kill(os.getppid(), signal.SIGCONT)
