@@ -309,7 +309,7 @@ def mail_to_files() -> None:
 def _send_through(kind: str, **options: Any) -> None:
     path = f"django.core.mail.backends.{kind}.EmailBackend"
     if django.VERSION >= (6, 1):
-        other = import_string(path)(**options)
+        other = import_string(path)(alias="another", **options)
     else:
         other = get_connection(path, **options)
     message = EmailMessage("subject", "text", "a@example.com", ["b@example.com"])
