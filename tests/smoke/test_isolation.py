@@ -85,6 +85,7 @@ def test_process_is_as_it_was() -> None:
     found = judge(view)
 
     assert Outcome.OK is found.outcome
+    assert {"mails"} == set(GUARD.sent)
     assert before == state()
     assert "before" == caches["default"].get("key")
 

@@ -88,6 +88,7 @@ class SmokeRun(Asking):
                 results = [self.judge.result_of(s) for s in self.states.values()]
             results += listed_results(self)
             self._look_for_names(results)
+            self.notes += self.sandbox.notes()
             return results
 
     def _look_for_names(self, results: list[Result]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import uuid
 from importlib import import_module
 from typing import Any
@@ -13,76 +14,20 @@ from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.isolation.patches import Patches, Replacement
 
 
-class Queues:
-    """Changes the libraries that send, once they are imported."""
+def patch(patches: Patches) -> None:
+    """Change what sends, of the libraries that a project has once it imports them."""
+    patches.family(BaseEmailBackend, ["send_messages"], lambda name: _keep_mails)
+    for module, owner, names, replacement in _SENDERS:
+        patches.late(module, _change(patches, owner, names, replacement))
 
-    def patch(self, patches: Patches) -> None:
-        """Change those that a project has."""
-        self._patches = patches
-        patches.family(BaseEmailBackend, ["send_messages"], lambda name: _keep_mails)
-        patches.late("celery.app.base", self._celery)
-        patches.late("celery.app.task", self._celery_task)
-        patches.late("celery.canvas", self._celery_canvas)
-        patches.late("rq.queue", self._rq)
-        patches.late("dramatiq.broker", self._dramatiq)
-        patches.late("huey.api", self._huey)
-        patches.late("channels.layers", self._channels)
-        patches.late("django.tasks.backends.base", self._tasks)
-        patches.late("django_tasks.backends.base", self._tasks)
 
-    def _celery(self, module: Any) -> None:
-        self._patches.guarded(module.Celery, "send_task", _keep_celery)
+def _change(
+    patches: Patches, owner: str, names: tuple[str, ...], replacement: Replacement
+) -> Any:
+    def change(module: Any) -> None:
+        patches.family(getattr(module, owner), names, lambda name: replacement)
 
-    def _celery_task(self, module: Any) -> None:
-        self._patches.family(module.Task, ["apply_async"], lambda name: _keep_celery)
-
-    def _celery_canvas(self, module: Any) -> None:
-        names = ["apply_async"]
-        self._patches.family(module.Signature, names, lambda name: _keep_celery)
-
-    def _rq(self, module: Any) -> None:
-        def keep(original: Any, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-            GUARD.sent["task"] += 1
-            return job
-
-        for name in ("enqueue_job", "schedule_job", "enqueue_many"):
-            self._patches.family(module.Queue, [name], lambda name: keep)
-
-    def _dramatiq(self, module: Any) -> None:
-        def keep(original: Any, broker: Any, message: Any, **kwargs: Any) -> Any:
-            GUARD.sent["task"] += 1
-            return message
-
-        self._patches.family(module.Broker, ["enqueue"], lambda name: keep)
-
-    def _huey(self, module: Any) -> None:
-        def keep(original: Any, huey: Any, task: Any) -> Any:
-            GUARD.sent["task"] += 1
-            is_task = isinstance(task, module.Task)
-            return module.Result(huey, task) if is_task else None
-
-        self._patches.family(module.Huey, ["enqueue"], lambda name: keep)
-
-    def _channels(self, module: Any) -> None:
-        names = ["send", "group_send", "group_add", "group_discard", "flush"]
-        self._patches.family(module.BaseChannelLayer, names, _keep_message)
-
-    def _tasks(self, module: Any) -> None:
-        dummy = module.__name__.rpartition(".")[0] + ".dummy"
-
-        def keep(original: Any, backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
-            GUARD.sent["task"] += 1
-            kind: Any = import_module(dummy).DummyBackend
-            stand_in = kind(backend.alias, {"QUEUES": list(backend.queues)})
-            # The backend for tests answers as one that has not run the task yet.
-            return inspect.unwrap(kind.enqueue)(stand_in, task, args, kwargs)
-
-        async def keep_later(*args: Any) -> Any:
-            return keep(*args)
-
-        base = module.BaseTaskBackend
-        self._patches.family(base, ["enqueue"], lambda name: keep)
-        self._patches.family(base, ["aenqueue"], lambda name: keep_later)
+    return change
 
 
 def _keep_mails(original: Any, backend: Any, messages: Any) -> int:
@@ -90,20 +35,56 @@ def _keep_mails(original: Any, backend: Any, messages: Any) -> int:
     for message in several:
         # A header that cannot be sent is the view's fault.
         message.message()
-    GUARD.sent["mail"] += len(several)
+    GUARD.sent["mails"] += len(several)
     return len(several)
 
 
 def _keep_celery(original: Any, sender: Any, *args: Any, **kwargs: Any) -> Any:
     from celery.result import EagerResult  # type: ignore[import-untyped,unused-ignore]
 
-    GUARD.sent["task"] += 1
+    GUARD.sent["tasks"] += 1
     return EagerResult(str(uuid.uuid4()), None, "SUCCESS")
 
 
-def _keep_message(name: str) -> Replacement:
-    async def keep(original: Any, *args: Any, **kwargs: Any) -> None:
-        if "send" in name:
-            GUARD.sent["message"] += 1
+def _keep_job(original: Any, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """Answer as RQ and dramatiq do, with what was to be sent."""
+    GUARD.sent["tasks"] += 1
+    return job
 
-    return keep
+
+def _keep_huey(original: Any, huey: Any, task: Any) -> Any:
+    module: Any = sys.modules["huey.api"]
+    GUARD.sent["tasks"] += 1
+    return module.Result(huey, task) if isinstance(task, module.Task) else None
+
+
+def _keep_task(original: Any, backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
+    """Answer as Django's backend for tests does, which runs nothing."""
+    GUARD.sent["tasks"] += 1
+    package = type(task).__module__.rpartition(".")[0]
+    kind: Any = import_module(f"{package}.backends.dummy").DummyBackend
+    stand_in = kind(backend.alias, {"QUEUES": list(backend.queues)})
+    return inspect.unwrap(kind.enqueue)(stand_in, task, args, kwargs)
+
+
+async def _keep_message(original: Any, *args: Any, **kwargs: Any) -> None:
+    GUARD.sent["messages"] += 1
+
+
+_SENDERS: tuple[tuple[str, str, tuple[str, ...], Replacement], ...] = (
+    ("celery.app.base", "Celery", ("send_task",), _keep_celery),
+    ("celery.app.task", "Task", ("apply_async",), _keep_celery),
+    ("celery.canvas", "Signature", ("apply_async",), _keep_celery),
+    ("rq.queue", "Queue", ("enqueue_job", "schedule_job", "enqueue_many"), _keep_job),
+    ("dramatiq.broker", "Broker", ("enqueue",), _keep_job),
+    ("huey.api", "Huey", ("enqueue",), _keep_huey),
+    (
+        "channels.layers",
+        "BaseChannelLayer",
+        ("send", "group_send", "group_add", "group_discard", "flush"),
+        _keep_message,
+    ),
+    ("django.tasks.backends.base", "BaseTaskBackend", ("enqueue",), _keep_task),
+    ("django_tasks.backends.base", "BaseTaskBackend", ("enqueue",), _keep_task),
+)
+"""A class of a module, its methods, and what to call in their place."""

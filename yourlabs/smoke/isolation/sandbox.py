@@ -12,14 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.test.utils import override_settings
 
-from yourlabs.smoke.isolation import processes
+from yourlabs.smoke.isolation import processes, queues
 from yourlabs.smoke.isolation.caches import Caches
 from yourlabs.smoke.isolation.database import Databases, QueryRecorder
 from yourlabs.smoke.isolation.files import Files
 from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.isolation.network import Network
 from yourlabs.smoke.isolation.patches import Patches
-from yourlabs.smoke.isolation.queues import Queues
 
 
 class Sandbox:
@@ -46,7 +45,7 @@ class Sandbox:
     def running(self) -> Iterator[None]:
         """Guard the process, and put everything back afterwards."""
         patches = Patches()
-        for part in (self.files, self.caches, Queues(), processes):
+        for part in (self.files, self.caches, queues, processes):
             part.patch(patches)
         patches.guarded(threading.Thread, "start", GUARD.start)
         patches.guarded(_thread, "start_new_thread", GUARD.start_bare)
@@ -70,6 +69,11 @@ class Sandbox:
         finally:
             self.files.forget()
             self.caches.forget()
+
+    def notes(self) -> list[str]:
+        """What a person should know of the run."""
+        kept = ", ".join(f"{what}: {n}" for what, n in GUARD.sent.items() if n)
+        return [f"Not sent while smoke tests ran: {kept}."] if kept else []
 
     def _end(self, patches: Patches) -> None:
         if self.is_final:
