@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.hashers import get_hasher
 from django.core import mail
@@ -197,6 +199,21 @@ def test_transaction_of_the_test_survives() -> None:
 
     assert get_user_model().objects.filter(email="kept@example.com").exists()
     assert connection.in_atomic_block
+
+
+def test_coroutines_after_the_run_are_free(tmp_path: Path) -> None:
+    """The thread that they share is not the one that views have used."""
+
+    def view(request: Any) -> HttpResponse:
+        asyncio.run(caches["default"].aset("key", "during"))
+        return HttpResponse()
+
+    found = judge(view)
+    asyncio.run(sync_to_async((tmp_path / "file").write_text)("x"))
+
+    assert Outcome.OK is found.outcome
+    assert "x" == (tmp_path / "file").read_text()
+    assert {} == GUARD.checks
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,15 @@ class Databases:
         if text:
             self.refuse(place, text)
 
+    def _look(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Ask for what Django's cursors send, whatever the driver is."""
+        connection = context["connection"]
+        if connection.vendor != "sqlite" and GUARD.watches():
+            self.ask(connection.connection, str(sql), connection.vendor)
+        return execute(sql, params, many, context)
+
     def refuse(self, place: str, text: str) -> None:
         """Note and refuse a statement."""
         refusal = self.note(place, text)
@@ -219,6 +228,7 @@ class Databases:
                     blocks = len(connection.atomic_blocks)
                     stack.append((alias, atomic, len(connection.savepoint_ids), blocks))
                     wrappers.enter_context(connection.execute_wrapper(recorder))
+                    wrappers.enter_context(connection.execute_wrapper(self._look))
                     self._callbacks[alias] = len(connection.run_on_commit)
                     _shadow(connection)
                 several = [connections[alias] for alias in self.aliases]

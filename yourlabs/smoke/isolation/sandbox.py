@@ -7,8 +7,10 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.test.utils import override_settings
 
@@ -44,16 +46,17 @@ class Sandbox:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Guard the process, and put everything back afterwards."""
-        patches = Patches()
-        for part in (self.files, self.caches, queues, processes):
-            part.patch(patches)
-        patches.guarded(threading.Thread, "start", GUARD.start)
-        patches.guarded(_thread, "start_new_thread", GUARD.start_bare)
         checks = {**self.files.checks(), **processes.checks(), **Network().checks()}
+        patches = Patches()
         with contextlib.ExitStack() as stack:
-            GUARD.watch(checks, self.allowed, is_final=self.is_final)
             stack.callback(self._end, patches)
+            for part in (self.files, self.caches, queues, processes):
+                part.patch(patches)
+            patches.guarded(threading.Thread, "start", GUARD.start)
+            patches.guarded(_thread, "start_new_thread", GUARD.start_bare)
+            GUARD.watch(checks, self.allowed, is_final=self.is_final)
             stack.enter_context(self.files.temporary())
+            stack.enter_context(_threads_of_coroutines())
             stack.enter_context(override_settings(**_changed_settings()))
             folder = self.files.folder
             stack.enter_context(self.databases.running(patches, folder))
@@ -93,3 +96,15 @@ def _changed_settings() -> dict[str, Any]:
             *settings.PASSWORD_HASHERS,
         ],
     }
+
+
+@contextlib.contextmanager
+def _threads_of_coroutines() -> Iterator[None]:
+    """Let the thread that all coroutines share end with the run, as it is guarded."""
+    saved = SyncToAsync.single_thread_executor
+    SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        yield
+    finally:
+        SyncToAsync.single_thread_executor.shutdown(wait=False)
+        SyncToAsync.single_thread_executor = saved
