@@ -22,7 +22,7 @@ from yourlabs.runner.__main__ import embedded_settings
 
 def run(kind: str, functions: list[str]) -> int:
     """Run a chain until SIGTERM, and return the exit code."""
-    from yourlabs.runner import runners
+    from yourlabs.runner.chain import registry as runners
 
     if kind == "command":
         return runners.Runner(functions).run(leaving=True)
@@ -49,9 +49,9 @@ def main(functions: list[str]) -> None:
     """Fork as told, until nobody is there to tell."""
     settings.configure(**embedded_settings(Path.cwd()))
     django.setup()
-    import yourlabs.runner.runners
+    import yourlabs.runner.chain.registry
 
-    assert yourlabs.runner.runners
+    assert yourlabs.runner.chain.registry
     poll = select.poll()
     poll.register(0, select.POLLIN)
     while True:

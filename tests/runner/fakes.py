@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.core.ownership import OwnerRecord
-from yourlabs.runner.core.task import Task, make_chain
-from yourlabs.runner.declare import task, task_of
-from yourlabs.runner.loading import load_tasks
-from yourlabs.runner.threads import RunnerThread
+from yourlabs.runner.chain.decorator import task, task_of
+from yourlabs.runner.chain.loading import load_tasks
+from yourlabs.runner.chain.task import Task, make_chain
+from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.ownership.record import OwnerRecord
 
 PATIENCE = 20.0
 """How long a test waits for what must happen, in seconds."""

@@ -10,9 +10,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf, start_chain
-from yourlabs.runner.core.task import Options, Task
-from yourlabs.runner.declare import task
-from yourlabs.runner.loading import load_task
+from yourlabs.runner.chain.decorator import task
+from yourlabs.runner.chain.loading import load_task
+from yourlabs.runner.chain.task import Options, Task
 
 
 @task(success_cooldown=10, fail_cooldown=20)

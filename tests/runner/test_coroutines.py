@@ -20,8 +20,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from tests.runner.fakes import PATIENCE, happens, make, quick, running, until
 from yourlabs import runner
-from yourlabs.runner.coroutines import Coroutines
-from yourlabs.runner.declare import task
+from yourlabs.runner.chain.coroutines import Coroutines
+from yourlabs.runner.chain.decorator import task
 
 LONG = 3_600.0
 

@@ -14,8 +14,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.runner.fakes import Keeping, log, make, quick, started, until
-from yourlabs.runner import db
-from yourlabs.runner.core import status
+from yourlabs.runner.chain import db, status
 
 ALIAS = "work"
 HOUR = 3_600.0

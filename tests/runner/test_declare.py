@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner.core.exceptions import InvalidTask
-from yourlabs.runner.core.task import Task, make_chain
-from yourlabs.runner.declare import task, task_of
+from yourlabs.runner.chain.decorator import task, task_of
+from yourlabs.runner.chain.task import Task, make_chain
+from yourlabs.runner.exceptions import InvalidTask
 
 
 def sync() -> str:

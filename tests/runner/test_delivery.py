@@ -16,9 +16,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.runner.core.test_reports import REPORT
 from tests.runner.fakes import until
-from yourlabs.runner import delivery as module
-from yourlabs.runner.core.reports import Report
-from yourlabs.runner.delivery import Delivery, Key, backoff
+from yourlabs.runner.notify import delivery as module
+from yourlabs.runner.notify.delivery import Delivery, Key, backoff
+from yourlabs.runner.notify.report import Report
 
 KEY = ("sync", "app.tasks.sync")
 OTHER = ("sync", "app.tasks.clean")
@@ -561,7 +561,7 @@ def test_connections_that_cannot_be_closed(
         msg = "the database is gone"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr("yourlabs.runner.db.close_all", fail)
+    monkeypatch.setattr("yourlabs.runner.chain.db.close_all", fail)
     box, channel = Box(), Channel()
     box.put(KEY, "one")
     with started(channel, box) as delivery:

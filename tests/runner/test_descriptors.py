@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from yourlabs.runner.descriptors import SelfPipe
+from yourlabs.runner.ownership.descriptors import SelfPipe
 
 WITHOUT_STREAMS = """
 import os, sys
 for stream in (0, 1, 2):
     os.close(stream)
-from yourlabs.runner.descriptors import SelfPipe
+from yourlabs.runner.ownership.descriptors import SelfPipe
 pipe = SelfPipe()
 pipe.open()
 pipe.ring()

@@ -25,8 +25,8 @@ from django.utils.functional import SimpleLazyObject
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Keeping, log, quick, received
 from yourlabs.runner import signals
-from yourlabs.runner.core.ownership import HOSTED, Identity, OwnerRecord, RunMark
-from yourlabs.runner.execution import TaskRunner
+from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
 
 
 @pytest.fixture(autouse=True)
@@ -310,7 +310,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
     made: list[Any] = []
     for name in ("Run", "Failure", "Recovery"):
         monkeypatch.setattr(
-            f"yourlabs.runner.execution.{name}", lambda *a, **k: made.append(a)
+            f"yourlabs.runner.chain.execution.{name}", lambda *a, **k: made.append(a)
         )
     for name in ("task_started", "task_succeeded", "task_failed", "task_recovered"):
         monkeypatch.setattr(getattr(signals, name), "receivers", {})
@@ -371,7 +371,7 @@ def test_interrupted() -> None:
 
     assert [round(wait) for wait in waits] == [60, 120, 240]
     failure = calls[0][2]["failure"]
-    assert failure.exception_type == "yourlabs.runner.execution.Interrupted"
+    assert failure.exception_type == "yourlabs.runner.chain.execution.Interrupted"
     assert failure.message.startswith("Process 4711 on web1 ended while the task was")
     assert 29 <= failure.duration.total_seconds() <= 60
     assert failure.failed_at - failure.started_at >= timedelta(seconds=29)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.runner.fakes import Keeping, log
-from yourlabs.runner.harmless import logger, traceback_of
+from yourlabs.runner.log import logger, traceback_of
 
 
 class Breaking(Keeping):

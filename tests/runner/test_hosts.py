@@ -20,10 +20,10 @@ from django.core.signals import request_started
 from django.db import close_old_connections
 from django.test.client import ClientHandler
 
-from yourlabs.runner import hosts
-from yourlabs.runner.core.hosts import PRIVILEGE_DELAY, Role
-from yourlabs.runner.core.places import Facts, UwsgiFacts
-from yourlabs.runner.facts import collect
+from yourlabs.runner.autostart import attach as hosts
+from yourlabs.runner.autostart.classify import PRIVILEGE_DELAY, Role
+from yourlabs.runner.autostart.facts import collect
+from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
 
 UNKNOWN_SERVER = Facts(stack=(("django.core.wsgi", "get_wsgi_application"),))
 MASTER = Facts(stack=(("gunicorn.arbiter", "setup"),))
@@ -35,7 +35,7 @@ from django.conf import settings
 settings.configure(INSTALLED_APPS=[])
 import django
 django.setup()
-from yourlabs.runner import hosts
+from yourlabs.runner.autostart import attach as hosts
 
 class Chain:
     ident = None

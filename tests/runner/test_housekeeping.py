@@ -28,11 +28,13 @@ from tests.runner.fakes import (
     started,
     until,
 )
-from yourlabs.runner import housekeeping, processes, signals
-from yourlabs.runner.core import status
-from yourlabs.runner.core.ownership import HOSTED, Identity, OwnerRecord
-from yourlabs.runner.housekeeping import Housekeeper
-from yourlabs.runner.threads import RunnerThread
+from yourlabs.runner import signals
+from yourlabs.runner.chain import status
+from yourlabs.runner.chain import watcher as housekeeping
+from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.chain.watcher import Housekeeper
+from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord
 
 HOUR = 3_600.0
 
@@ -383,7 +385,7 @@ def test_end_and_fork(monkeypatch: pytest.MonkeyPatch) -> None:
         known.append((keeper._pipe.reading, keeper._pidfds))
         close(descriptor)
 
-    monkeypatch.setattr("yourlabs.runner.housekeeping.os.close", closing)
+    monkeypatch.setattr("yourlabs.runner.chain.watcher.os.close", closing)
     keeper._end()
 
     assert known == [(-1, {})] * 3

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner.core.exceptions import InvalidTask, TaskNotFound
-from yourlabs.runner.declare import task
-from yourlabs.runner.loading import is_path_of, load_task, load_tasks
+from yourlabs.runner.chain.decorator import task
+from yourlabs.runner.chain.loading import is_path_of, load_task, load_tasks
+from yourlabs.runner.exceptions import InvalidTask, TaskNotFound
 
 MODULE = """
 from functools import partial, wraps

@@ -22,17 +22,20 @@ from typing import Any
 import pytest
 
 from tests.places import wait_for
-from yourlabs.runner import lockfiles, locks, takeover, task
-from yourlabs.runner.core.exceptions import TakeOverTimeout, UnusableRunRoot
-from yourlabs.runner.core.ownership import (
+from yourlabs.runner import task
+from yourlabs.runner.chain.task import make_chain
+from yourlabs.runner.exceptions import TakeOverTimeout, UnusableRunRoot
+from yourlabs.runner.ownership import files as lockfiles
+from yourlabs.runner.ownership import pidfile as locks
+from yourlabs.runner.ownership import takeover
+from yourlabs.runner.ownership.base import LostOwnershipError
+from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.ownership.record import (
     COMMAND,
     READ_SIZE,
     RunMark,
     parse_record,
 )
-from yourlabs.runner.core.task import make_chain
-from yourlabs.runner.locks import PidfileLock
-from yourlabs.runner.ports import LostOwnershipError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -733,7 +736,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from tests.runner import test_locks
-from yourlabs.runner import locks
+from yourlabs.runner.ownership import pidfile as locks
 
 locks.syscalls.CROWD = 1
 locks.syscalls.IN_PLACE = test_locks.EVERYWHERE

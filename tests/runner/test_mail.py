@@ -18,15 +18,16 @@ from django.core import mail as django_mail
 
 from tests.runner.fakes import MemoryState, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
-from yourlabs.runner import delivery, mail, signals
-from yourlabs.runner.core.exceptions import RunnerError
-from yourlabs.runner.core.records import Failure, Recovery, Run, Stall
-from yourlabs.runner.core.task import Task, make_chain
-from yourlabs.runner.execution import TaskRunner
-from yourlabs.runner.mail import EmailSubscriber
+from yourlabs.runner import signals
+from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.task import Task, make_chain
+from yourlabs.runner.exceptions import RunnerError
+from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.notifiers import Notifier, Report, subscribe
-from yourlabs.runner.state import FileState
-from yourlabs.runner.subscriber import FLUSH
+from yourlabs.runner.notify import delivery, mail
+from yourlabs.runner.notify.mail import EmailSubscriber
+from yourlabs.runner.notify.subscriber import FLUSH
+from yourlabs.runner.storage.file import FileState
 
 ZERO = timedelta()
 SECOND = timedelta(seconds=1)

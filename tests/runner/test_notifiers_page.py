@@ -15,7 +15,7 @@ import pytest
 
 from tests.doc_blocks import DOCS, ROOT, blocks
 from tests.runner.core.test_reports import REPORT, reasons
-from yourlabs.runner.core.reports import PHRASES, Kind
+from yourlabs.runner.notify.report import PHRASES, Kind
 
 PAGE = DOCS / "howto" / "notifiers.rst"
 

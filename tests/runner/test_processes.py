@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.places import wait_for
-from yourlabs.runner import processes
-from yourlabs.runner.core.ownership import COMMAND, Identity
+from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership.record import COMMAND, Identity
 
 HOLDER = """
 import fcntl, os, sys

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner import conf, releases
-from yourlabs.runner.core.ownership import HOSTED
-from yourlabs.runner.core.task import Chain, Task, make_chain
-from yourlabs.runner.releases import release_of
-from yourlabs.runner.runners import make_thread
+from yourlabs.runner import conf
+from yourlabs.runner.chain.registry import make_thread
+from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.notify import releases
+from yourlabs.runner.notify.releases import release_of
+from yourlabs.runner.ownership.record import HOSTED
 
 SOURCE = "def work():\n    return {}\n"
 

@@ -18,15 +18,15 @@ from django.core.exceptions import ImproperlyConfigured
 from tests.runner.failing import FAILING
 from tests.runner.fakes import PATIENCE, Counted, happens, log, quick, until
 from yourlabs import runner
-from yourlabs.runner import runners
-from yourlabs.runner.core.exceptions import (
+from yourlabs.runner.chain import registry as runners
+from yourlabs.runner.chain.decorator import task
+from yourlabs.runner.exceptions import (
     AlreadyOwned,
     ChainNameTaken,
     InvalidTask,
     TakeOverTimeout,
     TaskNotFound,
 )
-from yourlabs.runner.declare import task
 
 HOUR = 3_600.0
 
@@ -716,7 +716,7 @@ def test_other_functions() -> None:
 
 def test_take_over_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chain that is hosted here yields to a `Runner`, and comes back."""
-    monkeypatch.setattr("yourlabs.runner.housekeeping.PERIOD", 0.01)
+    monkeypatch.setattr("yourlabs.runner.chain.watcher.PERIOD", 0.01)
     function = resting()
     hosted = runner.start_chain([function])
     until(lambda: cooling(hosted))
@@ -877,9 +877,10 @@ def test_bad_settings_of_a_runner(settings: Any) -> None:
 def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service manager is told when the chain runs and when it ends."""
     told: list[str] = []
-    monkeypatch.setattr("yourlabs.runner.systemd.notify", told.append)
+    monkeypatch.setattr("yourlabs.runner.chain.systemd.notify", told.append)
     monkeypatch.setattr(
-        "yourlabs.runner.systemd.watchdog_interval", lambda: timedelta(seconds=0.01)
+        "yourlabs.runner.chain.systemd.watchdog_interval",
+        lambda: timedelta(seconds=0.01),
     )
 
     def function() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.runner.fakes import Counted, happens, log, make, quick, started
-from yourlabs.runner.state import MAX_ASIDE, MAX_SIZE, FileState
+from yourlabs.runner.storage.file import MAX_ASIDE, MAX_SIZE, FileState
 
 NOBODY = 65_534
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from yourlabs.runner import stopping
-from yourlabs.runner.stopping import StopSignals
+from yourlabs.runner.chain import stopping
+from yourlabs.runner.chain.stopping import StopSignals
 
 
 class Left(BaseException):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.runner.fakes import TickingClock
-from yourlabs.runner import syscalls
+from yourlabs.runner.ownership import syscalls
 
 IN_PLACE = syscalls.IN_PLACE
 

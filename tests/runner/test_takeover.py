@@ -18,11 +18,11 @@ import pytest
 
 from tests.jobs import work
 from tests.places import Child, Place, overlaps, wait_for
-from yourlabs.runner import processes
-from yourlabs.runner.core.ownership import COMMAND
-from yourlabs.runner.core.task import make_chain
-from yourlabs.runner.locks import PidfileLock
-from yourlabs.runner.takeover import read_pidfile, take_over
+from yourlabs.runner.chain.task import make_chain
+from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.ownership.record import COMMAND
+from yourlabs.runner.ownership.takeover import read_pidfile, take_over
 
 WORK = "tests.jobs.work"
 OTHER = "tests.jobs.other"

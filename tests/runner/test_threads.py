@@ -35,18 +35,18 @@ from tests.runner.fakes import (
     until,
 )
 from yourlabs.runner import signals
-from yourlabs.runner.core import status
-from yourlabs.runner.core.ownership import (
+from yourlabs.runner.chain import status
+from yourlabs.runner.chain.checkpoint import Plan
+from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.task import Task
+from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.ownership.record import (
     COMMAND,
     HOSTED,
     Identity,
     OwnerRecord,
     RunMark,
 )
-from yourlabs.runner.core.task import Task
-from yourlabs.runner.execution import TaskRunner
-from yourlabs.runner.logbook import Plan
-from yourlabs.runner.threads import RunnerThread
 
 HOUR = 3_600.0
 
@@ -852,7 +852,7 @@ def test_early(crowded: bool, early: float, monkeypatch: pytest.MonkeyPatch) -> 
     thread = make(quick(Counted()), keeper=keeper_of(crowded=crowded))
     thread._bell = Waker()  # type: ignore[assignment]
     clock = SimpleNamespace(monotonic=lambda: 1000.0, time=lambda: 0.0)
-    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    monkeypatch.setattr("yourlabs.runner.chain.thread.time", clock)
     thread._cool_down(0, 1000.4)
 
     assert waits == [pytest.approx(0.4 - early, abs=1e-6)]
@@ -870,7 +870,7 @@ def test_last_moment(
     assert lock.acquire()
     thread = make(quick(Counted()), lock=lock, keeper=keeper_of(crowded=crowded))
     thread._bell = sleeper = Sleeper(clock, 2e-5)  # type: ignore[assignment]
-    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    monkeypatch.setattr("yourlabs.runner.chain.thread.time", clock)
     thread._cool_down(0, 1000.1)
 
     assert clock.now >= 1000.1
@@ -901,7 +901,7 @@ def test_look_after_itself(
     clock.monotonic = lambda: clock.now
     thread = make(quick(Counted()), lock=Lock())
     monkeypatch.setattr(thread, "_sleep", sleep)
-    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    monkeypatch.setattr("yourlabs.runner.chain.thread.time", clock)
     while clock.now < 1004.0 - 1e-6:
         thread._cool_down(0, clock.now + cooldown)
 
@@ -933,7 +933,7 @@ def test_looks_in_a_crowd(
     assert lock.acquire()
     thread = make(quick(Counted()), lock=lock, keeper=keeper_of(crowded=True))
     thread._bell = Sleeper(clock, 8e-5 - early)  # type: ignore[assignment]
-    monkeypatch.setattr("yourlabs.runner.threads.time", clock)
+    monkeypatch.setattr("yourlabs.runner.chain.thread.time", clock)
     while clock.now < 1010:
         thread._ensure_held(late=True)
         thread._cool_down(0, clock.now + 0.1)
@@ -1778,7 +1778,7 @@ def test_interrupted_success() -> None:
 
     assert calls[0][2]["recovery"].failures == 1
     assert calls[0][2]["recovery"].exceptions[0].exception_type == (
-        "yourlabs.runner.execution.Interrupted"
+        "yourlabs.runner.chain.execution.Interrupted"
     )
 
 

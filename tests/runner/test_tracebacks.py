@@ -15,8 +15,13 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner import tracebacks
-from yourlabs.runner.tracebacks import MAX_MESSAGE, MAX_TRACEBACK, describe, forget
+from yourlabs.runner.failures import describe as tracebacks
+from yourlabs.runner.failures.describe import (
+    MAX_MESSAGE,
+    MAX_TRACEBACK,
+    describe,
+    forget,
+)
 
 EXCEPTION_GROUP = getattr(builtins, "ExceptionGroup", None)
 """None before Python 3.11."""
@@ -438,7 +443,7 @@ def test_code_without_source() -> None:
 
 def test_the_runners_own_frames_are_left_out() -> None:
     """A traceback begins with the task, not with what called it."""
-    names = {"__name__": "yourlabs.runner.threads"}
+    names = {"__name__": "yourlabs.runner.chain.thread"}
     exec("def call(task):\n    task()", names)
     call = names["call"]
 

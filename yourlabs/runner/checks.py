@@ -16,8 +16,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
-from yourlabs.runner.core.task import OPTIONS
-from yourlabs.runner.loading import load_task
+from yourlabs.runner.chain.loading import load_task
+from yourlabs.runner.chain.task import OPTIONS
 
 TAG = "yourlabs_runner"
 

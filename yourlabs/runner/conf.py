@@ -17,9 +17,9 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from yourlabs.runner.core.exceptions import InvalidTask
-from yourlabs.runner.core.task import OPTIONS, Options, Task, as_option
-from yourlabs.runner.loading import is_path_of
+from yourlabs.runner.chain.loading import is_path_of
+from yourlabs.runner.chain.task import OPTIONS, Options, Task, as_option
+from yourlabs.runner.exceptions import InvalidTask
 
 DEFAULTS: dict[str, Any] = {
     "SUCCESS_COOLDOWN": Options().success_cooldown,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from yourlabs.runner.core.reports import Kind, Reason, Report
-from yourlabs.runner.subscriber import Subscriber
+from yourlabs.runner.notify.report import Kind, Reason, Report
+from yourlabs.runner.notify.subscriber import Subscriber
 
 __all__ = ["Kind", "Notifier", "Reason", "Report", "Subscriber", "subscribe"]
 

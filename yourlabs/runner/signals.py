@@ -14,9 +14,9 @@ from typing import Any
 
 from blinker import Namespace
 
-from yourlabs.runner.children import end_child
-from yourlabs.runner.harmless import logger
-from yourlabs.runner.tracebacks import describe
+from yourlabs.runner.chain.children import end_child
+from yourlabs.runner.failures.describe import describe
+from yourlabs.runner.log import logger
 
 _signals = Namespace()
 

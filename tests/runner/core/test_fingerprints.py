@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.fingerprints import Frame, Raised, fingerprint, normalise
+from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, normalise
 
 SAME = [
     ("id", "Order 17 not found", "Order 123456 not found"),

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from yourlabs.runner.core.hosts import (
+from yourlabs.runner.autostart.classify import (
     PRIVILEGE_DELAY,
     Decision,
     Role,
     decide,
 )
-from yourlabs.runner.core.places import Facts, UwsgiFacts
+from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
 
 READY = [("project.app.apps", "ready"), ("django.apps.registry", "populate")]
 SETUP = [*READY, ("django", "setup")]

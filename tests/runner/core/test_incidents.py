@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.incidents import (
+from yourlabs.runner.failures.downtime import (
     INTERRUPTED_LIMIT,
     MAX_DISTINCT,
     MAX_MESSAGE,

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.histories import MAX_KNOWN, NOTHING, History, Rules
-from yourlabs.runner.core.history_json import history_from_json, history_to_json
-from yourlabs.runner.core.notifications import (
+from yourlabs.runner.chain.task import Task
+from yourlabs.runner.failures.records import Failure, Stall
+from yourlabs.runner.notify.histories import MAX_KNOWN, NOTHING, History, Rules
+from yourlabs.runner.notify.history_json import history_from_json, history_to_json
+from yourlabs.runner.notify.notifications import (
     begin,
     record_failure,
     record_recovery,
     record_stall,
     record_stall_end,
 )
-from yourlabs.runner.core.records import Failure, Stall
-from yourlabs.runner.core.reports import Kind, Report
-from yourlabs.runner.core.task import Task
-from yourlabs.runner.core.telling import make_report, told, wait
+from yourlabs.runner.notify.report import Kind, Report
+from yourlabs.runner.notify.telling import make_report, told, wait
 
 START = datetime(2026, 11, 20, 18, tzinfo=timezone.utc)
 TASK = Task(func=lambda: None, path="app.tasks.sync", name="sync")

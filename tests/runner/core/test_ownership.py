@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.exceptions import ChainNameTaken
-from yourlabs.runner.core.ownership import (
+from yourlabs.runner.chain.task import Task, make_chain
+from yourlabs.runner.exceptions import ChainNameTaken
+from yourlabs.runner.ownership.record import (
     COMMAND,
     HOSTED,
     MAX_PID,
@@ -27,7 +28,6 @@ from yourlabs.runner.core.ownership import (
     run_tail,
     tail_width,
 )
-from yourlabs.runner.core.task import Task, make_chain
 
 RECORD = OwnerRecord(
     owner=Identity(4_711, 12_345, "6a2f", 4_026_531_836, "web1", HOSTED),

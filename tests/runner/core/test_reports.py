@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.records import ExceptionCount
-from yourlabs.runner.core.reports import (
+from yourlabs.runner.failures.records import ExceptionCount
+from yourlabs.runner.notify.report import (
     MAX_BODY,
     MAX_SUBJECT,
     PHRASES,

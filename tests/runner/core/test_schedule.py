@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.schedule import (
+from yourlabs.runner.chain.plan import (
     Schedule,
     schedule_from_json,
     schedule_to_json,

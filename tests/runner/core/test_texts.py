@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.texts import cut, one_line, printable
+from yourlabs.runner.failures.text import cut, one_line, printable
 
 
 @pytest.mark.parametrize(
