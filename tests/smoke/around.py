@@ -175,7 +175,22 @@ def sqlite(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Any]]]:
     yield {"SMOKE_DB": str(path)}, lambda: helpers.digests(path)
 
 
-DATABASES = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mariadb}
+@contextlib.contextmanager
+def psycopg2(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Any]]]:
+    """PostgreSQL with the older driver."""
+    with postgresql(folder) as (named, rows):
+        yield {**named, "SMOKE_DRIVER": "psycopg2"}, rows
+
+
+@contextlib.contextmanager
+def pool(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Any]]]:
+    """PostgreSQL with a pool of connections."""
+    with postgresql(folder) as (named, rows):
+        yield {**named, "SMOKE_DRIVER": "pool"}, rows
+
+
+DATABASES = {one.__name__: one for one in (sqlite, postgresql, mariadb)}
+DRIVERS = {one.__name__: one for one in (psycopg2, pool)}
 
 
 def queued(queue: str) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -29,10 +31,15 @@ def make_place(place: Path) -> None:
     (place / "folder" / "inner.txt").write_text("inner")
 
 
-@pytest.mark.parametrize("options", [(), ("--production",)], ids=["debug", "live"])
-@pytest.mark.parametrize("database", around.DATABASES)
+CASES = [
+    *itertools.product(around.DATABASES.values(), [(), ("--production",)]),
+    *itertools.product(around.DRIVERS.values(), [()]),
+]
+
+
+@pytest.mark.parametrize(("database", "options"), CASES)
 def test_nothing_leaves_and_nothing_stays(
-    database: str, options: tuple[str, ...], tmp_path: Path
+    database: Any, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     """Files, rows, cache and queues are as before, and nobody was connected to."""
     place, queue = tmp_path / "place", f"smoke-{uuid.uuid4().hex}"
@@ -40,7 +47,7 @@ def test_nothing_leaves_and_nothing_stays(
     servers = around.Servers(place)
     cache = redis.Redis(db=10)
     cache.set(f"{queue}-default:1:precious", "1")
-    with around.DATABASES[database](tmp_path) as (named, rows):
+    with database(tmp_path) as (named, rows):
         names = {**around.environment(place, servers, queue), **named}
         names["SMOKE_DEBUG"] = "0" if options else "1"
         made = helpers.run("-c", around.PREPARE, **names)

@@ -659,10 +659,16 @@ def everything() -> None:
             work()
 
 
+def everything_aside() -> None:
+    """Do everything in a thread."""
+    everything()
+    connection.close()
+
+
 @view()
 def thread() -> None:
     """Do everything in a thread, and wait for it."""
-    work = threading.Thread(target=everything)
+    work = threading.Thread(target=everything_aside)
     work.start()
     work.join()
 
@@ -674,7 +680,7 @@ def lingering_thread() -> None:
     def linger() -> None:
         ends = time.monotonic() + 6
         while time.monotonic() < ends:
-            threading.Thread(target=everything).start()
+            threading.Thread(target=everything_aside).start()
             time.sleep(0.5)
 
     threading.Thread(target=linger).start()
