@@ -13,6 +13,7 @@ from django.core.checks import ERROR, CheckMessage, registry, run_checks
 from django.core.management import call_command
 
 from yourlabs.runner import checks
+from yourlabs.runner.ownership.root import Problem
 from yourlabs.runner.tasks import divide_by_zero
 
 PATH = f"{divide_by_zero.__module__}.divide_by_zero"
@@ -183,12 +184,25 @@ def test_run_root_is_made(settings: Any, tmp_path: Path) -> None:
 
 
 def test_run_root_for_everybody(tmp_path: Path) -> None:
-    """A RUN_ROOT that anybody can write to is warned of."""
+    """A RUN_ROOT that everybody can write to is an error, with the remedy."""
     tmp_path.chmod(0o777)
 
     [message] = found()
 
+    assert message.id == "yourlabs_runner.E009"
+    assert "can be written to by everybody" in message.msg
+    assert message.hint == f"To mend it: chmod o-w {tmp_path}"
+
+
+def test_run_root_for_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A RUN_ROOT that a group of several can write to is warned of."""
+    problem = Problem("warning", "by its group", "chmod g-w there")
+    monkeypatch.setattr(checks, "examine_root", lambda root: [problem])
+
+    [message] = found()
+
     assert message.id == "yourlabs_runner.W010"
+    assert message.hint == "To mend it: chmod g-w there"
 
 
 @pytest.mark.parametrize(("kind", "ids"), [("nfs4", ["W012"]), ("ext4", [])])

@@ -191,12 +191,10 @@ def test_rest() -> None:
 
     thread = make(quick(compute))
     (of_task,) = thread.tasks
-    thread._rested = rested = time.thread_time()
-    of_task.run(rested=False)
 
-    thread._breathe(of_task)
+    deadline = thread.tick()
 
-    assert thread._rested > rested, "it rested"
+    assert deadline > time.monotonic(), "it rests"
     assert of_task.coroutines is not None
     assert of_task.coroutines.take_busy() == 0
 

@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.runner.fakes import Keeping, log, make, quick, started, until
+from yourlabs.runner import signals
 from yourlabs.runner.chain import db, status
 
 ALIAS = "work"
@@ -449,3 +450,27 @@ def test_other_databases(vendor: str, raw: dict[str, Any], expected: bool) -> No
     wrapper.connection = type("Raw", (), raw)()
 
     assert db._is_in_transaction(wrapper) is expected
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_connection_of_a_receiver(fails: bool) -> None:
+    """What a receiver used does not rest in the cooldown either."""
+    wrappers: list[Any] = []
+
+    def receive(sender: Any, **_: Any) -> None:
+        write("told")
+        wrappers.append(connections[ALIAS])
+
+    def function() -> None:
+        if fails:
+            raise ValueError("to be told")
+
+    signal = signals.task_failed if fails else signals.task_succeeded
+    with signal.connected_to(receive):
+        options = {"success_cooldown": HOUR, "fail_cooldown": HOUR}
+        thread = make(quick(function, **options))
+        with started(thread):
+            until(lambda: thread.status().next_run)
+
+            assert lines() == ["told"]
+            assert wrappers[0].connection is None

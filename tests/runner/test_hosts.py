@@ -25,7 +25,7 @@ from django.test.client import AsyncClientHandler, ClientHandler
 from yourlabs.runner.autostart import attach as hosts
 from yourlabs.runner.autostart.classify import PRIVILEGE_DELAY, Role
 from yourlabs.runner.autostart.facts import collect
-from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
+from yourlabs.runner.autostart.kinds import Facts, UwsgiFacts
 
 UNKNOWN_SERVER = Facts(stack=(("django.core.wsgi", "get_wsgi_application"),))
 MASTER = Facts(stack=(("gunicorn.arbiter", "setup"),))
@@ -500,8 +500,8 @@ def test_fork_of_uwsgi(hooks: bool) -> None:
         uwsgi.has_threads = 1
         uwsgi.post_fork_hook = lambda: say("the hook of before")
         sys.modules["uwsgi"] = uwsgi
-        register, after = os.register_at_fork, []
-        os.register_at_fork = lambda after_in_child: after.append(after_in_child)
+        after = []
+        hosts.renew_in_child = lambda name, renew: after.append(renew)
         say(hosts.arrange(Chain()).role.name)
         hosts.arrange(Chain("the second"))
         if {hooks}:

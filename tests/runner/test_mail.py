@@ -18,6 +18,7 @@ from django.core import mail as django_mail
 
 from tests.runner.fakes import MemoryState, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
+from tests.runner.states import FileState
 from yourlabs.runner import signals
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.send import send_robust
@@ -31,7 +32,6 @@ from yourlabs.runner.notify import delivery, mail
 from yourlabs.runner.notify.mail import EmailSubscriber
 from yourlabs.runner.notify.subscriber import FLUSH
 from yourlabs.runner.notify.told import Told
-from yourlabs.runner.storage.file import FileState
 
 ZERO = timedelta()
 SECOND = timedelta(seconds=1)
@@ -60,14 +60,14 @@ class Pretending(Execution):
         self._after_success(False, self._end())
 
     def _end(self) -> float:
-        if not self._is_called:
+        if not self.is_called:
             self.begin()
         return self._ended(contextvars.Context())
 
     def begin(self, seconds: float = 0.0) -> None:
         self.last_run = time.time() - seconds
         self.started = time.monotonic() - seconds
-        self._is_called = True
+        self.is_called = self._is_running = True
 
     def hang(self, seconds: float = 0.0) -> None:
         self.begin(seconds)

@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
 from yourlabs.runner.chain.loading import load_task
+from yourlabs.runner.ownership.root import Problem, examine_root
 
 TAG = "yourlabs_runner"
 
@@ -98,15 +99,14 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
                 id=f"{TAG}.W012",
             )
         ]
-    if place == root and os.stat(root).st_mode & 0o002:
-        return [
-            checks.Warning(
-                f"RUN_ROOT {root} can be written to by everybody.",
-                hint=hint,
-                id=f"{TAG}.W010",
-            )
-        ]
-    return []
+    return [_shared(problem) for problem in examine_root(root)]
+
+
+def _shared(problem: Problem) -> checks.CheckMessage:
+    hint = f"To mend it: {problem.command}"
+    if problem.severity == "error":
+        return _error(problem.text, hint, "E009")
+    return checks.Warning(problem.text, hint=hint, id=f"{TAG}.W010")
 
 
 def _file_system(place: Path) -> str:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -33,9 +34,9 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL": True,
     "MAX_NEW_EXCEPTIONS": 5,
     "RELEASE": None,
+    "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
-    "REDACT": (),
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
 
@@ -49,12 +50,7 @@ AUTOSTART_WORDS: dict[str, bool | str] = {
 
 
 def get(key: str) -> Any:
-    """
-    Return what ``RUNNER`` says of `key`, else its default.
-
-    Raises:
-        ImproperlyConfigured: ``RUNNER`` is no mapping.
-    """
+    """Return what ``RUNNER`` says of `key`, else its default."""
     return runner_setting().get(key, DEFAULTS[key])
 
 
@@ -78,13 +74,19 @@ class Problem:
     hint: str
 
 
-def validate() -> None:
-    """
-    Check every key and value, as far as no task must be imported for it.
+def require_app() -> None:
+    """See that failures will be told: by mail, if the app connects what sends it."""
+    if email() and apps.apps_ready and not apps.is_installed("yourlabs.runner"):
+        msg = (
+            "'yourlabs.runner' is missing from INSTALLED_APPS, so nobody would be told "
+            "when a function fails, and no check would run. Add it; or set "
+            "RUNNER['EMAIL'] to False, if nobody is to be told."
+        )
+        raise ImproperlyConfigured(msg)
 
-    Raises:
-        ImproperlyConfigured: One is unknown or cannot be used.
-    """
+
+def validate() -> None:
+    """Check every key and value, as far as no task must be imported for it."""
     for problem in problems():
         # An odd `EMAIL` counts as true or false: mails are better than silence.
         if problem.kind != "email":
@@ -137,12 +139,7 @@ def option(name: str) -> timedelta | None:
 
 
 def duration(where: str, name: str, value: Any) -> timedelta | None:
-    """
-    Return the value of an option that a setting gives.
-
-    Raises:
-        ImproperlyConfigured: It is no good; `where` says which setting it is.
-    """
+    """Return an option's value from a setting; an error says that it is `where`."""
     try:
         return as_option(name, value)
     except InvalidTask as exc:
@@ -151,12 +148,7 @@ def duration(where: str, name: str, value: Any) -> timedelta | None:
 
 
 def task_settings() -> Mapping[str, Any]:
-    """
-    Return ``RUNNER["TASKS"]``.
-
-    Raises:
-        ImproperlyConfigured: It is no mapping of dotted paths.
-    """
+    """Return ``RUNNER["TASKS"]``; raise `ImproperlyConfigured` where it is unusable."""
     tasks = get("TASKS")
     if not isinstance(tasks, Mapping):
         msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
@@ -182,12 +174,7 @@ def check_task(path: str, options: Any) -> None:
 
 
 def run_root() -> Path:
-    """
-    Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run.
-
-    Raises:
-        ImproperlyConfigured: It is no path.
-    """
+    """Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run."""
     value = getattr(settings, "RUN_ROOT", None)
     if not value:
         value = os.path.join(getattr(settings, "BASE_DIR", None) or "", "var", "run")
@@ -199,12 +186,7 @@ def run_root() -> Path:
 
 
 def autostart() -> bool | str:
-    """
-    Return ``"auto"``, True or False: the environment's word, else the setting's.
-
-    Raises:
-        ImproperlyConfigured: It is none of these.
-    """
+    """Return ``"auto"``, True or False: the environment's word, else the setting's."""
     word = os.environ.get("RUNNER_AUTOSTART")
     if word is not None:
         try:
@@ -253,12 +235,7 @@ def _check_email() -> None:
 
 
 def backend() -> str:
-    """
-    Return the dotted path of the class, or its module, that keeps the chains.
-
-    Raises:
-        ImproperlyConfigured: It is no dotted path.
-    """
+    """Return the dotted path of the class, or its module, that keeps the chains."""
     value = get("BACKEND")
     if not isinstance(value, str) or not all(
         part.isidentifier() for part in value.split(".")
@@ -269,12 +246,7 @@ def backend() -> str:
 
 
 def redactors() -> list[Callable[[str], str]]:
-    """
-    Return the functions that texts pass through before they are sent.
-
-    Raises:
-        ImproperlyConfigured: One cannot be imported, or is none.
-    """
+    """Return the functions that texts pass through before they are sent."""
     value = get("REDACT")
     functions = []
     for one in value if isinstance(value, (list, tuple)) else [value]:
@@ -291,12 +263,7 @@ def redactors() -> list[Callable[[str], str]]:
 
 
 def max_new_exceptions() -> int:
-    """
-    Return how many new exceptions are told in one `non_recoverable_downtime`.
-
-    Raises:
-        ImproperlyConfigured: It is no whole number, or negative.
-    """
+    """Return how many new exceptions are told in one `non_recoverable_downtime`."""
     value = get("MAX_NEW_EXCEPTIONS")
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         msg = f"RUNNER['MAX_NEW_EXCEPTIONS'] is {value!r}: expected a whole number."
@@ -305,12 +272,7 @@ def max_new_exceptions() -> int:
 
 
 def release() -> str | None:
-    """
-    Return the name of the release that runs, or None: to be found out.
-
-    Raises:
-        ImproperlyConfigured: It is no text, and no number.
-    """
+    """Return the name of the release that runs, or None: to be found out."""
     value = get("RELEASE")
     if value is None:
         return None

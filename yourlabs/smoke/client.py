@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core import mail
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import close_old_connections
 from django.http import HttpResponse
+from django.template.loaders import app_directories, cached, filesystem
 from django.test import RequestFactory
 from django.urls import set_urlconf
 from django.utils import timezone, translation
@@ -38,8 +38,9 @@ from yourlabs.smoke.exchange import (
     warning_texts,
     wsgi_path,
 )
+from yourlabs.smoke.isolation.database import QueryRecorder
+from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.roles import Role, logged_in
-from yourlabs.smoke.sandbox import QueryRecorder, Sandbox
 
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
 
@@ -85,6 +86,23 @@ class _MissingVariable(str):
             if text not in self.found:
                 self.found.append(text)
         return False
+
+
+@contextlib.contextmanager
+def _templates_kept(engines: list[Any]) -> Iterator[None]:
+    """Read each template of a file once, as a project does without ``DEBUG``."""
+    plain = {filesystem.Loader, app_directories.Loader}
+    changed: list[tuple[Any, Any]] = []
+    for engine in engines:
+        loaders = getattr(engine, "template_loaders", None)
+        if loaders and {type(loader) for loader in loaders} <= plain:
+            changed.append((engine, loaders))
+            engine.template_loaders = [cached.Loader(engine, engine.loaders)]
+    try:
+        yield
+    finally:
+        for engine, loaders in changed:
+            engine.template_loaders = loaders
 
 
 class Client:
@@ -161,7 +179,8 @@ class Client:
                 changed.append(engine)
                 engine.string_if_invalid = self.missing
         try:
-            yield
+            with _templates_kept(several):
+                yield
         finally:
             for engine in changed:
                 engine.string_if_invalid = ""
@@ -223,6 +242,7 @@ class Client:
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
                     self._request(answer, environ, recorder, inspect)
+            answer.refused = list(recorder.refused)
         return answer
 
     def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:
@@ -261,6 +281,7 @@ class Client:
         self.missing.found = []
         response = None
         recorder.is_counting = True
+        self.sandbox.databases.expect_callbacks()
         with warnings.catch_warnings(record=True) as caught, quiet_output():
             warnings.simplefilter("default")
             started = time.perf_counter()
@@ -271,6 +292,8 @@ class Client:
                     recorder.is_counting = False
                     answer.ms = round((time.perf_counter() - started) * 1000, 2)
                     keep(answer, response, body)
+                    if answer.status < 400:
+                        self.sandbox.databases.run_callbacks()
                     if inspect is not None:
                         answer.more = inspect(response)
             except KeyboardInterrupt:
@@ -301,4 +324,3 @@ def _tidy_up() -> None:
     translation.activate(settings.LANGUAGE_CODE)
     timezone.deactivate()
     set_urlconf(None)
-    mail.outbox.clear()

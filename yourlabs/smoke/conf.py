@@ -9,7 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-KEYS = ("exclude", "expect", "values")
+from yourlabs.smoke.isolation.guard import SETTINGS
+
+KEYS = ("exclude", "expect", "values", *(f"allow_{kind}" for kind in SETTINGS))
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Conf:
 
     values: dict[str, Any] = field(default_factory=dict)
     """Callables, or dotted paths of callables, by parameter."""
+
+    allowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Patterns of the hosts, paths and programs that views may use."""
 
     def excludes(self, *names: str) -> bool:
         """Whether one of a URL's names and paths is excluded."""
@@ -66,10 +71,16 @@ def read_conf() -> Conf:
         raise ImproperlyConfigured(
             f"The setting SMOKE has the unknown keys {unknown!r}; expected {KEYS}."
         )
+    lists = (list, tuple, set, frozenset)
     conf = Conf(
-        exclude=_read(raw, "exclude", (list, tuple, set, frozenset), tuple),
+        exclude=_read(raw, "exclude", lists, tuple),
         expect=_read(raw, "expect", (dict,), dict),
         values=_read(raw, "values", (dict,), dict),
+        allowed={
+            kind: _read(raw, f"allow_{kind}", lists, tuple)
+            for kind in SETTINGS
+            if f"allow_{kind}" in raw
+        },
     )
     _check(conf)
     return conf
@@ -85,7 +96,8 @@ def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> 
 
 
 def _check(conf: Conf) -> None:
-    for name in (*conf.exclude, *conf.expect, *conf.values):
+    allowed = [name for names in conf.allowed.values() for name in names]
+    for name in (*conf.exclude, *conf.expect, *conf.values, *allowed):
         if not isinstance(name, str):
             raise ImproperlyConfigured(
                 f"The setting SMOKE has {name!r}; expected a name, a path or a "

@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
 from yourlabs.smoke import extras, shapes
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.describing import (
+    CODE_ERRORS,
     describe,
     failure_reason,
     has_wrong_signature,
     login_paths,
+    needed,
     reads_query,
     shows_error_page,
 )
@@ -35,19 +37,6 @@ if TYPE_CHECKING:
 _LOGIN_WORDS = {"login", "signin", "sign-in", "sign_in", "log-in", "log_in"}
 _LOGIN_WORDS |= {"auth_login", "account_login", "account-login"}
 _LOGOUT_WORDS = ("logout", "signout", "sign-out", "sign_out", "log-out", "log_out")
-_CODE_ERRORS = (
-    ArithmeticError,
-    FieldError,
-    ImportError,
-    NameError,
-    NoReverseMatch,
-    NotImplementedError,
-    RecursionError,
-    TemplateDoesNotExist,
-    TemplateSyntaxError,
-)
-"""What no value of a parameter can be blamed for."""
-
 _SURE_ERRORS = (ImportError, NameError, TemplateDoesNotExist, TemplateSyntaxError)
 """What not even the odd values of a made row can be blamed for."""
 
@@ -96,7 +85,10 @@ class Judge:
             verdict = Verdict.REFUSED
         elif answer.status == 400 and verdict is Verdict.REFUSED:
             state.needs_query = True
-        if verdict is Verdict.FAILED:
+        if verdict is Verdict.FAILED and needed(answer):
+            state.needs = state.needs or (answer, candidate, needed(answer))
+            verdict = Verdict.REFUSED
+        elif verdict is Verdict.FAILED:
             verdict = self._blame(state, candidate, answer, is_extra)
         elif verdict is Verdict.OK:
             self._check_limits(state, candidate, answer)
@@ -115,7 +107,7 @@ class Judge:
             return Verdict.MISSING
         is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
         is_code_error = candidate.provenance in ("guess", "earlier") and (
-            isinstance(answer.exception, _CODE_ERRORS)
+            isinstance(answer.exception, CODE_ERRORS)
         )
         is_code_error = is_code_error or (
             candidate.provenance == "made row"
@@ -222,12 +214,15 @@ class Judge:
             provenance = state.candidate
             assert provenance is not None
             self._set(result, state.success, provenance, "", Outcome.OK)
+        elif state.needs:
+            self._set(result, *state.needs, Outcome.SKIPPED)
+            result.is_refused = True
         elif state.doubt:
             self._set(result, *state.doubt, Outcome.DOUBTFUL)
         else:
             self._explain(result, state)
         expected = self._expected(leaf, result.url)
-        if expected is not None and result.status is not None:
+        if expected is not None and result.status and not result.is_refused:
             self._compare(result, expected)
         return result
 
@@ -256,7 +251,9 @@ class Judge:
             describe(result, state.last)
         seen = set(state.verdicts)
         leaf = state.leaf
-        if state.is_cut:
+        if state.last is not None and needed(state.last):
+            result.reason, result.is_refused = needed(state.last), True
+        elif state.is_cut:
             result.reason = f"no verdict within {self.run.seconds:g} s of the run"
         elif state.seconds > PATTERN_SECONDS:
             result.reason = f"given up after {state.seconds:.0f} s of requests"

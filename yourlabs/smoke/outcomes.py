@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from yourlabs.smoke.isolation.guard import Refusal
+
 
 class Outcome(str, enum.Enum):
     """What became of one URL pattern."""
@@ -126,6 +128,12 @@ class Result:
     statuses: dict[str, int] = field(default_factory=dict)
     """The status of the last URL by role."""
 
+    refusals: list[Refusal] = field(default_factory=list)
+    """What the view may not do while it is smoke tested."""
+
+    is_refused: bool = False
+    """Whether it was skipped for that."""
+
     exception_class: str = ""
     exception_text: str = ""
     traceback: str = ""
@@ -157,6 +165,7 @@ class Result:
             "tags": self.tags,
             "listed": self.is_listed,
             "statuses": self.statuses,
+            "refused": [str(refusal) for refusal in self.refusals],
             "exception": self.exception_class,
             "traceback": self.traceback,
         }

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+from yourlabs.smoke.isolation.guard import GUARD, SETTINGS
 from yourlabs.smoke.outcomes import Outcome, Result, summarize
 
 SLOWEST = 10
@@ -16,6 +17,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def as_json(results: list[Result], notes: list[str]) -> str:
     """The report for programs."""
     summary: dict[str, Any] = {**summarize(results), "notes": notes}
+    summary["allow"] = _allowing(results)
     rows = [result.as_dict() for result in results]
     return json.dumps({"results": rows, "summary": summary}, indent=1, default=str)
 
@@ -31,14 +33,49 @@ def as_text(results: list[Result], notes: list[str], *, verbosity: int = 1) -> s
         group = [result for result in results if result.outcome is Outcome.OK]
         lines = [f"ok ({len(group)})", *map(_line, group), "", *lines]
     if verbosity > 0:
-        lines += _slowest(results)
+        lines += [*_refused(results), *_slowest(results)]
     lines += [f"note: {note}" for note in notes]
     summary = summarize(results)
     lines.append(
         "{patterns} patterns: {ok} ok, {failed} failed, {doubtful} doubtful, "
         "{skipped} skipped".format(**summary)
     )
+    several = [
+        f'SMOKE["{key}"] = {json.dumps(names)}'
+        for key, names in _allowing(results).items()
+    ]
+    if several:
+        lines.append("To allow it: " + "; ".join(several))
     return "\n".join(lines)
+
+
+def _refused(results: list[Result]) -> list[str]:
+    """What was refused to pages that are fine all the same, or failed for more."""
+    several = [r for r in results if r.refusals and not r.is_refused]
+    if not several:
+        return []
+    lines = [
+        f"  {r.url or '/' + r.pattern}: it {', '.join(map(str, r.refusals))}"
+        for r in several
+    ]
+    return [f"refused ({len(several)})", *lines, ""]
+
+
+def _allowing(results: list[Result]) -> dict[str, list[str]]:
+    """The settings that would allow what pages were skipped for."""
+    found: dict[str, dict[str, None]] = {}
+    for kind in SETTINGS:
+        wanted = [
+            refusal.what
+            for result in results
+            if result.is_refused
+            for refusal in result.refusals
+            if refusal.kind == kind
+        ]
+        if wanted:
+            known = GUARD.allowed.get(kind, ())
+            found[f"allow_{kind}"] = dict.fromkeys([*known, *sorted(wanted)])
+    return {key: list(names) for key, names in found.items()}
 
 
 def _line(result: Result) -> str:
@@ -83,6 +120,14 @@ def as_junit(results: list[Result], seconds: float) -> str:
     )
     for result in results:
         _add_case(suite, result)
+    texts = [
+        f"{result.url or result.pattern} was refused: it {refusal}"
+        for result in results
+        for refusal in result.refusals
+    ]
+    if texts:
+        output = ElementTree.SubElement(suite, "system-out")
+        output.text = _clean("\n".join(texts))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

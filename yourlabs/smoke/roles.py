@@ -14,6 +14,7 @@ from django.contrib import auth
 from django.db import models, router, transaction
 
 from yourlabs.smoke import making, rows
+from yourlabs.smoke.isolation.signals import unheard
 
 ROLES = ("anonymous", "user", "staff", "superuser")
 """The names of the roles, the weakest first."""
@@ -136,6 +137,7 @@ def _backend_for(user: Any) -> str:
     return usable[0] if usable else ""
 
 
+@unheard()
 def make_user(role: str) -> Any:
     """Make a user for a role, by the model's own manager when that works.
 

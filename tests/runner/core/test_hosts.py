@@ -6,13 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from yourlabs.runner.autostart.classify import (
-    PRIVILEGE_DELAY,
-    Decision,
-    Role,
-    decide,
-)
-from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
+from yourlabs.runner.autostart.classify import PRIVILEGE_DELAY, Decision, Role, decide
+from yourlabs.runner.autostart.kinds import Facts, UwsgiFacts
 
 READY = [("project.app.apps", "ready"), ("django.apps.registry", "populate")]
 SETUP = [*READY, ("django", "setup")]

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from django.apps import apps
@@ -26,7 +26,8 @@ from django.core.signals import request_started
 
 from yourlabs.runner.autostart.classify import Decision, Role, decide
 from yourlabs.runner.autostart.facts import collect, uwsgi_module
-from yourlabs.runner.autostart.servers import Facts
+from yourlabs.runner.autostart.kinds import Facts
+from yourlabs.runner.forks import renew_in_child
 
 logger = logging.getLogger("runner")
 
@@ -64,17 +65,9 @@ class Startable(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A chain that is to start later, if at all."""
-
-    thread: Startable
-    autostart: bool | str
-
-
-_waiting: list[_Waiting] = []
+_waiting: list[tuple[Startable, bool | str]] = []
 """
-Chains that wait for a fork or for the first request.
+Chains that wait for a fork or for the first request, with what the settings say.
 
 Changed by single list operations only: a lock could be held by another thread while
 the process forks, and nobody would release it in the child.
@@ -112,11 +105,11 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     decision = decide(collect(autostart))
     _announce(decision)
     for entry in list(_waiting):
-        if entry.thread is thread:
+        if entry[0] is thread:
             with contextlib.suppress(ValueError):
                 _waiting.remove(entry)
     if decision.role in LATER:
-        _waiting.append(_Waiting(thread, autostart))
+        _waiting.append((thread, autostart))
         # After a fork too: there are forks that call no hook, and modules that
         # overwrite the one hook that uWSGI has.
         request_started.connect(_on_request, weak=False, dispatch_uid=_DISPATCH_UID)
@@ -182,16 +175,16 @@ def _resume(**changes: bool) -> None:
     """Decide again about the chains that wait, and act on it."""
     waiting = _take_waiting()
     facts: Facts = replace(collect(), **changes)  # type: ignore[arg-type]
-    if waiting and _exit.stop is not None:
+    if waiting:
         _exit.pid = os.getpid()
-    for entry in waiting:
-        decision = decide(replace(facts, autostart=entry.autostart))
+    for thread, autostart in waiting:
+        decision = decide(replace(facts, autostart=autostart))
         if decision.role in LATER:
-            _waiting.append(entry)
+            _waiting.append((thread, autostart))
             continue
         _announce(decision)
         try:
-            _follow(decision, entry.thread)
+            _follow(decision, thread)
         except Exception:
             # It would be lost in a fork hook, and fail the request in a receiver.
             logger.exception(
@@ -201,7 +194,7 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take_waiting() -> list[_Waiting]:
+def _take_waiting() -> list[tuple[Startable, bool | str]]:
     taken = []
     while _waiting:
         try:
@@ -245,7 +238,7 @@ def _announce(decision: Decision) -> None:
 def _hook_forks() -> None:
     if "fork" not in _hooked:
         _hooked.add("fork")
-        os.register_at_fork(after_in_child=_after_fork)
+        renew_in_child("autostart", _after_fork)
     uwsgi = uwsgi_module()
     if uwsgi is not None and "uwsgi fork" not in _hooked:
         # Unless it is told to, uWSGI calls none of Python's own fork hooks.

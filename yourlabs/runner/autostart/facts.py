@@ -14,7 +14,7 @@ from typing import Any
 
 from django.apps import apps
 
-from yourlabs.runner.autostart.servers import (
+from yourlabs.runner.autostart.kinds import (
     FORKING_SERVERS,
     SERVING_COMMANDS,
     Facts,

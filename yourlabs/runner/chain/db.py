@@ -1,5 +1,5 @@
 """
-Django's database connections in a thread that serves no requests.
+Django's database connections, and caches, in a thread that serves no requests.
 
 Each run has connections of its own: they are made when it first uses them and dropped
 when it ends, Django's object as well as the session on the server. So nothing rests in
@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from django.core.cache import caches
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -52,6 +53,18 @@ def close_all() -> None:
     for connection in _all():
         if not (_is_of_a_test(connection) or _is_in_memory(connection)):
             _drop(connection)
+
+
+def close_caches() -> None:
+    """Close the caches that a run used; to be called in the context of the run."""
+    try:
+        for cache in caches.all(initialized_only=True):
+            cache.close()
+            # Django leaves the sockets of its cache in Redis to the garbage collector.
+            for pool in getattr(vars(cache).get("_cache"), "_pools", {}).values():
+                pool.disconnect()
+    except Exception:
+        logger.exception("A cache could not be closed.")
 
 
 def _all() -> Sequence[BaseDatabaseWrapper]:

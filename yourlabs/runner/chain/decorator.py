@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, TypeVar, overload
 
 from yourlabs.runner.chain.options import options_for
-from yourlabs.runner.chain.refusals import innermost, path_of, why_refused
-from yourlabs.runner.chain.task import CHAIN_NAME, Task, as_option
+from yourlabs.runner.chain.refusals import path_of, why_refused
+from yourlabs.runner.chain.task import CHAIN_NAME, Task, as_option, innermost
 from yourlabs.runner.exceptions import InvalidTask
 
 F = TypeVar("F", bound=Callable[..., Any])

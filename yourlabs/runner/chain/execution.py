@@ -23,6 +23,7 @@ from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.endless import Endless
 from yourlabs.runner.chain.refusals import why_nothing_ran
+from yourlabs.runner.chain.selfwait import running_chain
 from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.status import TaskStatus
 from yourlabs.runner.chain.task import Task
@@ -36,6 +37,7 @@ from yourlabs.runner.failures.downtime import (
 )
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.log import StaysSwitchedOn, logger
+from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
 
 
@@ -69,7 +71,10 @@ class Execution:
             coroutine.
     """
 
-    def __init__(self, task: Task, chain: str, key: str) -> None:
+    def __init__(
+        self, task: Task, chain: str, key: str, *, clock: Clock = time
+    ) -> None:
+        self._clock = clock
         self.task = task
         self.chain = chain
         self.key = key
@@ -86,7 +91,7 @@ class Execution:
         if _is_async(task.func):
             self.coroutines = Coroutines(task.name)
             self._call = partial(self.coroutines.run, task.func)
-        self._is_called = False
+        self.is_called = self._is_running = False
         self._endless = Endless(task.name)
         # When the downtime began, on the monotonic clock: the one on the wall jumps.
         self._began = 0.0
@@ -96,7 +101,7 @@ class Execution:
     def resume(self, downtime: Downtime) -> None:
         """Go on with what another owner has counted; nothing of it hangs any more."""
         self.downtime = downtime.went_on(None)
-        self._began = time.monotonic() - downtime.lasts(time.time())
+        self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
     def run(self, *, rested: bool) -> float:
         """
@@ -110,17 +115,29 @@ class Execution:
             When the cooldown ends, on the monotonic clock. It begins with the end of
             the call: what receivers and log handlers take is part of it.
         """
+        self._is_running = True
+        try:
+            deadline = self._run(rested=rested)
+            if self.cooldown and not self.more:
+                # What a receiver or a log handler used does not rest in a cooldown.
+                db.after_run()
+            return deadline
+        finally:
+            self._note_hang(self._clock.monotonic(), is_running=False)
+
+    def _run(self, *, rested: bool) -> float:
         context = contextvars.Context()
-        self.last_run = time.time()
+        context.run(running_chain.set, threading.current_thread())
+        self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, _instant(self.last_run))
             send_robust(signals.task_started, self.task.sender, run=run)
         pid = os.getpid()
-        self.started = time.monotonic()
+        self.started = self._clock.monotonic()
         try:
             if rested:
                 db.before_run()
-            self._is_called = True
+            self.is_called = True
             with StaysSwitchedOn():
                 more = self._call_in(context)
             if os.getpid() != pid:
@@ -133,6 +150,7 @@ class Execution:
             more = False
             if exit_code(exc) != 0:
                 return self._after_failure(exc, self._ended(context))
+            forget(exc)
         return self._after_success(more, self._ended(context))
 
     def _call_in(self, context: contextvars.Context) -> bool:
@@ -154,20 +172,25 @@ class Execution:
 
     def _ended(self, context: contextvars.Context) -> float:
         """Leave nothing of the run behind; return when the call ended."""
-        ended = time.monotonic()
+        ended = self._clock.monotonic()
+        self.is_called = False
+        self._note_hang(ended)
+        self.runs += 1
+        db.after_run()
+        if len(context) > 1:
+            # The task used something that lives in its context, maybe a cache.
+            context.run(db.close_caches)
+        return ended
+
+    def _note_hang(self, ended: float, *, is_running: bool = True) -> None:
+        """Note how long the run took, if it was found to take too long."""
         with self._counting:
-            self._is_called = False
+            self._is_running = is_running
             hung = self.downtime.hangs
             if hung:
                 self.downtime = self.downtime.went_on(ended - self.started)
         if hung:
             self.changed(self)
-        self.runs += 1
-        db.after_run()
-        if len(context):
-            # The task used something that lives in its context, maybe a cache.
-            context.run(_close_caches)
-        return ended
 
     def stalled(self, started: float, stack: str) -> Stall | None:
         """
@@ -182,9 +205,10 @@ class Execution:
         """
         limit = self.options.max_duration or timedelta()
         with self._counting:
-            if not self._is_called or self.started != started:
+            # Not only while it is called: the log that it ended in may hang.
+            if not self._is_running or self.started != started:
                 return None
-            seconds = time.monotonic() - started
+            seconds = self._clock.monotonic() - started
             began = self.last_run or 0.0
             hang = Hang(began, limit.total_seconds(), seconds, stack)
             self.downtime = self.downtime.stalled(hang)
@@ -201,14 +225,14 @@ class Execution:
             When the cooldown ends, on the monotonic clock. It grows with each such run
             in a row.
         """
-        now = time.time()
+        now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
         exc = Interrupted(describe_interruption(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
-        ended = time.monotonic()
+        ended = self._clock.monotonic()
         self._count(described, ended, in_a_row)
         self.cooldown = interrupted_cooldown(self.options.fail_cooldown, in_a_row)
         self._tell(exc, described, timedelta(seconds=max(0.0, now - since)))
@@ -251,7 +275,7 @@ class Execution:
                 self.task,
                 self.chain,
                 _instant(self.last_run or 0),
-                _instant(time.time()),
+                _instant(self._clock.time()),
                 timedelta(seconds=ended - self.started),
             )
             send_robust(signals.task_succeeded, self.task.sender, run=run)
@@ -269,7 +293,7 @@ class Execution:
         recovery = Recovery(
             task=self.task,
             chain=self.chain,
-            recovered_at=_instant(time.time()),
+            recovered_at=_instant(self._clock.time()),
             down_since=_instant(downtime.since),
             downtime=timedelta(seconds=downtime.lasted),
             failures=downtime.consecutive,
@@ -295,7 +319,7 @@ class Execution:
 
     def _count(self, described: Described, ended: float, in_a_row: int = 0) -> None:
         self.failures += 1
-        latest = Latest(**vars(described), at=time.time())
+        latest = Latest(**vars(described), at=self._clock.time())
         with self._counting:
             if not self.downtime.is_down:
                 self._began = ended
@@ -321,7 +345,7 @@ class Execution:
             task=self.task,
             chain=self.chain,
             started_at=_instant(self.last_run or 0),
-            failed_at=_instant(time.time()),
+            failed_at=_instant(self._clock.time()),
             duration=duration,
             exception_type=described.exception_type,
             message=described.message,
@@ -379,15 +403,6 @@ def exit_code(exc: BaseException) -> int | None:
     if code is None:
         return 0
     return code if isinstance(code, int) else None
-
-
-def _close_caches() -> None:
-    from django.core.cache import caches
-
-    try:
-        caches.close_all()
-    except Exception:
-        logger.exception("A cache could not be closed.")
 
 
 _SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))

@@ -8,6 +8,8 @@ import inspect
 import types
 from typing import Any
 
+from yourlabs.runner.chain.task import innermost
+
 LAZY_RESULTS: tuple[type, ...] = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -18,13 +20,6 @@ LAZY_RESULTS: tuple[type, ...] = (
     type,
 )
 """What a call returns whose work would only begin with another call or a loop."""
-
-
-def innermost(function: Any) -> Any:
-    """Return what a `functools.partial` calls in the end; anything else as it is."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
 
 
 def path_of(function: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +84,13 @@ def _as_timedelta(name: str, value: object) -> timedelta:
     except OverflowError:
         msg = f"{name} is {value!r} seconds: that is longer than a timedelta can hold."
         raise InvalidTask(msg) from None
+
+
+def innermost(function: Any) -> Any:
+    """Return what a `functools.partial` calls in the end; anything else as it is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 @dataclass(frozen=True, eq=False)

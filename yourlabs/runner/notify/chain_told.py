@@ -69,8 +69,11 @@ class ChainTold:
         executions: What runs each task, by its key.
     """
 
-    def __init__(self, thread: Any, section: str) -> None:
+    def __init__(
+        self, thread: Any, section: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.thread = thread
+        self._clock = clock
         self.name: str = thread.chain.name
         self.lock = threading.Lock()
         self.keys: dict[Task, str] = thread.chain.keys()
@@ -86,7 +89,7 @@ class ChainTold:
     def _read(self) -> dict[str, Told]:
         """Go on with what was told by the last owner of the chain."""
         value = self.thread.state.get(self._section)
-        now = time.time()
+        now = self._clock()
         try:
             told = {key: told_from_json(one) for key, one in value["tasks"].items()}
             release = str(value["release"])
@@ -121,7 +124,7 @@ class ChainTold:
 
     def owed(self, key: str) -> Owed:
         """Return what is to be told now of the task of `key`."""
-        now = time.time()
+        now = self._clock()
         return owed(self.downtime(key), self.told[key], now, self.rules(key))
 
     def decide(self, key: str) -> Owed:
@@ -135,7 +138,7 @@ class ChainTold:
 
     def report(self, key: str) -> Report | float | None:
         """Return what is to be told now, or in how many seconds to ask again."""
-        now = time.time()
+        now = self._clock()
         rules = self.rules(key)
         what = redacted(self.downtime(key), _redact())
         with self.lock:
@@ -177,7 +180,7 @@ class ChainTold:
                 self.told[key], is_told = counted_copy(told), False
             else:
                 self.told[key] = delivered(
-                    report.what, told, report.reasons, time.time(), self.rules(key)
+                    report.what, told, report.reasons, self._clock(), self.rules(key)
                 )
             self.write(now=True)
         return is_told

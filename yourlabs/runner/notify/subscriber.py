@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from yourlabs.runner import signals
 from yourlabs.runner.chain.task import Task
 from yourlabs.runner.failures.records import Failure, Recovery, Stall
+from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify.base import Notifier
 from yourlabs.runner.notify.chain_told import (
@@ -66,8 +66,7 @@ class Subscriber:
         )
         self._renew()
         this = weakref.ref(self)
-        if hasattr(os, "register_at_fork"):  # pragma: no branch
-            os.register_at_fork(after_in_child=lambda: _renew(this()))
+        renew_in_child("notify", lambda: _renew(this()))
 
     def _renew(self) -> None:
         self.delivery = Delivery(
