@@ -73,9 +73,7 @@ class Execution:
         self, task: Task, chain: str, key: str, *, clock: Clock = time
     ) -> None:
         self._clock = clock
-        self.task = task
-        self.chain = chain
-        self.key = key
+        self.task, self.chain, self.key = task, chain, key
         self.options = task.freeze()
         self.more = False
         self.cooldown = timedelta()
