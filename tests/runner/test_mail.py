@@ -44,11 +44,11 @@ def work() -> None:
 class Pretending(Execution):
     """Counts and tells what a test says that came of a run."""
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, said: str = "") -> None:
         message = printable(message)
         described = Described(
             "builtins.ZeroDivisionError",
-            message,
+            said or message,
             f"Traceback …\nZeroDivisionError: {message}\n",
             f"2:{message}",
         )
@@ -640,6 +640,27 @@ def test_a_server_that_hangs_up_after_the_data(mailbox: Mailbox) -> None:
     mailbox.hangs_up = False
 
     assert mailbox.wait_for_mails(1)
+
+
+def test_what_is_owed_is_written_once(settings: Any) -> None:
+    """While no mail can be sent, failures of one kind are not written one by one."""
+    use_smtp(settings, free_port())
+    chain = Chain().start()
+    written = []
+    put = chain.state.put
+
+    def counting(section: str, value: Any, *, now: bool = False) -> None:
+        written.append(now)
+        put(section, value, now=now)
+
+    chain.state.put = counting
+    chain.fail("one")
+    chain.fail("two")
+    assert written.count(True) == 2
+    for number in range(50):
+        chain.execution.fail("two", said=f"two at {number}")
+
+    assert written.count(True) == 2
 
 
 def test_a_server_that_answers_late(
