@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import json
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -640,6 +642,35 @@ def test_a_server_that_hangs_up_after_the_data(mailbox: Mailbox) -> None:
     mailbox.hangs_up = False
 
     assert mailbox.wait_for_mails(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_begins_with_nothing(
+    settings: Any, subscriber: EmailSubscriber
+) -> None:
+    """It tells nothing of its parent's, and tells what fails in itself."""
+    with RudeServer() as server:
+        use_smtp(settings, server.port)
+        Chain().start().fail()
+        assert server.arrived.acquire(timeout=10)
+        with smtp_server() as (mailbox, port):
+            pid = os.fork()
+            if pid == 0:
+                with contextlib.suppress(BaseException):
+                    assert not subscriber._chains
+                    assert not subscriber.delivery._due
+                    use_smtp(settings, port)
+                    Chain(name="other").start().fail()
+                    subscriber.delivery.wait([("other", "app.tasks.other")], 20)
+                    os._exit(0)
+                os._exit(1)
+            _, status = os.waitpid(pid, 0)
+
+            assert os.waitstatus_to_exitcode(status) == 0
+            assert mailbox.wait_for_mails(1)
+            assert mailbox.subjects == [
+                "[Django] [other] First exception caught: division by zero"
+            ]
 
 
 def test_what_is_owed_is_written_once(settings: Any) -> None:
