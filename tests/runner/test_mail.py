@@ -595,7 +595,9 @@ def test_the_decision_is_written_before_the_mail(settings: Any, tmp_path: Any) -
         assert document["notifications"]["tasks"] == {}
 
 
-def test_a_dead_server_delays_nobody(settings: Any) -> None:
+def test_a_dead_server_delays_nobody(
+    settings: Any, subscriber: EmailSubscriber
+) -> None:
     """While nobody listens, a failure takes milliseconds; later one mail has it all."""
     port = free_port()
     use_smtp(settings, port)
@@ -609,6 +611,8 @@ def test_a_dead_server_delays_nobody(settings: Any) -> None:
         chain.fail(f"word {number % 3}")
     chain.succeed()
     assert time.monotonic() - started_at < 5
+    # What was begun before says what was so before.
+    until(lambda: subscriber.delivery._busy is None)
     with smtp_server(port) as (mailbox, _):
         assert mailbox.wait_for_mails(1)
 
