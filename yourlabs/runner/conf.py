@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL": True,
     "MAX_NEW_EXCEPTIONS": 5,
     "RELEASE": None,
+    "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
 }
