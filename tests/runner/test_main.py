@@ -59,7 +59,7 @@ def test_screen(place: Place, verbosity: str) -> None:
     lines = [line for line in text.splitlines() if line.strip()]
     if verbosity == "1":
         assert re.fullmatch(r"\d\d:\d\d:\d\d \[work\] Execution successful", lines[0])
-        assert re.fullmatch(r"\d\d:\d\d:\d\d \[work\] Stopped. Runs: 1, failures: 0\\.", lines[-1])
+        assert re.fullmatch(r"\d\d:\d\d:\d\d \[work\] Stopped. Runs: 1, failures: 0\.", lines[-1])
         assert len(lines) == 2
     else:
         assert "DEBUG Wrote pidfile work" in text
