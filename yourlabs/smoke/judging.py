@@ -9,7 +9,6 @@ from urllib.parse import urljoin, urlsplit
 from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch, reverse
-from django.utils.datastructures import MultiValueDictKeyError
 
 from yourlabs.smoke import extras, shapes
 from yourlabs.smoke.anchors import anchors
@@ -85,16 +84,22 @@ class Judge:
             is_extra: Whether the pattern is known to be healthy with another
                 URL or role, so that only failures count.
         """
+        verdict = self._verdict(state, candidate, answer, is_extra)
+        state.let_in.discard(answer.role)
+        if verdict is Verdict.OK:
+            state.let_in.add(answer.role)
+        return verdict
+
+    def _verdict(
+        self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
+    ) -> Verdict:
         expected = self._expected(state.leaf, answer.url)
         if expected is not None and answer.status == expected:
             return Verdict.OK
         if shows_error_page(state.leaf, answer):
             return Verdict.OK
         verdict = judge(self._facts(state.leaf, answer))
-        if isinstance(answer.exception, MultiValueDictKeyError):
-            state.needs_query = True
-            verdict = Verdict.REFUSED
-        elif answer.status == 400 and verdict is Verdict.REFUSED:
+        if answer.status == 400 and verdict is Verdict.REFUSED:
             state.needs_query = True
         if verdict is Verdict.FAILED:
             verdict = self._blame(state, candidate, answer, is_extra)
@@ -213,7 +218,7 @@ class Judge:
         """Put together what a run says of a pattern."""
         leaf = state.leaf
         result = Result(leaf.name, leaf.pattern, view=leaf.view, language=leaf.language)
-        result.statuses = dict(state.statuses)
+        result.statuses, result.let_in = dict(state.statuses), set(state.let_in)
         if state.excluded:
             result.reason = "excluded"
         elif state.failure:

@@ -126,6 +126,9 @@ class Result:
     statuses: dict[str, int] = field(default_factory=dict)
     """The status of the last URL by role."""
 
+    let_in: set[str] = field(default_factory=set)
+    """The roles that a view let in with its last URL."""
+
     exception_class: str = ""
     exception_text: str = ""
     traceback: str = ""

@@ -75,6 +75,9 @@ class State:
     last: Answer | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
+    let_in: set[str] = field(default_factory=set)
+    """The roles that the view let in with the last URL."""
+
     needs_query: bool = False
     excluded: bool = False
     refusals: int = 0
