@@ -38,7 +38,7 @@ from yourlabs.smoke.exchange import (
     warning_texts,
     wsgi_path,
 )
-from yourlabs.smoke.roles import Role, logged_in
+from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
 from yourlabs.smoke.sandbox import QueryRecorder, Sandbox
 
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
@@ -214,7 +214,8 @@ class Client:
                     answer.has_no_user = person is None
             if answer.url and not answer.has_no_user:
                 if confirms:
-                    person = with_password(person)
+                    with cheap_passwords():
+                        person = with_password(person)
                 with logged_in(role, person) as jar:
                     if confirms:
                         target = answer.url if confirms == "own" else confirms
@@ -229,7 +230,7 @@ class Client:
         environ = self._environ(url, {})
         names = ("SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme", "HTTP_HOST")
         extra = {name: environ[name] for name in (*names, "HTTP_USER_AGENT")}
-        with quiet_output(), contextlib.suppress(Exception):
+        with cheap_passwords(), quiet_output(), contextlib.suppress(Exception):
             return confirm(url, jar, person, **extra)
         return jar
 

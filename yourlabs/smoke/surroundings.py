@@ -87,10 +87,6 @@ def _replacements() -> dict[str, Any]:
     changed: dict[str, Any] = {
         "ALLOWED_HOSTS": ["*"],
         "INTERNAL_IPS": [],
-        "PASSWORD_HASHERS": [
-            "django.contrib.auth.hashers.MD5PasswordHasher",
-            *settings.PASSWORD_HASHERS,
-        ],
     }
     if hasattr(settings, "MAILERS"):
         changed["MAILERS"] = {alias: {"BACKEND": backend} for alias in settings.MAILERS}
