@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import (
     Http404,
     HttpResponse,
+    HttpResponseNotFound,
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
@@ -211,10 +213,13 @@ class Counted(Closed):
         return self.get_response(request)
 
 
+CLOSED = f"{__name__}.Closed"
+
+
 @pytest.mark.parametrize(
     ("middleware", "url", "reason"),
     [
-        (Closed, "/page/", "shadowed by a middleware"),
+        (Closed, "/page/", f"shadowed by a middleware: answered 200 by {CLOSED}"),
         (Counted, "/page/?seen=1", ""),
     ],
 )
@@ -341,3 +346,93 @@ def test_page_of_bad_requests_is_healthy_in_debug_mode() -> None:
         found = judge(page, "400")
 
     assert Outcome.OK is found.outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (402, "Payment Required"),
+        (406, "Not Acceptable"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (411, "Length Required"),
+        (415, "Unsupported Media Type"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable"),
+        (423, "Locked"),
+        (425, "Too Early"),
+        (426, "Upgrade Required"),
+        (428, "Precondition Required"),
+        (431, "Request Header Fields Too Large"),
+        (451, "Unavailable For Legal Reasons"),
+        (499, ""),
+    ],
+)
+@pytest.mark.parametrize("route", ["page/", "page/<slug:word>/"])
+def test_refusal_with_a_reason_is_no_failure(
+    status: int, name: str, route: str
+) -> None:
+    """A status that says why a healthy view refuses is the reason to be skipped."""
+
+    def view(request: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(status=status)
+
+    found = judge(view, route)
+
+    assert Outcome.SKIPPED is found.outcome
+    if status != 410 or route == "page/":
+        assert found.reason.startswith(f"answered {status} {name}".strip())
+
+
+def root(request: Any) -> HttpResponse:
+    """Nothing to see, but below."""
+    if request.path.endswith("v1/"):
+        raise Http404("Read the manual.")
+    raise Http404
+
+
+def bare_root(request: Any) -> HttpResponse:
+    """Nothing to see, but below."""
+    return HttpResponseNotFound("Look below.")
+
+
+class Root(View):
+    """Nothing to see, but below."""
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer that."""
+        return HttpResponse("no", status=404)
+
+
+def sometimes(request: Any) -> HttpResponse:
+    """Not there today."""
+    if request.path:
+        raise Http404
+    return HttpResponse()
+
+
+@pytest.mark.parametrize("view", [root, bare_root, Root.as_view(), partial(root)])
+def test_root_that_is_never_there_is_no_failure(view: Any) -> None:
+    """A view below which others lie, and that answers 404 only, is so by design."""
+    found = inside.judge(
+        [
+            path("api/v1/", login_not_required(view), name="root"),
+            path("api/v1/things/", fine, name="things"),
+        ]
+    )
+
+    reason = "answered 404 Not Found, as the root of other patterns"
+    assert (Outcome.SKIPPED, reason) == (found["root"].outcome, found["root"].reason)
+    assert Outcome.OK is found["things"].outcome
+
+
+@pytest.mark.parametrize(
+    ("view", "below"), [(sometimes, "page/things/"), (root, "other/")]
+)
+def test_other_page_that_is_not_there_has_failed(view: Any, below: str) -> None:
+    """A view that answers 404 today, or to which nothing else belongs, has failed."""
+    found = inside.judge(
+        [path("page/", view, name="page"), path(below, fine, name="below")]
+    )
+
+    assert "answered 404 to every role" == found["page"].reason

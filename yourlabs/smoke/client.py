@@ -49,6 +49,7 @@ class SmokeHandler(BaseHandler):
 
     def __init__(self) -> None:
         self.called: list[Any] = []
+        self.passed: set[str] = set()
         self.forced_user: Any = None
         super().__init__()
 
@@ -56,6 +57,34 @@ class SmokeHandler(BaseHandler):
         """Note the view: the handler asks for this just before it calls it."""
         self.called.append(view)
         return super().make_view_atomic(view)
+
+    def adapt_method_mode(
+        self,
+        is_async: bool,
+        method: Any,
+        method_is_async: bool | None = None,
+        debug: bool = False,
+        name: str | None = None,
+    ) -> Any:
+        """Note which middleware passes a request on: it calls what is made here."""
+        adapted: Any = super().adapt_method_mode(
+            is_async, method, method_is_async, debug, name
+        )
+        kind, _, path = (name or "").partition(" ")
+        if kind != "middleware" or is_async:
+            return adapted
+
+        def pass_on(request: Any) -> Any:
+            self.passed.add(path)
+            return adapted(request)
+
+        return pass_on
+
+    @property
+    def stopped_by(self) -> str:
+        """The middleware that did not pass the last request on; empty when all did."""
+        stopped = (name for name in settings.MIDDLEWARE if name not in self.passed)
+        return next(stopped, "")
 
     def __call__(self, environ: dict[str, Any]) -> Any:
         """Answer a WSGI request; its answer is not closed yet."""
@@ -257,7 +286,7 @@ class Client:
         recorder: QueryRecorder,
         inspect: Callable[[Any], list[str]] | None,
     ) -> None:
-        self.handler.called = []
+        self.handler.called, self.handler.passed = [], set()
         self.exceptions.clear()
         self.missing.found = []
         response = None
@@ -288,6 +317,7 @@ class Client:
         if answer.exception is None and self.exceptions:
             answer.exception = self.exceptions[-1]
         answer.views = list(self.handler.called)
+        answer.stopped_by = "" if answer.views else self.handler.stopped_by
         answer.queries = len(recorder.texts)
         answer.identical = recorder.largest_group()
         answer.missing_variables = self.missing.found[:20]

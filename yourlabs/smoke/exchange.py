@@ -55,6 +55,9 @@ class Answer:
     views: list[Any] = field(default_factory=list)
     """The views that were really called, in order."""
 
+    stopped_by: str = ""
+    """The middleware that did not pass the request on; empty when all did."""
+
     exception: BaseException | None = None
     traceback: str = ""
     request_text: str = ""

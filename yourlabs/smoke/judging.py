@@ -13,7 +13,9 @@ from django.urls import NoReverseMatch, reverse
 from yourlabs.smoke import extras, shapes
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.describing import (
+    answered,
     describe,
+    ending,
     failure_reason,
     has_wrong_signature,
     login_paths,
@@ -21,7 +23,7 @@ from yourlabs.smoke.describing import (
     shows_error_page,
 )
 from yourlabs.smoke.discovery import Leaf, speaking
-from yourlabs.smoke.introspection import unwrap
+from yourlabs.smoke.introspection import is_never_there, unwrap
 from yourlabs.smoke.outcomes import Facts, Outcome, Result, Verdict, judge
 from yourlabs.smoke.state import PATTERN_SECONDS
 
@@ -98,9 +100,14 @@ class Judge:
             return Verdict.OK
         if shows_error_page(state.leaf, answer):
             return Verdict.OK
-        verdict = judge(self._facts(state.leaf, answer))
+        facts = self._facts(state.leaf, answer)
+        verdict = judge(facts)
+        if facts.is_own_view and verdict is not Verdict.DENIED:
+            state.is_reached = True
         if answer.status == 400 and verdict is Verdict.REFUSED:
             state.needs_query = True
+        elif verdict is Verdict.REFUSED or answer.status == 410:
+            state.refused_with = answer.status
         if verdict is Verdict.FAILED:
             verdict = self._blame(state, candidate, answer, is_extra)
         elif verdict is Verdict.OK:
@@ -231,10 +238,20 @@ class Judge:
             self._set(result, *state.doubt, Outcome.DOUBTFUL)
         else:
             self._explain(result, state)
+        if not state.is_reached and result.outcome is not Outcome.OK:
+            result.barrier = self._barrier(state, result)
         expected = self._expected(leaf, result.url)
         if expected is not None and result.status is not None:
             self._compare(result, expected)
         return result
+
+    def _barrier(self, state: State, result: Result) -> str:
+        """How all requests of a pattern ended before its view, if any was made."""
+        if state.is_cut:
+            return result.reason
+        if state.last is None or state.excluded:
+            return ""
+        return ending(state.last, self.run.client.base_url)
 
     def _compare(self, result: Result, expected: int) -> None:
         if result.status == expected:
@@ -260,33 +277,59 @@ class Judge:
         if state.last is not None:
             describe(result, state.last)
         seen = set(state.verdicts)
-        leaf = state.leaf
-        if state.is_cut:
-            result.reason = f"no verdict within {self.run.seconds:g} s of the run"
-        elif state.seconds > PATTERN_SECONDS:
-            result.reason = f"given up after {state.seconds:.0f} s of requests"
-        elif not state.tried and leaf.identity in self.run.knowledge.shadows:
-            result.reason = f"shadowed by {self.run.knowledge.shadows[leaf.identity]}"
-        elif state.needs_query or (
-            Verdict.MISSING in seen and not leaf.has_parameters and reads_query(leaf)
-        ):
-            result.reason = "needs a query string"
-        elif Verdict.DENIED in seen and not seen & {Verdict.MISSING, Verdict.REFUSED}:
-            result.reason = "forbidden for all roles"
-        elif leaf.has_parameters:
-            result.reason = self._what_is_missing(leaf)
-        elif Verdict.ELSEWHERE in seen and not seen & {
-            Verdict.MISSING,
-            Verdict.REFUSED,
-        }:
-            result.reason = "shadowed by a middleware"
-        elif leaf.is_open_ended:
-            result.reason = "value for `the rest of the path` unknown"
-        elif state.last is not None:
+        result.reason = (
+            self._what_kept_from_asking(state)
+            or self._who_refused(state, seen, result)
+            or self._what_is_needed(state, seen)
+        )
+        if not result.reason and state.last is not None:
             result.outcome = Outcome.FAILED
             result.reason = f"answered {state.last.status} to every role"
-        else:
-            result.reason = "no way found to write its URL"
+
+    def _what_kept_from_asking(self, state: State) -> str:
+        leaf = state.leaf
+        if state.is_cut:
+            return f"no verdict within {self.run.seconds:g} s of the run"
+        if state.seconds > PATTERN_SECONDS:
+            return f"given up after {state.seconds:.0f} s of requests"
+        if not state.tried and leaf.identity in self.run.knowledge.shadows:
+            return f"shadowed by {self.run.knowledge.shadows[leaf.identity]}"
+        return ""
+
+    def _who_refused(self, state: State, seen: set[Verdict], result: Result) -> str:
+        """What refused all requests alike, whatever their values."""
+        if seen & {Verdict.MISSING, Verdict.REFUSED}:
+            return ""
+        if Verdict.DENIED in seen:
+            is_by_middleware = state.last is not None and state.last.stopped_by
+            told = f": {self._barrier(state, result)}" if is_by_middleware else ""
+            return f"forbidden for all roles{told}"
+        if Verdict.ELSEWHERE in seen:
+            return f"shadowed by a middleware: {self._barrier(state, result)}"
+        return ""
+
+    def _what_is_needed(self, state: State, seen: set[Verdict]) -> str:
+        leaf = state.leaf
+        is_missing = Verdict.MISSING in seen and not leaf.has_parameters
+        if state.needs_query or (is_missing and reads_query(leaf)):
+            return "needs a query string"
+        if state.refused_with and (is_missing or Verdict.REFUSED in seen):
+            return answered(state.refused_with)
+        if leaf.has_parameters:
+            return self._what_is_missing(leaf)
+        if leaf.is_open_ended:
+            return "value for `the rest of the path` unknown"
+        if is_missing and self._is_root(leaf) and is_never_there(leaf.callback):
+            return f"{answered(404)}, as the root of other patterns"
+        return "" if state.last is not None else "no way found to write its URL"
+
+    def _is_root(self, leaf: Leaf) -> bool:
+        """Whether other patterns lie below a leaf, as those of an API do."""
+        own = leaf.pattern.rstrip("$")
+        return any(
+            other.pattern.startswith(own) and other.pattern != leaf.pattern
+            for other in self.run.knowledge.leaves
+        )
 
     def _what_is_missing(self, leaf: Leaf) -> str:
         knowledge = self.run.knowledge

@@ -63,7 +63,8 @@ class Facts:
 
 def judge(facts: Facts) -> Verdict:
     """Decide what an answer says of its view."""
-    if facts.has_raised or facts.status >= 500:
+    is_closed = facts.status in (502, 503, 504) and not facts.is_own_view
+    if facts.has_raised or (facts.status >= 500 and not is_closed):
         return Verdict.FAILED
     if 300 <= facts.status < 400 and facts.location:
         verdict = _judge_redirect(facts)
@@ -125,6 +126,9 @@ class Result:
     is_listed: bool = False
     statuses: dict[str, int] = field(default_factory=dict)
     """The status of the last URL by role."""
+
+    barrier: str = ""
+    """How requests ended before the view was called; empty when one reached it."""
 
     let_in: set[str] = field(default_factory=set)
     """The roles that a view let in with its last URL."""

@@ -78,7 +78,13 @@ class State:
     let_in: set[str] = field(default_factory=set)
     """The roles that the view let in with the last URL."""
 
+    is_reached: bool = False
+    """Whether the view was called and refused nobody."""
+
     needs_query: bool = False
+    refused_with: int = 0
+    """The last status by which the view refused with a reason; 0 when it did not."""
+
     excluded: bool = False
     refusals: int = 0
     """How many URLs were refused to every role."""
