@@ -148,8 +148,7 @@ class Sandbox:
 
     def _undo(self, alias: str, atomic: Any, savepoints: int, blocks: int) -> None:
         connection = connections[alias]
-        for name in _SHADOWED:
-            connection.__dict__.pop(name, None)
+        _unshadow(connection)
         was_ended = (
             alias in self.copies
             and connection.connection is not None
@@ -233,10 +232,17 @@ def _shadow(connection: Any) -> None:
         connection.connection.commit = lambda: None
 
 
-def _forget(connection: Any) -> None:
-    """Drop a connection in whatever state it is; the next query makes a new one."""
+def _unshadow(connection: Any) -> None:
+    """Make these calls work again."""
     for name in _SHADOWED:
         connection.__dict__.pop(name, None)
+    with contextlib.suppress(Exception):  # not every driver let itself be shadowed
+        del connection.connection.commit
+
+
+def _forget(connection: Any) -> None:
+    """Drop a connection in whatever state it is; the next query makes a new one."""
+    _unshadow(connection)
     with contextlib.suppress(Exception):
         connection.connection.close()
     connection.connection = None
