@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.utils import timezone
 
 from yourlabs.smoke.causes import causes_of
@@ -122,11 +122,18 @@ def remember(results: list[Result], *, is_whole: bool = False) -> str:
             if is_whole:
                 _forget_unknown(FailUrl, results)
     except Exception as error:  # no table, no database, a router of the project
-        return (
-            f"Failures are not remembered ({type(error).__name__}: {error}). "
-            "Run `manage.py migrate yourlabs_smoke`."
-        )
+        text = f"Failures are not remembered ({type(error).__name__}: {error})."
+        is_there = _has_table(FailUrl)
+        return text if is_there else f"{text} Run `manage.py migrate yourlabs_smoke`."
     return ""
+
+
+def _has_table(model: Any) -> bool:
+    connection = connections[router.db_for_write(model)]
+    try:
+        return model._meta.db_table in connection.introspection.table_names()
+    except Exception:  # whatever kept the failures from being remembered
+        return True
 
 
 def _forget(model: Any, result: Result) -> None:
