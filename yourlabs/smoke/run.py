@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
 from yourlabs.smoke import labels, opening, project, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
-from yourlabs.smoke.discovery import Leaf, PathFinder
+from yourlabs.smoke.discovery import Leaf, PathFinder, main_language
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.listed import listed_results
@@ -170,7 +168,7 @@ class SmokeRun(Asking):
                 self._look_closer(state)
 
     def _is_translation(self, state: State) -> bool:
-        return state.leaf.language not in (None, settings.LANGUAGE_CODE)
+        return state.leaf.language not in (None, main_language())
 
     def _try_all(
         self, states: list[State], candidates: Callable[[State], Iterable[Candidate]]
