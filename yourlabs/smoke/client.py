@@ -297,9 +297,11 @@ class Client:
             try:
                 with limited(self.timeout):
                     response = self.handler(environ)
+                    # A stream has answered when it begins, however long it lasts.
+                    began = time.perf_counter() if response.streaming else None
                     body = read_body(response)
                     recorder.is_counting = False
-                    answer.ms = round((time.perf_counter() - started) * 1000, 2)
+                    answer.ms = _milliseconds(started, began)
                     keep(answer, response, body)
                     if inspect is not None:
                         answer.more = inspect(response)
@@ -310,7 +312,7 @@ class Client:
                 # the run has to outlive every view.
                 answer.exception = error
                 answer.status = 500
-            answer.ms = answer.ms or round((time.perf_counter() - started) * 1000, 2)
+            answer.ms = answer.ms or _milliseconds(started)
             recorder.is_counting = False
             close_response(response)
         _tidy_up()
@@ -325,6 +327,11 @@ class Client:
         answer.request_text = request_text_of(environ)
         if answer.exception is not None:
             answer.traceback = traceback_text(answer.exception)
+
+
+def _milliseconds(started: float, ended: float | None = None) -> float:
+    """How long something took; until now when it is not said when it ended."""
+    return round(((ended or time.perf_counter()) - started) * 1000, 2)
 
 
 def _tidy_up() -> None:

@@ -20,7 +20,9 @@ from django.http import HttpResponse
 MAX_BODY = 2 * 1024**2
 """How many bytes of a streaming answer are read before it is closed."""
 
-MAX_STREAM_SECONDS = 3.0
+MAX_STREAM_SECONDS = 2.0
+"""How long a streaming answer is read, as what it waits for may never happen."""
+
 MAX_TRACEBACK = 64 * 1024
 
 
@@ -104,11 +106,13 @@ def read_body(response: Any) -> bytes:
         return bytes(response.content)
     if getattr(response, "is_async", False):
         return async_to_sync(_read_async)(response)
-    kept, deadline = io.BytesIO(), time.monotonic() + MAX_STREAM_SECONDS
-    for chunk in itertools.islice(response.streaming_content, 10_000):
-        kept.write(chunk)
-        if kept.tell() > MAX_BODY or time.monotonic() > deadline:
-            break
+    kept = io.BytesIO()
+    with contextlib.suppress(RequestTimeout), limited(MAX_STREAM_SECONDS):
+        deadline = time.monotonic() + MAX_STREAM_SECONDS
+        for chunk in itertools.islice(response.streaming_content, 10_000):
+            kept.write(chunk)
+            if kept.tell() > MAX_BODY or time.monotonic() > deadline:
+                break
     return kept.getvalue()
 
 
