@@ -182,7 +182,7 @@ class Asking:
         items = items_in(answer.body, answer.content_type)
         if items:
             path = answer.url.split("?")[0].rstrip("/") + "/"
-            self.knowledge.lists.setdefault(path, items)
+            self.knowledge.lists.setdefault(path, (items, answer.written))
         found = links_in(answer.body, answer.content_type, base)
         if answer.location:
             own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
@@ -190,7 +190,7 @@ class Asking:
         for link in found:
             state = self._state_behind(link)
             if state is not None and len(state.links) < MAX_LINKS:
-                state.links.setdefault(link)
+                state.links.setdefault(link, answer.written)
         for link in script_links_in(answer.body, answer.content_type, base):
             state = self._state_behind(link)
             if state is not None and len(state.hints) < MAX_LINKS:
@@ -214,7 +214,9 @@ class Asking:
                 and match is not None
                 and match.identity == state.leaf.identity
             ):
-                self.try_candidate(state, Candidate(url, candidate.provenance))
+                gone = candidate.gone | answer.written
+                followed = Candidate(url, candidate.provenance, gone=gone)
+                self.try_candidate(state, followed)
                 return True
         return False
 
@@ -266,7 +268,8 @@ class Asking:
         prepare: Callable[[Any], Prepared | None] | None,
     ) -> None:
         state.success, state.candidate = answer, candidate
-        self.knowledge.learn(state.leaf, answer.url)
+        if candidate.provenance != "made row":
+            self.knowledge.learn(state.leaf, answer.url)
         position = self.roles.index(role)
         stronger = self.roles[position + 1 :] if answer.ms < SLOW else []
         if not self.options.has_all_roles:

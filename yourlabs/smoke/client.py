@@ -253,6 +253,7 @@ class Client:
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
                     self._request(answer, environ, recorder, inspect)
+        answer.written = frozenset(recorder.tables)
         return answer
 
     def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect as python_inspect
+import sys
 from http import HTTPStatus
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -63,6 +65,17 @@ def has_wrong_signature(error: BaseException | None) -> bool:
         frame = frame.tb_next
     module = frame.tb_frame.f_globals.get("__name__", "")
     return module == "django.core.handlers.base" and "argument" in str(error)
+
+
+def is_of_library(error: BaseException) -> bool:
+    """Whether an installed package, and not the project, had to prevent an error."""
+    own = str(settings.ROOT_URLCONF).split(".")[0]
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    found = [str(frame.f_globals.get("__name__", "")) for frame in reversed(frames)]
+    names = [name.split(".")[0] for name in found]
+    raising = next((name for name in names if name != "django"), "")
+    path = getattr(sys.modules.get(raising), "__file__", None) or ""
+    return raising != own and "-packages" in path
 
 
 def shows_error_page(leaf: Leaf, answer: Answer) -> bool:

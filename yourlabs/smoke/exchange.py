@@ -63,6 +63,9 @@ class Answer:
     exception: BaseException | None = None
     traceback: str = ""
     request_text: str = ""
+    written: frozenset[str] = frozenset()
+    """The tables that rows were inserted into, which are gone by now."""
+
     more: list[str] = field(default_factory=list)
     """Query strings that the answer itself offers to try."""
 

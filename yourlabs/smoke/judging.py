@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch, reverse
+from django.utils.datastructures import MultiValueDictKeyError
 
 from yourlabs.smoke import extras, shapes
 from yourlabs.smoke.anchors import anchors
@@ -18,6 +19,7 @@ from yourlabs.smoke.describing import (
     ending,
     failure_reason,
     has_wrong_signature,
+    is_of_library,
     login_paths,
     reads_query,
     shows_error_page,
@@ -104,7 +106,11 @@ class Judge:
         verdict = judge(facts)
         if facts.is_own_view and verdict is not Verdict.DENIED:
             state.is_reached = True
-        if answer.status == 400 and verdict is Verdict.REFUSED:
+        error = answer.exception
+        if isinstance(error, MultiValueDictKeyError) and is_of_library(error):
+            # Scripts of the library ask it; how it refuses others is its own affair.
+            verdict, state.needs_query = Verdict.REFUSED, True
+        elif answer.status == 400 and verdict is Verdict.REFUSED:
             state.needs_query = True
         elif verdict is Verdict.REFUSED or answer.status == 410:
             state.refused_with = answer.status
@@ -120,6 +126,11 @@ class Judge:
         self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
     ) -> Verdict:
         reason = failure_reason(answer)
+        is_sure = isinstance(answer.exception, _SURE_ERRORS)
+        if not is_sure and self.run.knowledge.may_be_gone(
+            state.leaf, candidate, answer.exception
+        ):
+            return Verdict.MISSING
         if candidate.provenance == "made row" and (
             isinstance(answer.exception, FileNotFoundError)
         ):
@@ -134,6 +145,12 @@ class Judge:
             and isinstance(answer.exception, _SURE_ERRORS)
         )
         is_code_error = is_code_error or has_wrong_signature(answer.exception)
+        if (
+            not candidate.is_trusted
+            and type(answer.exception).__name__ == "DoesNotExist"
+        ):
+            # It says itself that no row has that value, which nobody but us wrote.
+            return Verdict.MISSING
         if not candidate.is_trusted and not is_code_error:
             if is_value_error and candidate.provenance in ("guess", "made up"):
                 state.doubt = state.doubt or (answer, candidate, reason)

@@ -202,7 +202,7 @@ class SmokeRun(Asking):
         )
 
     def _linked(self, state: State) -> Iterable[Candidate]:
-        links = [Candidate(url, "link") for url in list(state.links)]
+        links = [Candidate(u, "link", gone=g) for u, g in list(state.links.items())]
         strays = self.knowledge.strays.get(state.leaf.identity, ())
         return links + [Candidate(url, "guess") for url in [*state.hints, *strays]]
 
@@ -293,7 +293,8 @@ class SmokeRun(Asking):
             if url in state.tried or self.conf.excludes(url.split("?")[0]):
                 continue
             state.tried.add(url)
-            candidate = Candidate(url, "link")
+            gone = state.links.get(url, frozenset())
+            candidate = Candidate(url, "link", gone=gone)
             answer = self.ask(state, candidate, who)
             if not answer.has_no_user:
                 self.judge.verdict(state, candidate, answer, is_extra=True)

@@ -23,6 +23,10 @@ _CONTROL = re.compile(
 )
 _SHADOWED = ("close", "commit", "rollback", "set_autocommit")
 _CHANGE = re.compile(r"\s*(?:insert|update|delete|replace|create|drop|alter)", re.I)
+_INSERT = re.compile(
+    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
+    re.I,
+)
 
 
 def usable_aliases() -> tuple[list[str], dict[str, str]]:
@@ -51,6 +55,9 @@ class QueryRecorder:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.has_changed = False
+        self.tables: set[str] = set()
+        """The tables that rows were inserted into."""
+
         self.is_counting = False
 
     def __call__(
@@ -68,6 +75,8 @@ class QueryRecorder:
         if self.is_counting:
             self.texts.append(text)
         self.has_changed = self.has_changed or bool(_CHANGE.match(text))
+        if inserted := _INSERT.match(text):
+            self.tables.add(inserted[1])
         return execute(sql, params, many, context)
 
     def largest_group(self) -> tuple[int, str]:

@@ -64,7 +64,9 @@ class State:
 
     leaf: Leaf
     tried: set[str] = field(default_factory=set)
-    links: dict[str, None] = field(default_factory=dict)
+    links: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The URLs met in answers, with the tables that their requests wrote rows into."""
+
     hints: dict[str, None] = field(default_factory=dict)
     """Paths met in scripts, which may be templates of links."""
 

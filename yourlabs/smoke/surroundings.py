@@ -86,7 +86,6 @@ def _replacements() -> dict[str, Any]:
     backend = "django.core.mail.backends.locmem.EmailBackend"
     changed: dict[str, Any] = {
         "ALLOWED_HOSTS": ["*"],
-        "INTERNAL_IPS": [],
     }
     if hasattr(settings, "MAILERS"):
         changed["MAILERS"] = {alias: {"BACKEND": backend} for alias in settings.MAILERS}
