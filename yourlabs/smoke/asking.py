@@ -25,6 +25,12 @@ from yourlabs.smoke.state import MAX_DENIALS, Options, State
 MAX_LINKS = 8
 """How many links to one pattern are kept."""
 
+MAX_WAIT = 5.0
+"""Seconds that are waited where a site limits how often it may be asked."""
+
+MAX_WAITS = 30.0
+"""Seconds that one run waits for that."""
+
 SLOW = 3000.0
 """Milliseconds after which a healthy pattern is not asked any further."""
 
@@ -56,6 +62,12 @@ class Asking:
     judge: Judge
     confirmed = ""
     """A URL behind pages that ask once more who one is, and that let in then."""
+
+    waited = 0.0
+    """Seconds that the run waited for limits of requests."""
+
+    deadline: float
+    """When the run ends, in seconds of the monotonic clock."""
 
     has_renewed = False
     """Whether the site's own login was tried, as it ended a session."""
@@ -154,26 +166,36 @@ class Asking:
         """Make one request and note what it shows."""
         inspect = self.judge.inspection(state, candidate)
         started = time.monotonic()
-        answer = self.client.ask(
-            candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
-        )
+
+        def once() -> Answer:
+            return self.client.ask(
+                candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
+            )
+
+        answer = once()
         if answer.has_ended_session and not self.has_renewed:
             self.has_renewed = True
             if renew_sessions(self):
-                answer = self.client.ask(
-                    candidate.url,
-                    role,
-                    user=user,
-                    prepare=prepare,
-                    inspect=inspect,
-                    **more,
-                )
+                answer = once()
+        if answer.status == 429 and self._has_waited(answer):
+            answer = once()
         state.seconds += time.monotonic() - started
         if answer.url and not answer.has_no_user:
             state.last = answer
             state.statuses[role.name] = answer.status
             self._harvest(answer)
         return answer
+
+    def _has_waited(self, answer: Answer) -> bool:
+        """Wait until a limit of requests lets the next one in, where that is soon."""
+        text = answer.headers.get("Retry-After", "1")
+        seconds = float(text) if text.isdigit() else MAX_WAIT + 1
+        rest = min(MAX_WAITS - self.waited, self.deadline - time.monotonic())
+        if seconds > min(MAX_WAIT, rest):
+            return False
+        self.waited += seconds
+        time.sleep(seconds)
+        return True
 
     def _harvest(self, answer: Answer) -> None:
         if answer.status >= 400 and answer.status != 405:

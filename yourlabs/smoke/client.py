@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import mail
+from django.core.cache import caches
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import got_request_exception, request_finished, request_started
@@ -41,6 +44,7 @@ from yourlabs.smoke.exchange import (
 from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
 from yourlabs.smoke.sandbox import QueryRecorder, Sandbox
 
+_MARK = re.compile("^smoke-[0-9a-f]{8}-")
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
 
 
@@ -341,3 +345,15 @@ def _tidy_up() -> None:
     timezone.deactivate()
     set_urlconf(None)
     mail.outbox.clear()
+    _forget_caches()
+
+
+def _forget_caches() -> None:
+    """Let no request find what another one left, like how often somebody asked.
+
+    Each key of the run begins with a mark, so that a new mark is an empty cache.
+    """
+    for cache in caches.all(initialized_only=True):
+        prefix = getattr(cache, "key_prefix", None)
+        if isinstance(prefix, str) and _MARK.match(prefix):
+            cache.key_prefix = _MARK.sub(f"smoke-{uuid.uuid4().hex[:8]}-", prefix)
