@@ -31,7 +31,7 @@ from django.urls.resolvers import RegexPattern
 from django.views import View
 
 from tests.smoke import inside
-from yourlabs.smoke import exchange, judging, state
+from yourlabs.smoke import exchange, reasons, state
 from yourlabs.smoke.describing import login_paths
 from yourlabs.smoke.outcomes import Outcome, Result
 
@@ -191,7 +191,7 @@ def test_pattern_that_takes_too_long_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A pattern without a verdict in its time says so."""
-    for module in (state, judging):
+    for module in (state, reasons):
         monkeypatch.setattr(module, "PATTERN_SECONDS", 0.0)
 
     assert "given up after 0 s of requests" == judge(missing).reason

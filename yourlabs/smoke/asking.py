@@ -11,6 +11,7 @@ from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
 from yourlabs.smoke.confirming import leads_back
 from yourlabs.smoke.exchange import Answer, Prepared
+from yourlabs.smoke.hosts import Site
 from yourlabs.smoke.introspection import takes_no_session
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
@@ -58,6 +59,7 @@ class Asking:
     conf: Conf
     client: Client
     roles: list[Role]
+    site: Site
     knowledge: Knowledge
     judge: Judge
     confirmed = ""

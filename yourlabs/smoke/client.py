@@ -10,14 +10,12 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import mail
 from django.core.cache import caches
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import close_old_connections
 from django.http import HttpResponse
@@ -41,83 +39,13 @@ from yourlabs.smoke.exchange import (
     warning_texts,
     wsgi_path,
 )
+from yourlabs.smoke.handler import MissingVariable, SmokeHandler, watched_templates
 from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
 from yourlabs.smoke.sandbox import QueryRecorder, Sandbox
 
+T = TypeVar("T")
 _MARK = re.compile("^smoke-[0-9a-f]{8}-")
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
-
-
-class SmokeHandler(BaseHandler):
-    """Django's own handler, telling which view it calls."""
-
-    def __init__(self) -> None:
-        self.called: list[Any] = []
-        self.passed: set[str] = set()
-        self.forced_user: Any = None
-        super().__init__()
-
-    def make_view_atomic(self, view: Any) -> Any:
-        """Note the view: the handler asks for this just before it calls it."""
-        self.called.append(view)
-        return super().make_view_atomic(view)
-
-    def adapt_method_mode(
-        self,
-        is_async: bool,
-        method: Any,
-        method_is_async: bool | None = None,
-        debug: bool = False,
-        name: str | None = None,
-    ) -> Any:
-        """Note which middleware passes a request on: it calls what is made here."""
-        adapted: Any = super().adapt_method_mode(
-            is_async, method, method_is_async, debug, name
-        )
-        kind, _, path = (name or "").partition(" ")
-        if kind != "middleware" or is_async:
-            return adapted
-
-        def pass_on(request: Any) -> Any:
-            self.passed.add(path)
-            return adapted(request)
-
-        return pass_on
-
-    @property
-    def stopped_by(self) -> str:
-        """The middleware that did not pass the last request on; empty when all did."""
-        stopped = (name for name in settings.MIDDLEWARE if name not in self.passed)
-        return next(stopped, "")
-
-    def __call__(self, environ: dict[str, Any]) -> Any:
-        """Answer a WSGI request; its answer is not closed yet."""
-        request_started.send(sender=self.__class__, environ=environ)
-        request = WSGIRequest(environ)
-        request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
-        if self.forced_user is not None:
-            # What REST framework's own test client sets.
-            request._force_auth_user = self.forced_user  # type: ignore[attr-defined]
-        response: Any = self.get_response(request)
-        response.wsgi_request = request
-        return response
-
-
-class _MissingVariable(str):
-    """Stands in for ``string_if_invalid``; behaves as the empty string."""
-
-    found: list[str]
-
-    def __bool__(self) -> bool:
-        frame = sys._getframe(1).f_locals
-        expression, context = frame.get("self"), frame.get("context")
-        variable = getattr(expression, "var", None)
-        if variable is not None and len(self.found) < 50:
-            template = getattr(getattr(context, "template", None), "name", None)
-            text = f"{variable} in {template}" if template else str(variable)
-            if text not in self.found:
-                self.found.append(text)
-        return False
 
 
 class Client:
@@ -137,9 +65,76 @@ class Client:
         self.is_secure = bool(settings.SECURE_SSL_REDIRECT)
         self.handler = SmokeHandler()
         self.handler.load_middleware()
-        self.missing = _MissingVariable()
+        self.missing = MissingVariable()
         self.missing.found = []
         self.exceptions: list[BaseException] = []
+        self.urlconf: Any = None
+        """The URL patterns of the host; None is ``ROOT_URLCONF``."""
+
+        self.resolved_with: Any = None
+        """The URL patterns that the last probe would have been resolved with."""
+
+        self.has_resolved = False
+        """Whether the last probe came as far as that."""
+
+        self.is_asking = False
+
+    def visit(
+        self, host: str, urlconfs: dict[str, str], *, is_secure: bool | None = None
+    ) -> None:
+        """Ask another host from now on.
+
+        Args:
+            host: The value of the ``Host`` header.
+            urlconfs: The modules of URL patterns of hosts that no middleware chooses.
+            is_secure: Whether to ask by HTTPS; None leaves that as it is.
+        """
+        self.host, self.handler.urlconf = host, urlconfs.get(host)
+        if is_secure is not None:
+            self.is_secure = is_secure
+
+    def probe(self) -> str:
+        """Send a request as far as a view; return where it is redirected before."""
+        self.has_resolved, location = False, ""
+
+        def note(urlconf: Any) -> None:
+            self.has_resolved, self.resolved_with = True, urlconf
+
+        with contextlib.suppress(Exception):
+            location = self._send_inside(note).headers.get("Location", "")
+        target = urlsplit(location)
+        is_same_page = target.netloc and target.path in ("", "/")
+        return location if is_same_page else ""
+
+    def within(self, function: Callable[[], T]) -> T:
+        """Call a function where views are called: a middleware may choose their rows.
+
+        Where a request does not come that far, or is being made, it is just called.
+        """
+        results: list[T] = []
+        if not self.is_asking:
+            with contextlib.suppress(Exception):
+                self._send_inside(lambda urlconf: results.append(function()))
+        return results[0] if results else function()
+
+    def _send_inside(self, call: Callable[[Any], None]) -> Any:
+        self.handler.inside, self.handler.forced_user = call, None
+        try:
+            with self._asking(), self.sandbox.rolled_back(QueryRecorder()):
+                response = self.handler(self._environ("/", {}))
+                close_response(response)
+                return response
+        finally:
+            self.handler.inside = None
+            self._tidy_up()
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        self.is_asking = True
+        try:
+            yield
+        finally:
+            self.is_asking = False
 
     @property
     def base_url(self) -> str:
@@ -162,7 +157,7 @@ class Client:
         try:
             for logger in loggers:
                 logger.disabled = True
-            with self._watched_templates():
+            with watched_templates(self.missing):
                 yield
         finally:
             got_request_exception.disconnect(self._note_exception)
@@ -178,26 +173,6 @@ class Client:
         error = sys.exc_info()[1]
         if error is not None:
             self.exceptions.append(error)
-
-    @contextlib.contextmanager
-    def _watched_templates(self) -> Iterator[None]:
-        changed: list[Any] = []
-        several: list[Any]
-        try:
-            from django.template import engines
-
-            several = [getattr(item, "engine", None) for item in engines.all()]
-        except Exception:  # a template engine that is not installed
-            several = []
-        for engine in several:
-            if getattr(engine, "string_if_invalid", None) == "":
-                changed.append(engine)
-                engine.string_if_invalid = self.missing
-        try:
-            yield
-        finally:
-            for engine in changed:
-                engine.string_if_invalid = ""
 
     def ask(
         self,
@@ -232,7 +207,7 @@ class Client:
         """
         recorder = QueryRecorder()
         answer = Answer(url, role.name)
-        with self.sandbox.rolled_back(recorder):
+        with self._asking(), self.sandbox.rolled_back(recorder):
             person = user if user is not None else role.present()
             answer.is_user_made = role.is_made and user is None
             answer.has_no_user = person is None and role.name != "anonymous"
@@ -259,6 +234,14 @@ class Client:
                     self._request(answer, environ, recorder, inspect)
         answer.written = frozenset(recorder.tables)
         return answer
+
+    def _tidy_up(self) -> None:
+        """Undo what a view may have changed for the whole thread."""
+        translation.activate(settings.LANGUAGE_CODE)
+        timezone.deactivate()
+        set_urlconf(self.urlconf)
+        mail.outbox.clear()
+        _forget_caches()
 
     def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:
         environ = self._environ(url, {})
@@ -320,7 +303,7 @@ class Client:
             answer.ms = answer.ms or _milliseconds(started)
             recorder.is_counting = False
             close_response(response)
-        _tidy_up()
+        self._tidy_up()
         if answer.exception is None and self.exceptions:
             answer.exception = self.exceptions[-1]
         answer.views = list(self.handler.called)
@@ -337,15 +320,6 @@ class Client:
 def _milliseconds(started: float, ended: float | None = None) -> float:
     """How long something took; until now when it is not said when it ended."""
     return round(((ended or time.perf_counter()) - started) * 1000, 2)
-
-
-def _tidy_up() -> None:
-    """Undo what a view may have changed for the whole thread."""
-    translation.activate(settings.LANGUAGE_CODE)
-    timezone.deactivate()
-    set_urlconf(None)
-    mail.outbox.clear()
-    _forget_caches()
 
 
 def _forget_caches() -> None:

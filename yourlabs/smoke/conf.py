@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-KEYS = ("exclude", "expect", "values")
+KEYS = ("exclude", "expect", "values", "urlconfs")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Conf:
 
     values: dict[str, Any] = field(default_factory=dict)
     """Callables, or dotted paths of callables, by parameter."""
+
+    urlconfs: dict[str, str] = field(default_factory=dict)
+    """The module of URL patterns by host, where no middleware chooses it."""
 
     def excludes(self, *names: str) -> bool:
         """Whether one of a URL's names and paths is excluded."""
@@ -70,6 +73,7 @@ def read_conf() -> Conf:
         exclude=_read(raw, "exclude", (list, tuple, set, frozenset), tuple),
         expect=_read(raw, "expect", (dict,), dict),
         values=_read(raw, "values", (dict,), dict),
+        urlconfs=_read(raw, "urlconfs", (dict,), dict),
     )
     _check(conf)
     return conf
@@ -85,7 +89,7 @@ def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> 
 
 
 def _check(conf: Conf) -> None:
-    for name in (*conf.exclude, *conf.expect, *conf.values):
+    for name in (*conf.exclude, *conf.expect, *conf.values, *conf.urlconfs):
         if not isinstance(name, str):
             raise ImproperlyConfigured(
                 f"The setting SMOKE has {name!r}; expected a name, a path or a "

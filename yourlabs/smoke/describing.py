@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 from django.shortcuts import resolve_url
+from django.utils.module_loading import import_string
 
 from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.introspection import unwrap
@@ -115,10 +116,12 @@ def login_paths() -> tuple[str, ...]:
         return ()
 
 
-def _source(view: Any) -> str:
+def source_of(view: Any) -> str:
+    """The source of a view, or of what a dotted path names; empty when it has none."""
     try:
-        return python_inspect.getsource(view)
-    except (OSError, TypeError):
+        found = import_string(view) if isinstance(view, str) else view
+        return python_inspect.getsource(found)
+    except (ImportError, OSError, TypeError):
         return ""
 
 
@@ -130,7 +133,7 @@ def reads_query(leaf: Leaf) -> bool:
         module = str(getattr(owner, "__module__", "")).split(".")[0]
         if module in ("django", "rest_framework", "builtins"):
             continue
-        source = _source(owner)
+        source = source_of(owner)
         if "request.GET" in source or "query_params" in source:
             return True
     return False

@@ -11,23 +11,19 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch, reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
-from yourlabs.smoke import extras, shapes
-from yourlabs.smoke.anchors import anchors
+from yourlabs.smoke import extras
 from yourlabs.smoke.describing import (
-    answered,
     describe,
-    ending,
     failure_reason,
     has_wrong_signature,
     is_of_library,
     login_paths,
-    reads_query,
     shows_error_page,
 )
 from yourlabs.smoke.discovery import Leaf, speaking
-from yourlabs.smoke.introspection import is_never_there, unwrap
+from yourlabs.smoke.introspection import unwrap
 from yourlabs.smoke.outcomes import Facts, Outcome, Result, Verdict, judge
-from yourlabs.smoke.state import PATTERN_SECONDS
+from yourlabs.smoke.reasons import barrier_of, why_skipped
 
 if TYPE_CHECKING:
     from yourlabs.smoke.exchange import Answer
@@ -241,7 +237,9 @@ class Judge:
     def result_of(self, state: State) -> Result:
         """Put together what a run says of a pattern."""
         leaf = state.leaf
-        result = Result(leaf.name, leaf.pattern, view=leaf.view, language=leaf.language)
+        site = self.run.site
+        result = Result(leaf.name, site.route(leaf.pattern), view=leaf.view)
+        result.language, result.host = leaf.language, "" if site.is_main else site.host
         result.statuses, result.let_in = dict(state.statuses), set(state.let_in)
         if state.excluded:
             result.reason = "excluded"
@@ -256,19 +254,11 @@ class Judge:
         else:
             self._explain(result, state)
         if not state.is_reached and result.outcome is not Outcome.OK:
-            result.barrier = self._barrier(state, result)
+            result.barrier = barrier_of(self.run, state)
         expected = self._expected(leaf, result.url)
         if expected is not None and result.status is not None:
             self._compare(result, expected)
         return result
-
-    def _barrier(self, state: State, result: Result) -> str:
-        """How all requests of a pattern ended before its view, if any was made."""
-        if state.is_cut:
-            return result.reason
-        if state.last is None or state.excluded:
-            return ""
-        return ending(state.last, self.run.client.base_url)
 
     def _compare(self, result: Result, expected: int) -> None:
         if result.status == expected:
@@ -293,70 +283,7 @@ class Judge:
     def _explain(self, result: Result, state: State) -> None:
         if state.last is not None:
             describe(result, state.last)
-        seen = set(state.verdicts)
-        result.reason = (
-            self._what_kept_from_asking(state)
-            or self._who_refused(state, seen, result)
-            or self._what_is_needed(state, seen)
-        )
+        result.reason = why_skipped(self.run, state)
         if not result.reason and state.last is not None:
             result.outcome = Outcome.FAILED
             result.reason = f"answered {state.last.status} to every role"
-
-    def _what_kept_from_asking(self, state: State) -> str:
-        leaf = state.leaf
-        if state.is_cut:
-            return f"no verdict within {self.run.seconds:g} s of the run"
-        if state.seconds > PATTERN_SECONDS:
-            return f"given up after {state.seconds:.0f} s of requests"
-        if not state.tried and leaf.identity in self.run.knowledge.shadows:
-            return f"shadowed by {self.run.knowledge.shadows[leaf.identity]}"
-        return ""
-
-    def _who_refused(self, state: State, seen: set[Verdict], result: Result) -> str:
-        """What refused all requests alike, whatever their values."""
-        if seen & {Verdict.MISSING, Verdict.REFUSED}:
-            return ""
-        if Verdict.DENIED in seen:
-            is_by_middleware = state.last is not None and state.last.stopped_by
-            told = f": {self._barrier(state, result)}" if is_by_middleware else ""
-            return f"forbidden for all roles{told}"
-        if Verdict.ELSEWHERE in seen:
-            return f"shadowed by a middleware: {self._barrier(state, result)}"
-        return ""
-
-    def _what_is_needed(self, state: State, seen: set[Verdict]) -> str:
-        leaf = state.leaf
-        is_missing = Verdict.MISSING in seen and not leaf.has_parameters
-        if state.needs_query or (is_missing and reads_query(leaf)):
-            return "needs a query string"
-        if state.refused_with and (is_missing or Verdict.REFUSED in seen):
-            return answered(state.refused_with)
-        if leaf.has_parameters:
-            return self._what_is_missing(leaf)
-        if leaf.is_open_ended:
-            return "value for `the rest of the path` unknown"
-        if is_missing and self._is_root(leaf) and is_never_there(leaf.callback):
-            return f"{answered(404)}, as the root of other patterns"
-        return "" if state.last is not None else "no way found to write its URL"
-
-    def _is_root(self, leaf: Leaf) -> bool:
-        """Whether other patterns lie below a leaf, as those of an API do."""
-        own = leaf.pattern.rstrip("$")
-        return any(
-            other.pattern.startswith(own) and other.pattern != leaf.pattern
-            for other in self.run.knowledge.leaves
-        )
-
-    def _what_is_missing(self, leaf: Leaf) -> str:
-        knowledge = self.run.knowledge
-        for shape in reversed(leaf.shapes):
-            places = shapes.slots(shape)
-            found = anchors(knowledge, leaf, shape)
-            if found:
-                exact = [lookup for lookup, _ in found if lookup.is_exact]
-                model = (exact or [found[0][0]])[0].model
-                if not knowledge.rows_of(model):
-                    return f"no row of {model._meta.label}"
-            return f"value for `{places[-1].name}` unknown"
-        return "no way found to write its URL"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import connections
 
@@ -38,19 +40,23 @@ def check_apps(wanted: tuple[str, ...]) -> None:
         )
 
 
-def load_leaves() -> list[Leaf]:
+def load_leaves(urlconf: Any = None) -> list[Leaf]:
     """List the patterns of the project.
+
+    Args:
+        urlconf: A module of URL patterns; ``ROOT_URLCONF`` for None.
 
     Raises:
         CouldNotRunError: They cannot be imported.
     """
     try:
-        return list(iter_leaves())
+        return list(iter_leaves(urlconf))
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise CouldNotRunError(
-            f"ROOT_URLCONF {getattr(settings, 'ROOT_URLCONF', None)!r} could not "
+            f"{'ROOT_URLCONF' if urlconf is None else 'The URL configuration'} "
+            f"{urlconf or getattr(settings, 'ROOT_URLCONF', None)!r} could not "
             f"be loaded: {type(error).__name__}: {error}. "
             "Repair the import that fails first."
         ) from error

@@ -124,6 +124,9 @@ class Result:
     language: str | None = None
     tags: list[str] = field(default_factory=list)
     is_listed: bool = False
+    host: str = ""
+    """The host, where it is another one than that of ``ROOT_URLCONF``."""
+
     statuses: dict[str, int] = field(default_factory=dict)
     """The status of the last URL by role."""
 
@@ -163,6 +166,7 @@ class Result:
             "language": self.language,
             "tags": self.tags,
             "listed": self.is_listed,
+            "host": self.host,
             "statuses": self.statuses,
             "exception": self.exception_class,
             "traceback": self.traceback,

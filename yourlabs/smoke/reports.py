@@ -89,6 +89,8 @@ def _variables(results: list[Result]) -> list[str]:
 
 def _line(result: Result) -> str:
     where = result.url or "/" + result.pattern
+    if result.host and result.url:
+        where = f"//{result.host}{result.url}"
     who = f" as {result.role}" if result.role else ""
     status = f" {result.status}" if result.status else ""
     name = f" [{result.name}]" if result.name else ""

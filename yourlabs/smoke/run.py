@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.urls import set_urlconf
+
 from yourlabs.smoke import labels, opening, project, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
 from yourlabs.smoke.discovery import Leaf, PathFinder, main_language
+from yourlabs.smoke.hosts import Site, find_sites
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.listed import listed_results
@@ -75,24 +78,36 @@ class SmokeRun(Asking):
         """
         self.conf = opening.open_conf()
         opening.check_apps(self.options.apps)
-        leaves = opening.load_leaves()
+        opening.load_leaves()
         self.sandbox = Sandbox(opening.open_databases(self.notes))
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.sandbox.copied())
             stack.enter_context(quiet_settings())
             stack.enter_context(templates_kept())
             stack.enter_context(read_only_elsewhere())
-            self.roles = find_roles()
             self.client = opening.make_client(self.sandbox, self.options.timeout)
             stack.enter_context(self.client.running())
-            self._set_up(leaves)
-            results = []
-            if not self.options.is_listed_only:
-                self._rounds()
-                results = [self.judge.result_of(s) for s in self.states.values()]
+            stack.callback(set_urlconf, None)
+            sites = find_sites(self.client, self.conf.urlconfs, self.notes)
+            results: list[Result] = []
+            # The main one comes last, as it is the one that URLs are listed of.
+            for site in reversed(sites):
+                results = self._results_of(site) + results
             results += listed_results(self)
             self._look_for_names(results)
             return results
+
+    def _results_of(self, site: Site) -> list[Result]:
+        """Request and judge the patterns of one host."""
+        self.site, self.client.urlconf = site, site.urlconf
+        self.client.visit(site.host, self.conf.urlconfs, is_secure=site.is_secure)
+        set_urlconf(site.urlconf)
+        self.roles = self.client.within(find_roles)
+        self._set_up(opening.load_leaves(site.urlconf))
+        if self.options.is_listed_only:
+            return []
+        self._rounds()
+        return [self.judge.result_of(state) for state in self.states.values()]
 
     def _look_for_names(self, results: list[Result]) -> None:
         """Tell which patterns were asked for and are not there."""
@@ -108,9 +123,10 @@ class SmokeRun(Asking):
             self.notes.append(f"No URL pattern has the name or route {name!r}.")
 
     def _set_up(self, leaves: list[Leaf]) -> None:
-        finder = PathFinder()
+        finder = PathFinder(self.site.urlconf)
         user = next((r.user for r in reversed(self.roles) if r.user is not None), None)
         self.knowledge = Knowledge(finder, leaves, self.conf.values, user)
+        self.knowledge.look_up = self.client.within
         self.judge = Judge(self)
         self.states: dict[Any, State] = {}
         self.seconds = self.options.max_seconds or 0.0
@@ -129,7 +145,7 @@ class SmokeRun(Asking):
             log_in(self)
 
     def _is_wanted(self, leaf: Leaf) -> bool:
-        if not self.options.asks_for(leaf.name, leaf.pattern):
+        if not self.options.asks_for(leaf.name, self.site.route(leaf.pattern)):
             return False
         return not self.options.apps or project.is_of_apps(
             leaf, self.knowledge.facts_of(leaf), self.options.apps

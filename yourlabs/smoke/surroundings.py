@@ -85,7 +85,7 @@ def _without_warnings() -> Iterator[None]:
 def _replacements() -> dict[str, Any]:
     backend = "django.core.mail.backends.locmem.EmailBackend"
     changed: dict[str, Any] = {
-        "ALLOWED_HOSTS": ["*"],
+        "ALLOWED_HOSTS": [*settings.ALLOWED_HOSTS, "*"],
     }
     if hasattr(settings, "MAILERS"):
         changed["MAILERS"] = {alias: {"BACKEND": backend} for alias in settings.MAILERS}
