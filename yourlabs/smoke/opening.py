@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from yourlabs.smoke import project
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf, read_conf
 from yourlabs.smoke.discovery import Leaf, iter_leaves
-from yourlabs.smoke.sandbox import Sandbox, usable_aliases
+from yourlabs.smoke.sandbox import MAX_COPY_BYTES, Sandbox, usable_aliases
 from yourlabs.smoke.state import CouldNotRunError
 
 
@@ -84,6 +85,7 @@ def open_databases(notes: list[str]) -> list[str]:
                 f"The database {alias!r} has no transactions, so requests "
                 "could not be undone."
             )
+        notes += _too_large(alias)
     if "default" in aliases:
         connection = connections["default"]
         with connection.cursor() as cursor:
@@ -93,6 +95,20 @@ def open_databases(notes: list[str]) -> list[str]:
                 "The database 'default' has no tables. Run `manage.py migrate`."
             )
     return aliases
+
+
+def _too_large(alias: str) -> list[str]:
+    """A text for a database whose file is not copied, as it is too large."""
+    connection = connections[alias]
+    name = str(connection.settings_dict["NAME"])
+    is_file = connection.vendor == "sqlite" and os.path.isfile(name)
+    if not is_file or os.path.getsize(name) <= MAX_COPY_BYTES:
+        return []
+    return [
+        f"The file of the database {alias!r} is larger than "
+        f"{MAX_COPY_BYTES // 1024**3} GiB, so the run did not work on a copy: "
+        "what a view commits through the driver itself stays."
+    ]
 
 
 def make_client(sandbox: Sandbox, timeout: float | None) -> Client:
