@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-KEYS = ("exclude", "expect", "values", "urlconfs")
+_LISTS = (list, tuple, set, frozenset)
+KEYS = ("exclude", "expect", "public", "urlconfs", "values")
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,20 @@ class Conf:
     values: dict[str, Any] = field(default_factory=dict)
     """Callables, or dotted paths of callables, by parameter."""
 
+    public: tuple[str, ...] | None = None
+    """Names or paths that anybody may see; None when nothing is said."""
+
     urlconfs: dict[str, str] = field(default_factory=dict)
     """The module of URL patterns by host, where no middleware chooses it."""
 
     def excludes(self, *names: str) -> bool:
         """Whether one of a URL's names and paths is excluded."""
         return any(matches(wanted, names) for wanted in self.exclude)
+
+    def is_private(self, *names: str) -> bool:
+        """Whether a URL is one that only some people may see."""
+        known = self.public
+        return known is not None and not any(matches(item, names) for item in known)
 
     def expected(self, *names: str) -> int | None:
         """The status that is right for a URL; None when nothing is said."""
@@ -70,10 +80,11 @@ def read_conf() -> Conf:
             f"The setting SMOKE has the unknown keys {unknown!r}; expected {KEYS}."
         )
     conf = Conf(
-        exclude=_read(raw, "exclude", (list, tuple, set, frozenset), tuple),
+        exclude=_read(raw, "exclude", _LISTS, tuple),
         expect=_read(raw, "expect", (dict,), dict),
         values=_read(raw, "values", (dict,), dict),
         urlconfs=_read(raw, "urlconfs", (dict,), dict),
+        public=_read(raw, "public", _LISTS, tuple) if "public" in raw else None,
     )
     _check(conf)
     return conf
@@ -89,7 +100,8 @@ def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> 
 
 
 def _check(conf: Conf) -> None:
-    for name in (*conf.exclude, *conf.expect, *conf.values, *conf.urlconfs):
+    several = (conf.exclude, conf.public or (), conf.expect, conf.values, conf.urlconfs)
+    for name in itertools.chain(*several):
         if not isinstance(name, str):
             raise ImproperlyConfigured(
                 f"The setting SMOKE has {name!r}; expected a name, a path or a "
