@@ -36,7 +36,7 @@ author = "The yourlabs authors"
 copyright = author  # noqa: A001
 version = release = "2.0.0"
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 nitpicky = False
 highlight_language = "python"
@@ -47,3 +47,7 @@ autodoc_preserve_defaults = True
 
 html_theme = "furo"
 html_title = "yourlabs"
+
+# What a command prints needs no button; what a reader types is copied without a prompt.
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
+copybutton_prompt_text = "$ "

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from yourlabs.runner import task
-from yourlabs.runner.processes import start_ticks
+from yourlabs.runner.ownership.process import start_ticks
 
 COOLDOWN = float(os.environ.get("JOB_COOLDOWN", "0.05"))
 FAIL_COOLDOWN = float(os.environ.get("JOB_FAIL_COOLDOWN", "0.05"))

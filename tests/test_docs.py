@@ -15,7 +15,7 @@ from tests.doc_blocks import DOCS, ROOT, Block, Session, blocks
 from tests.docs_project import project  # noqa: F401
 from yourlabs import runner
 from yourlabs.runner import checks, conf, signals
-from yourlabs.runner.core.task import OPTIONS
+from yourlabs.runner.chain.task import OPTIONS
 from yourlabs.runner.management.commands.run_functions import Command
 
 SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
@@ -25,7 +25,9 @@ IN_A_PROJECT = [
     "howto/server_overrides.rst",
     "howto/signals.rst",
     "howto/tasks.rst",
+    "howto/testing.rst",
     "howto/upgrade.rst",
+    "index.rst",
     "reference/checks.rst",
     "reference/command.rst",
     "reference/log.rst",

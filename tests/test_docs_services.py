@@ -75,6 +75,16 @@ def test_service_starts_the_chain(name: str, project: Session) -> None:  # noqa:
     project.run(Block(f"{name}.rst", 0, "sh", line), RAN)
 
 
+def test_images_start_no_shell() -> None:
+    """A container's first process is the runner or the server, so it gets SIGTERM."""
+    page = blocks(DOCS / "howto" / "container.rst")
+    text = "".join(block.content for block in page if block.language == "docker")
+    commands = re.findall(r"^CMD (.*)$", text, re.MULTILINE)
+
+    assert commands
+    assert all(isinstance(json.loads(command), list) for command in commands)
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
 def test_unit_is_a_unit(tmp_path: Path) -> None:
     """systemd finds nothing wrong with the unit but that the machine is another."""
@@ -94,6 +104,27 @@ def test_unit_is_a_unit(tmp_path: Path) -> None:
     )
 
     assert [] == [line for line in done.stderr.splitlines() if path.name in line]
+
+
+def test_unit_says_where_the_files_are(project: Session, tmp_path: Path) -> None:  # noqa: F811
+    """The settings read RUN_ROOT from the unit, whose folder outlives the unit."""
+    page = [*blocks(DOCS / "howto" / "systemd.rst")]
+    for block in page:
+        if block.language == "ini":
+            service = section(block.content, "Service")
+            kept = service.get("RuntimeDirectoryPreserve") == "yes"
+            assert kept or "RuntimeDirectory" not in service
+        elif block.caption:
+            project.run(block)
+    service = section(shown("systemd", UNIT), "Service")
+    root = tmp_path / "state"
+    assert f"RUN_ROOT=/var/lib/{service['StateDirectory']}" == service["Environment"]
+    project.environ["RUN_ROOT"] = str(root)
+
+    line = shlex.join(command_of("systemd"))
+    project.run(Block("systemd.rst", 0, "sh", line), RAN)
+
+    assert (root / "clear_sessions.pid").exists()
 
 
 def test_unit_hears_of_the_chain(project: Session, tmp_path: Path) -> None:  # noqa: F811

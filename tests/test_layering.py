@@ -12,7 +12,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "yourlabs"
-CORE = sorted((PACKAGE / "runner" / "core").rglob("*.py"))
+CORE = [
+    PACKAGE / "runner" / f"{module}.py"
+    for module in (
+        "exceptions",
+        "autostart/classify",
+        "autostart/kinds",
+        "chain/mode",
+        "chain/plan",
+        "chain/status",
+        "chain/task",
+        "failures/downtime",
+        "failures/fingerprint",
+        "failures/records",
+        "failures/redact",
+        "failures/text",
+        "notify/report",
+        "notify/throttle",
+        "notify/told",
+        "ownership/record",
+    )
+]
 
 PURE = {
     "__future__",
@@ -64,21 +84,21 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_core_imports_nothing_that_acts(path: Path) -> None:
-    """The core imports only the core and modules that neither act nor ask."""
+def test_pure_module_imports_nothing_that_acts(path: Path) -> None:
+    """A pure module imports only pure ones, of ours and of Python's."""
+    pure = [".".join(module.relative_to(ROOT).with_suffix("").parts) for module in CORE]
     impure = [
         name
         for name in imports(path)
-        if name.partition(".")[0] not in PURE
-        and not within(name, "yourlabs.runner.core")
+        if name.partition(".")[0] not in PURE and not within(name, *pure)
     ]
 
     assert [] == impure
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_core_calls_no_clock(path: Path) -> None:
-    """The core is given the time, and neither opens nor prints anything."""
+def test_pure_module_calls_no_clock(path: Path) -> None:
+    """A pure module is given the time, and neither opens nor prints anything."""
     calls = [
         ast.unparse(node.func)
         for node in ast.walk(ast.parse(path.read_text()))
@@ -92,6 +112,68 @@ def test_core_calls_no_clock(path: Path) -> None:
     ]
 
     assert [] == [call for call in calls if call in ACTS] + clocks
+
+
+LAYERS = (
+    ("exceptions", "signals", "conf", "forks", "log", "chain.task"),
+    ("failures",),
+    ("ownership", "storage"),
+    ("notify", "autostart"),
+    ("chain",),
+    ("",),
+)
+"""The rooms of the runner from the bottom up; "" is what a user touches."""
+
+
+def layer_of(name: str) -> int:
+    """Return the number of the layer that the dotted `name` in the runner is in."""
+    inside = name.removeprefix("yourlabs.runner").lstrip(".")
+    return next(
+        number
+        for number, rooms in enumerate(LAYERS)
+        if any(not room or within(inside, room) for room in rooms)
+    )
+
+
+def runner_imports() -> dict[str, set[str]]:
+    """Return what each module of the runner imports of the runner, for types too."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sources("runner")
+    }
+    found: dict[str, set[str]] = {}
+    for path in sources("runner"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        # Of `a.b.c` the module may be `a.b`, and `c` a name in it.
+        mentioned = {
+            one if one in modules else one.rpartition(".")[0] for one in imports(path)
+        }
+        found[name.removesuffix(".__init__")] = mentioned & modules
+    return found
+
+
+def test_runner_imports_point_downwards() -> None:
+    """No module of the runner imports one of a layer above its own."""
+    upwards = [
+        f"{importer} imports {imported}"
+        for importer, names in runner_imports().items()
+        for imported in sorted(names)
+        if imported != "yourlabs.runner" and layer_of(imported) > layer_of(importer)
+    ]
+
+    assert [] == upwards
+
+
+def test_runner_has_no_circle() -> None:
+    """No module of the runner imports itself through others."""
+    left = runner_imports()
+    # What is imported on first use by the package itself is no import of its modules.
+    left.pop("yourlabs.runner")
+    while free := [name for name in left if not left[name] & set(left)]:
+        for name in free:
+            del left[name]
+
+    assert {} == {name: names & set(left) for name, names in left.items()}
 
 
 @pytest.mark.parametrize("one", ["runner", "smoke", "setup"])
@@ -114,11 +196,14 @@ def test_thread_is_given_what_it_needs() -> None:
     """The thread of a chain knows neither mail nor locks nor settings."""
     unwanted = [
         name
-        for path in sources("runner", "threads")
+        for path in sources("runner", "chain", "thread")
         for name in imports(path)
         if within(
             name,
-            *(f"yourlabs.runner.{module}" for module in ("mail", "locks", "conf")),
+            *(
+                f"yourlabs.runner.{module}"
+                for module in ("notify", "ownership.pidfile", "conf")
+            ),
             "django.conf",
             "django.core.mail",
         )
@@ -135,7 +220,11 @@ def test_settings_are_read_in_one_module() -> None:
         if "django.conf.settings" in set(imports(path))
     ]
 
-    for_mail = {"runner/checks.py", "runner/mail.py", "runner/delivery.py"}
+    for_mail = {
+        "runner/checks.py",
+        "runner/notify/mail.py",
+        "runner/notify/delivery.py",
+    }
     assert set(readers) <= {"runner/conf.py", "runner/__main__.py"} | for_mail
 
 

@@ -54,7 +54,7 @@ def format_it(exc: BaseException) -> str:
 
 def main() -> None:
     """Measure, and print."""
-    from yourlabs.runner.tracebacks import describe, forget
+    from yourlabs.runner.failures.describe import describe, forget
 
     same = ["always the same"] * FAILURES
     different = [f"word {'x' * (number % 40)}y{number}" for number in range(FAILURES)]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner import hosts
 from yourlabs.runner.asgi import lifespan
+from yourlabs.runner.autostart import attach as hosts
 
 
 @pytest.fixture

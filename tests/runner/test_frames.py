@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from yourlabs.runner.frames import frame_of
+from yourlabs.runner.failures.frames import frame_of
 
 LOOK = """
 import gc, os, threading, time, weakref
-from yourlabs.runner.frames import frame_of
+from yourlabs.runner.failures.frames import frame_of
 
 class Node:
     pass
@@ -94,7 +94,7 @@ def test_process_does_not_freeze() -> None:
 
 FORK = """
 import gc, os, signal, sys, threading, time
-from yourlabs.runner import frames
+from yourlabs.runner.failures import frames
 
 inside = threading.Event()
 current_frames = sys._current_frames

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from yourlabs.runner import systemd
+from yourlabs.runner.chain import systemd
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -21,7 +21,7 @@ from itertools import pairwise
 import pytest
 
 from tests.places import Place, overlaps
-from yourlabs.runner import processes
+from yourlabs.runner.ownership import process as processes
 
 SECONDS = float(os.environ.get("TORTURE_SECONDS", "60"))
 PROCESSES = 8

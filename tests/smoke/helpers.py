@@ -46,7 +46,7 @@ def run(*arguments: str, **environment: str) -> Finished:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)

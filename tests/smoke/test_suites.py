@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+import uuid
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,22 +73,28 @@ def django_db_setup(django_db_setup, django_db_blocker):
 """
 
 
-def run_in(folder: Path, *arguments: str, urls: str = DEFECTS) -> helpers.Finished:
+def run_in(
+    folder: Path, *arguments: str, urls: str = DEFECTS, **environment: str
+) -> helpers.Finished:
     """Run ``python …`` on the project, its database empty, with modules of `folder`."""
     return helpers.run(
         *arguments,
         SMOKE_URLS=urls,
         SMOKE_DB=str(folder / "project.sqlite3"),
         PYTHONPATH=f"{helpers.ROOT}:{folder}",
+        **environment,
     )
 
 
-def run_plugin(folder: Path, *options: str, urls: str = DEFECTS) -> helpers.Finished:
+def run_plugin(
+    folder: Path, *options: str, urls: str = DEFECTS, **environment: str
+) -> helpers.Finished:
     """Run pytest with the plugin in `folder`."""
     plugins = ("yourlabs.smoke.pytest_plugin", "no:cacheprovider", "no:randomly")
     loaded = [option for plugin in plugins for option in ("-p", plugin)]
     where = (f"--rootdir={folder}", str(folder))
-    return run_in(folder, "-m", "pytest", *loaded, *options, *where, urls=urls)
+    arguments = ("-m", "pytest", *loaded, *options, *where)
+    return run_in(folder, *arguments, urls=urls, **environment)
 
 
 def test_test_case_has_a_subtest_a_pattern(tmp_path: Path) -> None:
@@ -214,3 +221,67 @@ def test_test_case_that_tests_nothing_fails() -> None:
     assert 1 == len(result.failures)
     assert "Nothing was tested: " in result.failures[0][1]
     assert "maintenance" in result.failures[0][1]
+
+
+OWN = """
+import threading
+
+import pytest
+from django.contrib.sites.models import Site
+from django.core.cache import cache
+from django.db import connection, transaction
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_are_committed():
+    with transaction.atomic():
+        Site.objects.create(domain="own.example.com", name="Own")
+    seen = []
+
+    def look():
+        seen.append(Site.objects.filter(name="Own").count())
+        connection.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [1]
+
+
+@pytest.mark.django_db
+def test_rows_are_undone():
+    assert not Site.objects.filter(name="Own").exists()
+
+
+def test_files_are_written(tmp_path):
+    (tmp_path / "file.txt").write_text("x")
+"""
+ORDER = """
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: "own" in item.nodeid)
+"""
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("driver", ["sqlite", "psycopg", "psycopg2", "pool"])
+def test_tests_after_the_plugin_are_as_without_it(tmp_path: Path, driver: str) -> None:
+    """A test of the project that commits for real passes after the run."""
+    (tmp_path / "conftest.py").write_text(PLUGIN + ORDER)
+    (tmp_path / "test_own.py").write_text(OWN)
+    named = {}
+    if driver != "sqlite":
+        named = {"SMOKE_POSTGRES": f"smoke_{uuid.uuid4().hex[:8]}", "PGUSER": "root"}
+        named |= {"SMOKE_DRIVER": driver, "PGHOST": "127.0.0.1"}
+
+    done = run_plugin(tmp_path, "-k", "home or zero or own", "-v", **named)
+
+    lines = [line.split("::")[-1] for line in done.stdout.splitlines()]
+    passed = [line.split()[0] for line in lines if " PASSED" in line]
+    assert {
+        "test_rows_are_committed",
+        "test_rows_are_undone",
+        "test_files_are_written",
+    } <= set(passed), done.stdout
+    assert "test_url[home" in " ".join(passed)
+    assert passed[0].startswith("test_url")

@@ -11,7 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yourlabs.runner.core.exceptions import (
+    from yourlabs.runner.chain.command import Runner
+    from yourlabs.runner.chain.decorator import task
+    from yourlabs.runner.chain.registry import (
+        chains,
+        start_chain,
+        stop_all,
+        stop_chain,
+    )
+    from yourlabs.runner.chain.status import ChainStatus, TaskStatus
+    from yourlabs.runner.chain.task import Chain, Options, Task
+    from yourlabs.runner.chain.thread import RunnerThread
+    from yourlabs.runner.exceptions import (
         AlreadyOwned,
         ChainNameTaken,
         InvalidTask,
@@ -20,22 +31,12 @@ if TYPE_CHECKING:
         TaskNotFound,
         UnusableRunRoot,
     )
-    from yourlabs.runner.core.records import (
+    from yourlabs.runner.failures.records import (
         ExceptionCount,
         Failure,
         Recovery,
         Run,
         Stall,
-    )
-    from yourlabs.runner.core.status import ChainStatus, TaskStatus
-    from yourlabs.runner.core.task import Chain, Options, Task
-    from yourlabs.runner.declare import task
-    from yourlabs.runner.runners import (
-        Runner,
-        chains,
-        start_chain,
-        stop_all,
-        stop_chain,
     )
     from yourlabs.runner.signals import (
         chain_started,
@@ -46,10 +47,9 @@ if TYPE_CHECKING:
         task_started,
         task_succeeded,
     )
-    from yourlabs.runner.threads import RunnerThread
 
 _HOMES = {
-    "core.exceptions": (
+    "exceptions": (
         "AlreadyOwned",
         "ChainNameTaken",
         "InvalidTask",
@@ -58,11 +58,12 @@ _HOMES = {
         "TaskNotFound",
         "UnusableRunRoot",
     ),
-    "core.records": ("ExceptionCount", "Failure", "Recovery", "Run", "Stall"),
-    "core.status": ("ChainStatus", "TaskStatus"),
-    "core.task": ("Chain", "Options", "Task"),
-    "declare": ("task",),
-    "runners": ("Runner", "chains", "start_chain", "stop_all", "stop_chain"),
+    "failures.records": ("ExceptionCount", "Failure", "Recovery", "Run", "Stall"),
+    "chain.status": ("ChainStatus", "TaskStatus"),
+    "chain.task": ("Chain", "Options", "Task"),
+    "chain.decorator": ("task",),
+    "chain.command": ("Runner",),
+    "chain.registry": ("chains", "start_chain", "stop_all", "stop_chain"),
     "signals": (
         "chain_started",
         "chain_stopped",
@@ -72,7 +73,7 @@ _HOMES = {
         "task_started",
         "task_succeeded",
     ),
-    "threads": ("RunnerThread",),
+    "chain.thread": ("RunnerThread",),
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -14,7 +14,8 @@ class RunnerConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what listens. No thread is started here."""
-        from yourlabs.runner import checks, logs, mail
+        from yourlabs.runner import checks
+        from yourlabs.runner.notify import logs, mail
 
         checks.register()
         mail.connect()

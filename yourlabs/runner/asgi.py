@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from yourlabs.runner import hosts
+from yourlabs.runner.autostart import attach as hosts
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 

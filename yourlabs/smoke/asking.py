@@ -13,6 +13,7 @@ from yourlabs.smoke.confirming import leads_back
 from yourlabs.smoke.exchange import Answer, Prepared
 from yourlabs.smoke.hosts import Site
 from yourlabs.smoke.introspection import takes_no_session
+from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.links import links_in, script_links_in
@@ -20,7 +21,6 @@ from yourlabs.smoke.listings import items_in
 from yourlabs.smoke.outcomes import Verdict
 from yourlabs.smoke.renewing import renew_sessions
 from yourlabs.smoke.roles import Role, role_of
-from yourlabs.smoke.sandbox import Sandbox
 from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
 MAX_LINKS = 8
@@ -121,6 +121,8 @@ class Asking:
                 self._succeed(state, candidate, answer, role, prepare)
                 return
             if verdict is Verdict.FAILED and state.failure:
+                return
+            if verdict is Verdict.REFUSED and state.needs:
                 return
             if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
                 return

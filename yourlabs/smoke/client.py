@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core import mail
-from django.core.cache import caches
 from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import close_old_connections
 from django.http import HttpResponse
@@ -40,11 +36,11 @@ from yourlabs.smoke.exchange import (
     wsgi_path,
 )
 from yourlabs.smoke.handler import MissingVariable, SmokeHandler, watched_templates
+from yourlabs.smoke.isolation.database import QueryRecorder
+from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
-from yourlabs.smoke.sandbox import QueryRecorder, Sandbox
 
 T = TypeVar("T")
-_MARK = re.compile("^smoke-[0-9a-f]{8}-")
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
 
 
@@ -106,21 +102,30 @@ class Client:
         is_same_page = target.netloc and target.path in ("", "/")
         return location if is_same_page else ""
 
-    def within(self, function: Callable[[], T]) -> T:
+    def within(self, function: Callable[[], T], table: str = "") -> T:
         """Call a function where views are called: a middleware may choose their rows.
 
-        Where a request does not come that far, or is being made, it is just called.
+        It is just called where a request does not come that far or is being made, or
+        where the way there makes rows, which are gone afterwards.
+
+        Args:
+            function: What to call.
+            table: The table that it looks into; empty when that does not matter.
         """
         results: list[T] = []
+        recorder = QueryRecorder()
         if not self.is_asking:
             with contextlib.suppress(Exception):
-                self._send_inside(lambda urlconf: results.append(function()))
-        return results[0] if results else function()
+                self._send_inside(lambda _: results.append(function()), recorder)
+        return results[0] if results and table not in recorder.written else function()
 
-    def _send_inside(self, call: Callable[[Any], None]) -> Any:
+    def _send_inside(
+        self, call: Callable[[Any], None], recorder: QueryRecorder | None = None
+    ) -> Any:
         self.handler.inside, self.handler.forced_user = call, None
         try:
-            with self._asking(), self.sandbox.rolled_back(QueryRecorder()):
+            recorder = recorder or QueryRecorder()
+            with self._asking(), self.sandbox.rolled_back(recorder):
                 response = self.handler(self._environ("/", {}))
                 close_response(response)
                 return response
@@ -232,7 +237,8 @@ class Client:
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
                     self._request(answer, environ, recorder, inspect)
-        answer.written = frozenset(recorder.tables)
+            answer.refused = list(recorder.refused)
+        answer.written = frozenset(recorder.written)
         return answer
 
     def _tidy_up(self) -> None:
@@ -240,8 +246,6 @@ class Client:
         translation.activate(settings.LANGUAGE_CODE)
         timezone.deactivate()
         set_urlconf(self.urlconf)
-        mail.outbox.clear()
-        _forget_caches()
 
     def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:
         environ = self._environ(url, {})
@@ -279,6 +283,7 @@ class Client:
         self.missing.found = []
         response = None
         recorder.is_counting = True
+        self.sandbox.databases.expect_callbacks()
         with warnings.catch_warnings(record=True) as caught, quiet_output():
             warnings.simplefilter("default")
             started = time.perf_counter()
@@ -291,6 +296,8 @@ class Client:
                     recorder.is_counting = False
                     answer.ms = _milliseconds(started, began)
                     keep(answer, response, body)
+                    if answer.status < 400:
+                        self.sandbox.databases.run_callbacks()
                     if inspect is not None:
                         answer.more = inspect(response)
             except KeyboardInterrupt:
@@ -320,14 +327,3 @@ class Client:
 def _milliseconds(started: float, ended: float | None = None) -> float:
     """How long something took; until now when it is not said when it ended."""
     return round(((ended or time.perf_counter()) - started) * 1000, 2)
-
-
-def _forget_caches() -> None:
-    """Let no request find what another one left, like how often somebody asked.
-
-    Each key of the run begins with a mark, so that a new mark is an empty cache.
-    """
-    for cache in caches.all(initialized_only=True):
-        prefix = getattr(cache, "key_prefix", None)
-        if isinstance(prefix, str) and _MARK.match(prefix):
-            cache.key_prefix = _MARK.sub(f"smoke-{uuid.uuid4().hex[:8]}-", prefix)

@@ -10,8 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-_LISTS = (list, tuple, set, frozenset)
-KEYS = ("exclude", "expect", "public", "urlconfs", "values")
+from yourlabs.smoke.isolation.guard import SETTINGS
+
+_ALLOW = tuple(f"allow_{kind}" for kind in SETTINGS)
+KEYS = ("exclude", "expect", "public", "urlconfs", "values", *_ALLOW)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Conf:
 
     urlconfs: dict[str, str] = field(default_factory=dict)
     """The module of URL patterns by host, where no middleware chooses it."""
+
+    allowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Patterns of the hosts, paths and programs that views may use."""
 
     def excludes(self, *names: str) -> bool:
         """Whether one of a URL's names and paths is excluded."""
@@ -79,12 +84,18 @@ def read_conf() -> Conf:
         raise ImproperlyConfigured(
             f"The setting SMOKE has the unknown keys {unknown!r}; expected {KEYS}."
         )
+    lists = (list, tuple, set, frozenset)
     conf = Conf(
-        exclude=_read(raw, "exclude", _LISTS, tuple),
+        exclude=_read(raw, "exclude", lists, tuple),
         expect=_read(raw, "expect", (dict,), dict),
         values=_read(raw, "values", (dict,), dict),
         urlconfs=_read(raw, "urlconfs", (dict,), dict),
-        public=_read(raw, "public", _LISTS, tuple) if "public" in raw else None,
+        public=_read(raw, "public", lists, tuple) if "public" in raw else None,
+        allowed={
+            kind: _read(raw, f"allow_{kind}", lists, tuple)
+            for kind in SETTINGS
+            if f"allow_{kind}" in raw
+        },
     )
     _check(conf)
     return conf
@@ -101,7 +112,7 @@ def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> 
 
 def _check(conf: Conf) -> None:
     several = (conf.exclude, conf.public or (), conf.expect, conf.values, conf.urlconfs)
-    for name in itertools.chain(*several):
+    for name in itertools.chain(*several, *conf.allowed.values()):
         if not isinstance(name, str):
             raise ImproperlyConfigured(
                 f"The setting SMOKE has {name!r}; expected a name, a path or a "

@@ -8,12 +8,14 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 from django.test import Client as Browser
 
 from yourlabs.smoke.forms import login_form
+from yourlabs.smoke.isolation.signals import unheard
 
 PASSWORD = "smoke"
 MAX_PAGES = 3
 """How many pages may ask, one before the other."""
 
 
+@unheard()
 def with_password(user: Any) -> Any:
     """The user's row, read anew, with a known password; only where it is undone."""
     row = type(user)._base_manager.get(pk=user.pk)

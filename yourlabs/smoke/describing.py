@@ -10,15 +10,33 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
+from django.core.exceptions import FieldError
 from django.shortcuts import resolve_url
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.urls import NoReverseMatch
 from django.utils.module_loading import import_string
 
 from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.introspection import unwrap
+from yourlabs.smoke.isolation.guard import Refused
 from yourlabs.smoke.outcomes import Result
 
 if TYPE_CHECKING:
     from yourlabs.smoke.exchange import Answer
+
+
+CODE_ERRORS = (
+    ArithmeticError,
+    FieldError,
+    ImportError,
+    NameError,
+    NoReverseMatch,
+    NotImplementedError,
+    RecursionError,
+    TemplateDoesNotExist,
+    TemplateSyntaxError,
+)
+"""What neither a value nor a refusal can be blamed for."""
 
 
 def failure_reason(answer: Answer) -> str:
@@ -55,6 +73,30 @@ def ending(answer: Answer, base: str) -> str:
         origin = f"{target.scheme}://{target.netloc}"
         text = f"redirected to {target.path if origin == base else origin}"
     return f"{text} by {answer.stopped_by}" if answer.stopped_by else text
+
+
+def needed(answer: Answer) -> str:
+    """What an answer failed for, when that was refused; empty when it was not.
+
+    The cause is the refusal when that is what was raised, or when no error of the code
+    was: many a view goes on for a while without what it did not get.
+    """
+    error, refused = answer.exception, answer.refused
+    if error is not None and not _is_refusal(error):
+        is_own_fault = isinstance(error, CODE_ERRORS)
+        refused = [] if is_own_fault else [one for one in refused if one.is_own]
+    texts = dict.fromkeys(str(refusal) for refusal in refused)
+    return "it " + " and ".join(list(texts)[:3]) if texts else ""
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if isinstance(error, Refused):
+            return True
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def has_wrong_signature(error: BaseException | None) -> bool:
@@ -99,6 +141,7 @@ def describe(result: Result, answer: Answer) -> None:
     head += [f"{key}: {value}" for key, value in answer.headers.items()]
     body = answer.body[: 64 * 1024].decode("utf-8", "replace")
     result.response_text = "\n".join([*head, "", body])
+    result.refusals = list(answer.refused)
     error = answer.exception
     if error is not None:
         kind = type(error)

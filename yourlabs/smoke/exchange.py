@@ -17,6 +17,8 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.http import HttpResponse
 
+from yourlabs.smoke.isolation.guard import Refusal
+
 MAX_BODY = 2 * 1024**2
 """How many bytes of a streaming answer are read before it is closed."""
 
@@ -54,6 +56,9 @@ class Answer:
     identical: tuple[int, str] = (0, "")
     missing_variables: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    """What the view and the threads that it started may not do."""
+
     views: list[Any] = field(default_factory=list)
     """The views that were really called, in order."""
 

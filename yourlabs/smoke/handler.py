@@ -12,6 +12,7 @@ from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import request_started
 from django.http import HttpResponse
+from django.template.loaders import app_directories, cached, filesystem
 from django.urls import ResolverMatch
 
 
@@ -124,7 +125,25 @@ def watched_templates(missing: MissingVariable) -> Iterator[None]:
             changed.append(engine)
             engine.string_if_invalid = missing
     try:
-        yield
+        with _templates_kept(several):
+            yield
     finally:
         for engine in changed:
             engine.string_if_invalid = ""
+
+
+@contextlib.contextmanager
+def _templates_kept(engines: list[Any]) -> Iterator[None]:
+    """Read each template of a file once, as a project does without ``DEBUG``."""
+    plain = {filesystem.Loader, app_directories.Loader}
+    changed: list[tuple[Any, Any]] = []
+    for engine in engines:
+        loaders = getattr(engine, "template_loaders", None)
+        if loaders and {type(loader) for loader in loaders} <= plain:
+            changed.append((engine, loaders))
+            engine.template_loaders = [cached.Loader(engine, engine.loaders)]
+    try:
+        yield
+    finally:
+        for engine, loaders in changed:
+            engine.template_loaders = loaders

@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
 from yourlabs.smoke import extras
 from yourlabs.smoke.describing import (
+    CODE_ERRORS,
     describe,
     failure_reason,
     has_wrong_signature,
     is_of_library,
     login_paths,
+    needed,
     shows_error_page,
 )
 from yourlabs.smoke.discovery import Leaf, speaking
@@ -34,19 +36,6 @@ if TYPE_CHECKING:
 _LOGIN_WORDS = {"login", "signin", "sign-in", "sign_in", "log-in", "log_in"}
 _LOGIN_WORDS |= {"auth_login", "account_login", "account-login"}
 _LOGOUT_WORDS = ("logout", "signout", "sign-out", "sign_out", "log-out", "log_out")
-_CODE_ERRORS = (
-    ArithmeticError,
-    FieldError,
-    ImportError,
-    NameError,
-    NoReverseMatch,
-    NotImplementedError,
-    RecursionError,
-    TemplateDoesNotExist,
-    TemplateSyntaxError,
-)
-"""What no value of a parameter can be blamed for."""
-
 _SURE_ERRORS = (ImportError, NameError, TemplateDoesNotExist, TemplateSyntaxError)
 """What not even the odd values of a made row can be blamed for."""
 
@@ -110,7 +99,10 @@ class Judge:
             state.needs_query = True
         elif verdict is Verdict.REFUSED or answer.status == 410:
             state.refused_with = answer.status
-        if verdict is Verdict.FAILED:
+        if verdict is Verdict.FAILED and needed(answer):
+            state.needs = state.needs or (answer, candidate, needed(answer))
+            verdict = Verdict.REFUSED
+        elif verdict is Verdict.FAILED:
             verdict = self._blame(state, candidate, answer, is_extra)
         elif verdict is Verdict.OK:
             self._check_limits(state, candidate, answer)
@@ -134,7 +126,7 @@ class Judge:
             return Verdict.MISSING
         is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
         is_code_error = candidate.provenance in ("guess", "earlier") and (
-            isinstance(answer.exception, _CODE_ERRORS)
+            isinstance(answer.exception, CODE_ERRORS)
         )
         is_code_error = is_code_error or (
             candidate.provenance == "made row"
@@ -249,6 +241,9 @@ class Judge:
             provenance = state.candidate
             assert provenance is not None
             self._set(result, state.success, provenance, "", Outcome.OK)
+        elif state.needs:
+            self._set(result, *state.needs, Outcome.SKIPPED)
+            result.is_refused = True
         elif state.doubt:
             self._set(result, *state.doubt, Outcome.DOUBTFUL)
         else:
@@ -256,7 +251,7 @@ class Judge:
         if not state.is_reached and result.outcome is not Outcome.OK:
             result.barrier = barrier_of(self.run, state)
         expected = self._expected(leaf, result.url)
-        if expected is not None and result.status is not None:
+        if expected is not None and result.status and not result.is_refused:
             self._compare(result, expected)
         return result
 
@@ -283,6 +278,9 @@ class Judge:
     def _explain(self, result: Result, state: State) -> None:
         if state.last is not None:
             describe(result, state.last)
+        if state.last is not None and needed(state.last):
+            result.reason, result.is_refused = needed(state.last), True
+            return
         result.reason = why_skipped(self.run, state)
         if not result.reason and state.last is not None:
             result.outcome = Outcome.FAILED

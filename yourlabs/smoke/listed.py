@@ -12,7 +12,7 @@ from django.apps import apps
 from django.urls import reverse
 
 from yourlabs.smoke import SmokeUrl
-from yourlabs.smoke.describing import describe, failure_reason
+from yourlabs.smoke.describing import describe, failure_reason, needed
 from yourlabs.smoke.exchange import Prepared, traceback_text
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.roles import Role
@@ -106,6 +106,8 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
     expected = run.conf.expected(result.name, url.split("?")[0])
     if expected is not None and answer.status == expected:
         result.outcome = Outcome.OK
+    elif (answer.exception is not None or answer.status >= 400) and needed(answer):
+        result.reason, result.is_refused = needed(answer), True
     elif answer.exception is not None or answer.status >= 400:
         is_ok = answer.status == 405
         result.outcome = Outcome.OK if is_ok else Outcome.FAILED

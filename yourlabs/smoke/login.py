@@ -12,8 +12,8 @@ from django.test import Client as FormClient
 
 from yourlabs.smoke.describing import login_paths
 from yourlabs.smoke.forms import login_form
+from yourlabs.smoke.isolation.database import QueryRecorder
 from yourlabs.smoke.roles import Role, role_of
-from yourlabs.smoke.sandbox import QueryRecorder
 
 if TYPE_CHECKING:
     from yourlabs.smoke.asking import Asking

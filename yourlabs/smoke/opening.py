@@ -12,7 +12,8 @@ from yourlabs.smoke import project
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf, read_conf
 from yourlabs.smoke.discovery import Leaf, iter_leaves
-from yourlabs.smoke.sandbox import MAX_COPY_BYTES, Sandbox, usable_aliases
+from yourlabs.smoke.isolation.database import MAX_COPY_BYTES
+from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.state import CouldNotRunError
 
 
@@ -61,6 +62,26 @@ def load_leaves(urlconf: Any = None) -> list[Leaf]:
             f"be loaded: {type(error).__name__}: {error}. "
             "Repair the import that fails first."
         ) from error
+
+
+def usable_aliases() -> tuple[list[str], dict[str, str]]:
+    """The databases that answer, and why the others do not.
+
+    Returns:
+        The aliases that can be used, and an error text for each that cannot.
+    """
+    good, bad = [], {}
+    for alias in connections:
+        connection = connections[alias]
+        if connection.settings_dict["ENGINE"].endswith("backends.dummy"):
+            continue
+        try:
+            connection.ensure_connection()
+        except Exception as error:  # each database driver has errors of its own
+            bad[alias] = f"{type(error).__name__}: {error}"
+        else:
+            good.append(alias)
+    return good, bad
 
 
 def open_databases(notes: list[str]) -> list[str]:

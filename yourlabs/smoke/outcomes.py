@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from yourlabs.smoke.isolation.guard import Refusal
+
 
 class Outcome(str, enum.Enum):
     """What became of one URL pattern."""
@@ -136,6 +138,12 @@ class Result:
     let_in: set[str] = field(default_factory=set)
     """The roles that a view let in with its last URL."""
 
+    refusals: list[Refusal] = field(default_factory=list)
+    """What the view may not do while it is smoke tested."""
+
+    is_refused: bool = False
+    """Whether it was skipped for that."""
+
     exception_class: str = ""
     exception_text: str = ""
     traceback: str = ""
@@ -168,6 +176,7 @@ class Result:
             "listed": self.is_listed,
             "host": self.host,
             "statuses": self.statuses,
+            "refused": [str(refusal) for refusal in self.refusals],
             "exception": self.exception_class,
             "traceback": self.traceback,
         }

@@ -12,6 +12,7 @@ from django.db import models
 from yourlabs.smoke import making, rows, shapes, values
 from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.exchange import Prepared
+from yourlabs.smoke.isolation.signals import unheard
 from yourlabs.smoke.knowledge import Knowledge
 
 
@@ -24,6 +25,7 @@ def preparation(
 ) -> Callable[[Any], Prepared | None]:
     """What makes a row of a model for a user, and writes the URL that it fills."""
 
+    @unheard()
     def prepare(user: Any) -> Prepared | None:
         row = making.make(model)
         rows.give_to(row, user)

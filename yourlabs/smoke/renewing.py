@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import auth
 
 from yourlabs.smoke.confirming import PASSWORD, with_password
+from yourlabs.smoke.isolation.database import QueryRecorder
 from yourlabs.smoke.login import attempt, login_pages
 from yourlabs.smoke.roles import cheap_passwords
-from yourlabs.smoke.sandbox import QueryRecorder
 
 if TYPE_CHECKING:
     from yourlabs.smoke.asking import Asking

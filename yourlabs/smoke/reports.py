@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from yourlabs.smoke.causes import Cause, causes_of, untested
+from yourlabs.smoke.isolation.guard import GUARD, SETTINGS
 from yourlabs.smoke.outcomes import Outcome, Result, summarize
 
 SLOWEST = 10
@@ -29,6 +30,7 @@ def as_json(results: list[Result], notes: list[str]) -> str:
         "notes": [told, *notes] if told else notes,
         "causes": [cause.as_dict() for cause in causes_of(failed)],
     }
+    summary["allow"] = _allowing(results)
     rows = [result.as_dict() for result in results]
     return json.dumps({"results": rows, "summary": summary}, indent=1, default=str)
 
@@ -48,13 +50,19 @@ def as_text(results: list[Result], notes: list[str], *, verbosity: int = 1) -> s
                 lines += _entry(cause, is_whole=verbosity > 1)
             lines.append("")
     if verbosity > 0:
-        lines += [*_slowest(results), *_variables(results)]
+        lines += [*_refused(results), *_slowest(results), *_variables(results)]
     lines += [f"note: {note}" for note in notes]
     summary = summarize(results)
     lines.append(
         "{patterns} patterns: {ok} ok, {failed} failed, {doubtful} doubtful, "
         "{skipped} skipped".format(**summary)
     )
+    several = [
+        f'SMOKE["{key}"] = {json.dumps(names)}'
+        for key, names in _allowing(results).items()
+    ]
+    if several:
+        lines.append("To allow it: " + "; ".join(several))
     return "\n".join(lines)
 
 
@@ -85,6 +93,35 @@ def _variables(results: list[Result]) -> list[str]:
     if len(lines) > MAX_VARIABLES:
         lines[MAX_VARIABLES:] = [f"  and {len(lines) - MAX_VARIABLES} more"]
     return [f"template variables not found ({len(pages)})", *lines, ""] if pages else []
+
+
+def _refused(results: list[Result]) -> list[str]:
+    """What was refused to pages that are fine all the same, or failed for more."""
+    several = [r for r in results if r.refusals and not r.is_refused]
+    if not several:
+        return []
+    lines = [
+        f"  {r.url or '/' + r.pattern}: it {', '.join(map(str, r.refusals))}"
+        for r in several
+    ]
+    return [f"refused ({len(several)})", *lines, ""]
+
+
+def _allowing(results: list[Result]) -> dict[str, list[str]]:
+    """The settings that would allow what pages were skipped for."""
+    found: dict[str, dict[str, None]] = {}
+    for kind in SETTINGS:
+        wanted = [
+            refusal.what
+            for result in results
+            if result.is_refused
+            for refusal in result.refusals
+            if refusal.kind == kind
+        ]
+        if wanted:
+            known = GUARD.allowed.get(kind, ())
+            found[f"allow_{kind}"] = dict.fromkeys([*known, *sorted(wanted)])
+    return {key: list(names) for key, names in found.items()}
 
 
 def _line(result: Result) -> str:
@@ -131,6 +168,14 @@ def as_junit(results: list[Result], seconds: float) -> str:
     )
     for result in results:
         _add_case(suite, result)
+    texts = [
+        f"{result.url or result.pattern} was refused: it {refusal}"
+        for result in results
+        for refusal in result.refusals
+    ]
+    if texts:
+        output = ElementTree.SubElement(suite, "system-out")
+        output.text = _clean("\n".join(texts))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

@@ -15,6 +15,7 @@ from django.contrib.auth import hashers
 from django.db import models, router, transaction
 
 from yourlabs.smoke import making, rows
+from yourlabs.smoke.isolation.signals import unheard
 
 ROLES = ("anonymous", "user", "staff", "superuser")
 """The names of the roles, the weakest first."""
@@ -151,6 +152,7 @@ def cheap_passwords() -> Iterator[None]:
         hashers.reset_hashers(setting="PASSWORD_HASHERS")
 
 
+@unheard()
 def make_user(role: str) -> Any:
     """Make a user for a role, by the model's own manager when that works.
 

@@ -16,6 +16,7 @@ from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
 from yourlabs.smoke.discovery import Leaf, PathFinder, main_language
 from yourlabs.smoke.hosts import Site, find_sites
+from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.listed import listed_results
@@ -24,13 +25,7 @@ from yourlabs.smoke.login import log_in
 from yourlabs.smoke.outcomes import Result
 from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
-from yourlabs.smoke.sandbox import Sandbox
 from yourlabs.smoke.state import CouldNotRunError, Options, State
-from yourlabs.smoke.surroundings import (
-    quiet_settings,
-    read_only_elsewhere,
-    templates_kept,
-)
 
 MAX_TRIES = 12
 """How many URLs of one pattern are requested before it is given up."""
@@ -79,12 +74,11 @@ class SmokeRun(Asking):
         self.conf = opening.open_conf()
         opening.check_apps(self.options.apps)
         opening.load_leaves()
-        self.sandbox = Sandbox(opening.open_databases(self.notes))
+        aliases = opening.open_databases(self.notes)
+        is_final = self.options.is_final
+        self.sandbox = Sandbox(aliases, self.conf.allowed, is_final=is_final)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self.sandbox.copied())
-            stack.enter_context(quiet_settings())
-            stack.enter_context(templates_kept())
-            stack.enter_context(read_only_elsewhere())
+            stack.enter_context(self.sandbox.running())
             self.client = opening.make_client(self.sandbox, self.options.timeout)
             stack.enter_context(self.client.running())
             stack.callback(set_urlconf, None)
@@ -95,6 +89,7 @@ class SmokeRun(Asking):
                 results = self._results_of(site) + results
             results += listed_results(self)
             self._look_for_names(results)
+            self.notes += self.sandbox.notes()
             return results
 
     def _results_of(self, site: Site) -> list[Result]:

@@ -49,6 +49,9 @@ class Options:
     has_all_roles: bool = False
     """Ask as every role, not only as the weakest that may and the strongest."""
 
+    is_final: bool = False
+    """Whether the process ends after the run, and stays guarded until then."""
+
     credentials: tuple[str, str] | None = None
     """Log in through the site's own form with these."""
 
@@ -74,6 +77,9 @@ class State:
     candidate: Candidate | None = None
     failure: tuple[Answer, Candidate, str] | None = None
     doubt: tuple[Answer, Candidate, str] | None = None
+    needs: tuple[Answer, Candidate, str] | None = None
+    """An answer that failed for what was refused to it, and what that was."""
+
     last: Answer | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
@@ -104,4 +110,8 @@ class State:
     def is_settled(self) -> bool:
         """Whether nothing more has to be tried."""
         is_hopeless = self.refusals >= MAX_REFUSALS or self.seconds > PATTERN_SECONDS
-        return self.excluded or is_hopeless or bool(self.success or self.failure)
+        return (
+            self.excluded
+            or is_hopeless
+            or bool(self.success or self.failure or self.needs)
+        )

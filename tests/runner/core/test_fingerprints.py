@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.fingerprints import Frame, Raised, fingerprint, normalise
+from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, normalise
 
 SAME = [
     ("id", "Order 17 not found", "Order 123456 not found"),
@@ -126,7 +126,7 @@ def of(raised: Raised, **changes: object) -> str:
 
 def test_the_rule_has_a_version() -> None:
     """A fingerprint begins with the version of the rule that made it."""
-    assert fingerprint([RAISED]).startswith("1:")
+    assert fingerprint([RAISED]).startswith("2:")
 
 
 @pytest.mark.parametrize(

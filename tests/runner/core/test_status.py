@@ -6,8 +6,8 @@ from dataclasses import FrozenInstanceError, asdict
 
 import pytest
 
-from yourlabs.runner.core import status
-from yourlabs.runner.core.status import ChainStatus, TaskStatus
+from yourlabs.runner.chain import status
+from yourlabs.runner.chain.status import ChainStatus, TaskStatus
 
 TASK = TaskStatus("sync", "tasks.sync", 0, 0, 0, None, None)
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yourlabs.runner.core.exceptions import InvalidTask
-from yourlabs.runner.core.task import (
+from yourlabs.runner.chain.task import (
     MAX_NAME,
     NEVER_ZERO,
     OPTIONS,
@@ -19,6 +18,7 @@ from yourlabs.runner.core.task import (
     as_option,
     make_chain,
 )
+from yourlabs.runner.exceptions import InvalidTask
 
 
 def nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import django
@@ -75,6 +76,11 @@ if os.environ.get("SMOKE_POSTGRES"):
         "HOST": os.environ.get("PGHOST", "127.0.0.1"),
         "PORT": os.environ.get("PGPORT", "5432"),
     }
+    if os.environ.get("SMOKE_DRIVER") == "psycopg2":
+        # Django prefers the newer one where both are there.
+        sys.modules["psycopg"] = None  # type: ignore[assignment]
+    if os.environ.get("SMOKE_DRIVER") == "pool":
+        DATABASES["default"]["OPTIONS"] = {"pool": True}
 # People have no migrations, and what refers to them must not have any either.
 MIGRATION_MODULES = dict.fromkeys(
     ("admin", "auth", "contenttypes", "sessions", "sites")

@@ -9,6 +9,7 @@ from typing import Any
 
 import django
 from django.apps import apps
+from django.core.files.base import ContentFile
 from django.core.management import call_command
 
 PIXEL = base64.b64decode(
@@ -38,6 +39,8 @@ def oscar() -> None:
     shelf = apps.get_model("catalogue.Category").add_root(name="Books")
     shelf = shelf.add_child(name="Fiction")
     model("catalogue.ProductCategory").create(product=product, category=shelf)
+    pixel = ContentFile(PIXEL, name="pixel.png")
+    model("catalogue.ProductImage").create(product=product, original=pixel)
     basket = factories.create_basket()
     basket.owner = user
     basket.save()
@@ -78,8 +81,6 @@ def helpdesk() -> None:
 
 def wagtail() -> None:
     """Pages, an image, a document and a snippet."""
-    from django.core.files.base import ContentFile
-
     people()
     home = apps.get_model("home.HomePage")
     root = apps.get_model("wagtailcore.Page").get_first_root_node()

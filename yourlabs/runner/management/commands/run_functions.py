@@ -11,8 +11,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from yourlabs.runner.core.exceptions import RunnerError, TakeOverTimeout
-from yourlabs.runner.runners import TAKEOVER_TIMEOUT, Runner
+from yourlabs.runner.chain.command import TAKEOVER_TIMEOUT, Runner
+from yourlabs.runner.exceptions import RunnerError, TakeOverTimeout
 
 GAVE_UP = 75
 """Exit code when the owner did not let go in time: try again later (EX_TEMPFAIL)."""

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from yourlabs.smoke import access, memory, reports
 from yourlabs.smoke.causes import untested
 from yourlabs.smoke.guard import refusal
+from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.run import SmokeRun
 from yourlabs.smoke.state import CouldNotRunError, Options
@@ -62,7 +63,10 @@ class Command(BaseCommand):
         """
         started = time.monotonic()
         self._check(options)
-        run = SmokeRun(_options(options), self._progress)
+        # A command that a program calls leaves it as it was; one of its own process
+        # stays guarded, with the threads that views have started, to its end.
+        is_final = bool(getattr(self, "_called_from_command_line", False))
+        run = SmokeRun(_options(options, is_final=is_final), self._progress)
         with _own_stdout(self.stdout):
             try:
                 results = run.run()
@@ -75,7 +79,8 @@ class Command(BaseCommand):
                 raise CommandError(text, returncode=COULD_NOT_RUN) from error
             finally:
                 self._end_progress()
-            self._finish(results, run, options, time.monotonic() - started)
+            with GUARD.trusted():
+                self._finish(results, run, options, time.monotonic() - started)
         self.stdout.write(self._report(results, run, options))
         told = untested(results)
         if told:
@@ -144,7 +149,7 @@ def _fail_on_variables(results: list[Result]) -> None:
             result.reason = f"template variables not found: {several}"
 
 
-def _options(options: dict[str, Any]) -> Options:
+def _options(options: dict[str, Any], *, is_final: bool) -> Options:
     username = os.environ.get("SMOKE_TEST_USERNAME")
     password = os.environ.get("SMOKE_TEST_PASSWORD")
     return Options(
@@ -156,6 +161,7 @@ def _options(options: dict[str, Any]) -> Options:
         timeout=options["timeout"] or None,
         max_seconds=math.inf if options["max_seconds"] == 0 else options["max_seconds"],
         has_all_roles=bool(options["access"]),
+        is_final=is_final,
         credentials=(username, password) if username and password else None,
     )
 

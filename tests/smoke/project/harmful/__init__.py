@@ -1,0 +1,1 @@
+"""Views that reach for everything around a project, one way each."""

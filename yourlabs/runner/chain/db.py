@@ -1,0 +1,155 @@
+"""
+Django's database connections, and caches, in a thread that serves no requests.
+
+Each run has connections of its own: they are made when it first uses them and dropped
+when it ends, Django's object as well as the session on the server. So nothing rests in
+a cooldown that the server could end or that others wait for, and no run finds what
+another one left: an open transaction, ``search_path``, a role, a tenant that a library
+keeps as an attribute of the connection. Nothing is kept for speed, whatever
+``CONN_MAX_AGE`` says, as no database tells whether a session is as it was; to connect
+takes milliseconds, once a run, as it does once a request by default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.cache import caches
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from yourlabs.runner.log import logger
+
+
+def before_run() -> None:
+    """Drop what receivers and log handlers used since the last run."""
+    after_run()
+
+
+def after_run() -> None:
+    """Drop every connection of this thread, and say what was left in a transaction."""
+    for connection in _all():
+        if _is_of_a_test(connection):
+            continue
+        broken = _is_left_broken(connection)
+        if _is_in_memory(connection) and not broken:
+            # To close it would empty the database.
+            continue
+        _drop(connection)
+        if broken:
+            logger.warning(
+                "A task left the database connection %r inside a transaction or "
+                "unusable; it was dropped, and what was not committed with it.",
+                connection.alias,
+                extra={"action": "connection_dropped"},
+            )
+    _stay_out_of_pools()
+
+
+def close_all() -> None:
+    """Close every connection of this thread, which is about to end."""
+    for connection in _all():
+        if not (_is_of_a_test(connection) or _is_in_memory(connection)):
+            _drop(connection)
+
+
+def close_caches() -> None:
+    """Close the caches that a run used; to be called in the context of the run."""
+    try:
+        for cache in caches.all(initialized_only=True):
+            cache.close()
+            # Django leaves the sockets of its cache in Redis to the garbage collector.
+            for pool in getattr(vars(cache).get("_cache"), "_pools", {}).values():
+                pool.disconnect()
+    except Exception:
+        logger.exception("A cache could not be closed.")
+
+
+def _all() -> Sequence[BaseDatabaseWrapper]:
+    """Return the connections of this thread."""
+    try:
+        return connections.all(initialized_only=True)
+    except Exception:
+        # DATABASES is wrong: whoever uses a database is told.
+        return []
+
+
+def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether a test wants it back: it is in a `TestCase`, or shared by threads."""
+    return connection.allow_thread_sharing or any(
+        getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
+    )
+
+
+def _is_in_memory(connection: Any) -> bool:
+    return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
+
+
+def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
+    # A transaction that is open now was opened by the task: no run begins inside one.
+    if (
+        connection.in_atomic_block
+        or connection.needs_rollback
+        or connection.savepoint_ids
+        or connection.closed_in_transaction
+    ):
+        return True
+    try:
+        return _is_in_transaction(connection)
+    except Exception:
+        # A driver that cannot even say that: the connection is of no use.
+        return True
+
+
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Ask the driver: of a ``BEGIN`` in a statement Django knows nothing."""
+    raw = connection.connection
+    if raw is None:
+        return False
+    if connection.vendor == "postgresql":
+        return raw.info.transaction_status in (1, 2, 3)
+    if connection.vendor == "mysql":
+        # The bit of the protocol; mysqlclient does not hand it out.
+        return bool(getattr(raw, "server_status", 0) & 1)
+    return getattr(raw, "in_transaction", False) is True
+
+
+def _drop(connection: BaseDatabaseWrapper) -> None:
+    """Close the session, and have the next use of the alias begin with a new object."""
+    raw, is_pooled = connection.connection, bool(_pool_of(connection.settings_dict))
+    with contextlib.suppress(Exception):
+        if is_pooled:
+            # Else its pool would wait for it for ever.
+            connection.close()
+        elif raw is not None:
+            # Not Django's `close`, which does nothing after a broken transaction.
+            raw.close()
+    connection.connection = None
+    with contextlib.suppress(AttributeError):
+        del connections[connection.alias]
+
+
+def _stay_out_of_pools() -> None:
+    """
+    Have this thread connect by itself where Django would take from a pool.
+
+    What a pool hands out may have died while it rested, and what it gets back goes to
+    requests, with what a task left in the session.
+    """
+    try:
+        for alias, database in connections.settings.items():
+            if _pool_of(database):
+                own = connections.create_connection(alias)
+                options = {**database["OPTIONS"], "pool": None}
+                own.settings_dict = {**own.settings_dict, "OPTIONS": options}
+                connections[alias] = own
+    except Exception:
+        # As above.
+        return
+
+
+def _pool_of(database: dict[str, Any]) -> Any:
+    """Return the options of Django's own pool for a database; nothing: it has none."""
+    return database["OPTIONS"].get("pool")

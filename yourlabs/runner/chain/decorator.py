@@ -1,0 +1,154 @@
+"""The decorator that makes a task of a function."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+from yourlabs.runner.chain.options import options_for
+from yourlabs.runner.chain.refusals import path_of, why_refused
+from yourlabs.runner.chain.task import CHAIN_NAME, Task, as_option, innermost
+from yourlabs.runner.exceptions import InvalidTask
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Duration = timedelta | float
+
+UNSET: Any = object()
+"""Not given: the settings decide. None has a meaning for `max_duration`."""
+
+
+@overload
+def task(func: F) -> F: ...
+
+
+@overload
+def task(
+    func: None = None,
+    *,
+    success_cooldown: Duration = ...,
+    fail_cooldown: Duration = ...,
+    non_recoverable_downtime: Duration = ...,
+    max_duration: Duration | None = ...,
+    name: str | None = None,
+) -> Callable[[F], F]: ...
+
+
+def task(
+    func: F | None = None,
+    *,
+    success_cooldown: Duration = UNSET,
+    fail_cooldown: Duration = UNSET,
+    non_recoverable_downtime: Duration = UNSET,
+    max_duration: Duration | None = UNSET,
+    name: str | None = None,
+) -> F | Callable[[F], F]:
+    """
+    Make a task of a function: ``@task`` or ``@task(fail_cooldown=60)``.
+
+    The same function is returned and can be called as before; its `Task` is its
+    attribute ``runner_task``. ``async def`` functions are taken too. Every duration is
+    a `timedelta` or a number of seconds; what is not given comes from the setting
+    ``RUNNER``, and ``RUNNER["TASKS"]`` wins over what is given.
+
+    Args:
+        func: The function; it is called without arguments. When it returns ``True``
+            it has more to do, and is run again without a cooldown.
+        success_cooldown: Wait after a run that succeeded. Default: 5 minutes.
+        fail_cooldown: Wait after a run that failed. Default: 20 minutes.
+        non_recoverable_downtime: How long it may be down until the admins are
+            reminded, and each time again. Default: 12 hours.
+        max_duration: A run that takes longer is reported as stalled. None: never.
+        name: What it is called in logs and mails. None: the function's name.
+
+    Raises:
+        InvalidTask: An option is no duration, or the name is not usable. It is a
+            `ValueError`.
+    """
+    given = {
+        "success_cooldown": success_cooldown,
+        "fail_cooldown": fail_cooldown,
+        "non_recoverable_downtime": non_recoverable_downtime,
+        "max_duration": max_duration,
+    }
+    declared = {
+        option: as_option(option, value)
+        for option, value in given.items()
+        if value is not UNSET
+    }
+    if func is not None and not callable(func):
+        msg = (
+            why_refused(func)
+            or f"@task was called with {func!r}: options are given by keyword."
+        )
+        raise InvalidTask(msg)
+
+    def decorate(function: F) -> F:
+        # Above @staticmethod or @classmethod: what is found in the class is inside.
+        inside: Any = (
+            function.__func__
+            if isinstance(function, (staticmethod, classmethod))
+            else function
+        )
+        made = _make(inside, name=name, declared=declared)
+        try:
+            inside.runner_task = made
+        except (AttributeError, TypeError):
+            msg = f"{function!r} cannot be decorated: wrap it in a plain function."
+            raise InvalidTask(msg) from None
+        return function
+
+    return decorate if func is None else decorate(func)
+
+
+def task_of(function: Any) -> Task:
+    """
+    Return the task of `function`, which need not have been decorated.
+
+    Raises:
+        InvalidTask: It cannot be called, or has no name.
+    """
+    made = getattr(function, "runner_task", None)
+    if made is None:
+        made = getattr(innermost(function), "runner_task", None)
+    if isinstance(made, Task):
+        if made.func is function:
+            return made
+        # functools.wraps copied the attribute to a wrapper, it is a method that was
+        # decorated in its class, or a partial: what was given is called.
+        made = _make(
+            function, name=made.name, declared=made.declared, origin=made.sender
+        )
+    else:
+        made = _make(function)
+    # A bound method or a builtin gets a new task each time it is asked for.
+    with contextlib.suppress(AttributeError, TypeError):
+        function.runner_task = made
+    return made
+
+
+def _make(
+    function: Any,
+    *,
+    name: str | None = None,
+    declared: Mapping[str, timedelta | None] | None = None,
+    origin: Task | None = None,
+) -> Task:
+    reason = why_refused(function)
+    if not reason and not callable(function):
+        reason = f"{function!r} is no function: it cannot be called."
+    if reason:
+        raise InvalidTask(reason)
+    inner, path = innermost(function), path_of(function)
+    if name is None:
+        # It may be none for a chain, like that of a lambda: then that has to have one.
+        name = str(getattr(inner, "__name__", type(inner).__name__))
+    elif not isinstance(name, str) or not CHAIN_NAME.fullmatch(name):
+        msg = (
+            f"{name!r} cannot be the name of a task ({path}): expected letters, "
+            "digits, '_', '-' and '.'. Give it another with task(name=...)."
+        )
+        raise InvalidTask(msg)
+    return Task(function, path, name, declared or {}, options_for, origin)

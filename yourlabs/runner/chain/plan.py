@@ -1,0 +1,96 @@
+"""What comes next in a chain, and how a new owner goes on: values, and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_DUE = 1e15
+"""No time is as far away, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What a chain does next.
+
+    Attributes:
+        index: Of the task that is next.
+        deadline: When it may begin, in seconds on the owner's monotonic clock.
+        after: Key of the task whose cooldown ends then; empty where there is none.
+    """
+
+    index: int = 0
+    deadline: float = 0.0
+    after: str = ""
+
+
+def plan_after(
+    plan: Plan, count: int, key: str, deadline: float, *, more: bool = False
+) -> Plan:
+    """
+    Return what comes after the run that `plan` led to.
+
+    Args:
+        plan: What was done.
+        count: How many tasks the chain has.
+        key: Of the task that was run.
+        deadline: When its cooldown ends, on the monotonic clock.
+        more: It has more to do, and comes again before the next one.
+    """
+    index = plan.index if more else (plan.index + 1) % count
+    return Plan(index, deadline, key)
+
+
+def plan_to_json(plan: Plan, keys: Sequence[str], *, offset: float) -> dict[str, Any]:
+    """
+    Return the plan as plain values that another process understands.
+
+    Args:
+        plan: What comes next here.
+        keys: Of the chain's tasks, in order. The next one is named, so that it is
+            found when the chain is reordered.
+        offset: Seconds since the epoch at the zero of the monotonic clock.
+    """
+    return {
+        "next": keys[plan.index],
+        "index": plan.index,
+        "due": round(plan.deadline + offset, 3),
+        "after": plan.after,
+    }
+
+
+def plan_from_json(
+    value: Any,
+    keys: Sequence[str],
+    *,
+    now: float,
+    offset: float,
+    longest: Mapping[str, float],
+) -> Plan:
+    """
+    Return the plan that `plan_to_json` wrote, or that of a chain that begins.
+
+    Args:
+        value: What was read. Whatever no owner can have written counts for nothing.
+        keys: As for `plan_to_json`.
+        now: On this process's monotonic clock, in seconds.
+        offset: As for `plan_to_json`, in this process.
+        longest: By key, the longest cooldown that a task can have now, in seconds.
+            More than that is left only when a clock was set or the cooldown was made
+            shorter; it is the most that is waited for then.
+    """
+    if not isinstance(value, Mapping):
+        return Plan()
+    key, index = value.get("next"), value.get("index")
+    due, after = value.get("due"), value.get("after")
+    if isinstance(due, bool) or not isinstance(due, (int, float)):
+        return Plan()
+    # Compared first: an integer of JSON can be too large for a float.
+    if not -MAX_DUE < due < MAX_DUE or key not in keys or not isinstance(after, str):
+        return Plan()
+    if type(index) is not int or not 0 <= index < len(keys) or keys[index] != key:
+        index = keys.index(key)
+    wait = max(0.0, min(due - offset - now, longest.get(after, 0.0)))
+    return Plan(index, now + wait, after)

@@ -1,0 +1,239 @@
+"""Tasks, their options, and the chains they make."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import Any
+
+from yourlabs.runner.exceptions import InvalidTask
+
+CHAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
+"""What a chain's name is made of: it is the stem of its files in RUN_ROOT."""
+
+MAX_NAME = 200
+"""Longest name of a chain, in characters: a file name has 255 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What can be adjusted of a task; durations are `timedelta`."""
+
+    success_cooldown: timedelta = timedelta(minutes=5)
+    """Wait after a run that succeeded."""
+
+    fail_cooldown: timedelta = timedelta(minutes=20)
+    """Wait after a run that failed."""
+
+    non_recoverable_downtime: timedelta = timedelta(hours=12)
+    """How long a task may be down before the admins are reminded of it."""
+
+    max_duration: timedelta | None = None
+    """A run that takes longer is reported as stalled. None: never."""
+
+
+NEVER_ZERO = ("non_recoverable_downtime", "max_duration")
+"""Durations that make no sense when they are zero."""
+
+OPTIONS = tuple(field.name for field in fields(Options))
+"""The names of the options, as `runner.task` takes them."""
+
+
+def as_option(name: str, value: object) -> timedelta | None:
+    """
+    Return the value of the option `name` as a duration.
+
+    Args:
+        name: One of `OPTIONS`.
+        value: A `timedelta` or a number of seconds. None only for `max_duration`.
+
+    Raises:
+        InvalidTask: It is no duration, negative, not finite, or zero where that
+            makes no sense.
+    """
+    if value is None and name == "max_duration":
+        return None
+    duration = _as_timedelta(name, value)
+    if duration < timedelta(0):
+        msg = f"{name} is {value!r}: a duration cannot be negative."
+        raise InvalidTask(msg)
+    if not duration and name in NEVER_ZERO:
+        msg = f"{name} is {value!r}: it must be longer than zero."
+        raise InvalidTask(msg)
+    return duration
+
+
+def _as_timedelta(name: str, value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        msg = (
+            f"{name} is {value!r} ({type(value).__name__}): "
+            "expected a timedelta or a number of seconds."
+        )
+        raise InvalidTask(msg)
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"{name} is {value!r}: expected a finite number of seconds."
+        raise InvalidTask(msg)
+    try:
+        return timedelta(seconds=value)
+    except OverflowError:
+        msg = f"{name} is {value!r} seconds: that is longer than a timedelta can hold."
+        raise InvalidTask(msg) from None
+
+
+def innermost(function: Any) -> Any:
+    """Return what a `functools.partial` calls in the end; anything else as it is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """
+    A function and what the runner knows of it. There is one a function.
+
+    It is the sender of the task signals, which compare senders by identity; so
+    two tasks are equal only when they are the same one.
+    """
+
+    func: Callable[[], Any]
+    """What is called, without arguments."""
+
+    path: str
+    """Dotted path of the function."""
+
+    name: str
+    """What the task is called in logs, mails and in its chain's name."""
+
+    declared: Mapping[str, timedelta | None] = field(default_factory=dict)
+    """The options that were given to the decorator, and no others."""
+
+    resolve: Callable[[Task], Options] = field(
+        default=lambda task: Options(**task.declared),
+        repr=False,
+    )
+    """Says which options are in force now: settings can adjust what was declared."""
+
+    origin: Task | None = field(default=None, repr=False)
+    """The task of the decorated function, where this is one of a wrapper around it, or
+    of a method that is bound. None: this is the one."""
+
+    _frozen: list[Options] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def sender(self) -> Task:
+        """The sender of its signals: what is ``runner_task`` of the function."""
+        return self.origin or self
+
+    @property
+    def options(self) -> Options:
+        """The options in force: those its chain was made with, else as set now."""
+        return self._frozen[0] if self._frozen else self.resolve(self)
+
+    def freeze(self) -> Options:
+        """Keep to the options that are in force now: a chain's thread is made."""
+        self._frozen[:] = [self.resolve(self)]
+        return self._frozen[0]
+
+    def thaw(self) -> None:
+        """Go by the settings again: the chain's thread has ended."""
+        self._frozen.clear()
+
+    @property
+    def success_cooldown(self) -> timedelta:
+        """Wait after a run that succeeded, as it is in force."""
+        return self.options.success_cooldown
+
+    @property
+    def fail_cooldown(self) -> timedelta:
+        """Wait after a run that failed, as it is in force."""
+        return self.options.fail_cooldown
+
+    @property
+    def non_recoverable_downtime(self) -> timedelta:
+        """Time between two reminders of one downtime, as it is in force."""
+        return self.options.non_recoverable_downtime
+
+    @property
+    def max_duration(self) -> timedelta | None:
+        """Longest run that is not reported as stalled; None: any."""
+        return self.options.max_duration
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chain:
+    """Tasks that run in order, for ever, under one name."""
+
+    name: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The dotted paths of the functions: what makes two chains the same."""
+        return tuple(task.path for task in self.tasks)
+
+    def keys(self) -> dict[Task, str]:
+        """
+        Return under which key the chain's state has each task.
+
+        It is the dotted path of the function. Functions that a factory made share one:
+        theirs is the path with the name. What shares that, too, like methods of two
+        objects, has a number, by its place among the others of this path.
+        """
+        keys: dict[Task, str] = {}
+        for task in dict.fromkeys(self.tasks):
+            path, _, last = task.path.rpartition(".")
+            is_made = path.endswith("<locals>") and last != task.name
+            first = key = f"{task.path}:{task.name}" if is_made else task.path
+            number = 1
+            while key in keys.values():
+                number += 1
+                key = f"{first}:{number}"
+            keys[task] = key
+        return keys
+
+    def index_of(self, path: str, index: int) -> int:
+        """
+        Return where the function of `path` is in the chain: at `index` if it can be.
+
+        Raises:
+            ValueError: It is not in the chain.
+        """
+        paths = self.paths
+        # The same function may come twice, and a deploy may have changed the chain.
+        return index if paths[index : index + 1] == (path,) else paths.index(path)
+
+
+def make_chain(tasks: Sequence[Task], *, name: str | None = None) -> Chain:
+    """
+    Return the chain of `tasks`, called `name` or the tasks' names joined by `_`.
+
+    Raises:
+        InvalidTask: There is no task, or the name cannot be a file's name.
+    """
+    if not tasks:
+        msg = "A chain needs at least one function; none was given."
+        raise InvalidTask(msg)
+    chain_name = "_".join(task.name for task in tasks) if name is None else name
+    if not isinstance(chain_name, str) or not CHAIN_NAME.fullmatch(chain_name):
+        msg = (
+            f"{chain_name!r} cannot be the name of a chain: expected letters, digits, "
+            "'_', '-' and '.', not beginning with '.'. Choose another with name=."
+        )
+        raise InvalidTask(msg)
+    if len(chain_name) > MAX_NAME:
+        msg = (
+            f"The name of the chain has {len(chain_name)} characters, at most "
+            f"{MAX_NAME} can be a file's name. Choose a shorter one with name=."
+        )
+        raise InvalidTask(msg)
+    return Chain(chain_name, tuple(tasks))

@@ -1,0 +1,362 @@
+"""The thread of a chain: started, woken, stopped and looked at from outside."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Protocol
+
+from yourlabs.runner.chain import db
+from yourlabs.runner.chain import status as states
+from yourlabs.runner.chain.down import Trouble
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.loop import ChainLoop
+from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.chain.selfwait import waiting_for
+from yourlabs.runner.chain.status import ChainStatus, chain_status
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.failures.downtime import Downtime
+from yourlabs.runner.log import logger
+from yourlabs.runner.ownership.base import Claim, Clock, Ownership
+from yourlabs.runner.ownership.record import END_OF_TIME, describe_owner
+from yourlabs.runner.storage.base import Store
+
+
+class Watcher(Protocol):
+    """Looks after threads that sleep: `yourlabs.runner.chain.watcher` has the one."""
+
+    def watch(self, thread: RunnerThread) -> None:
+        """Call its `check` about once a second from now on."""
+
+    def unwatch(self, thread: RunnerThread) -> None:
+        """Call it no more."""
+
+
+class RunnerThread(threading.Thread):
+    """
+    A thread that runs one chain, for as long as this process owns it.
+
+    It is a daemon: it keeps no process alive. `stop`, `wake` and `status` may be called
+    from any thread and from signal handlers; a forked child has a copy that runs
+    nothing.
+
+    Attributes:
+        name: The chain's name. Not to be changed.
+        chain: What it runs.
+        mode: What its process is for.
+        ownership: What makes it the only one.
+        tasks: The chain's tasks as they are run here, in order.
+        state: What the next owner is to know: ``get(section)``, ``put(section,
+            value)``.
+        ended: Called last in the thread. None: nothing is.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        *,
+        ownership: Ownership,
+        store: Store,
+        watcher: Watcher,
+        mode: Mode = Mode.HOSTED,
+        clock: Clock = time,
+        until_ready: Callable[[], float] | None = None,
+        trouble: Trouble | None = None,
+    ) -> None:
+        """
+        Make the thread; `start` starts it.
+
+        Args:
+            chain: What it runs.
+            ownership: Makes it the only one.
+            store: Keeps what the next owner is to know.
+            watcher: Looks after it while it sleeps or runs a task.
+            mode: What its process is for.
+            clock: Tells the time: the module `time`, but in tests.
+            until_ready: Called first in the thread: returns how many seconds to wait
+                for the process to be set up before asking again; 0 to begin. None:
+                it is set up.
+            trouble: Tells what keeps the chain from running. None: the log alone does.
+        """
+        super().__init__(name=chain.name, daemon=True)
+        self.chain, self.mode, self.ownership = chain, mode, ownership
+        self._loop = loop = ChainLoop(
+            chain,
+            ownership,
+            store,
+            mode=mode,
+            clock=clock,
+            trouble=trouble or Trouble(chain),
+            sender=self,
+            watch=lambda: watcher.watch(self),
+        )
+        self.tasks, self.state = loop.tasks, loop.state
+        self.ended: Callable[[], None] | None = None
+        self._watcher, self._clock, self._until_ready = watcher, clock, until_ready
+        self._made_in = os.getpid()
+        self._start_once = threading.Lock()
+        # A bare lock: unlike an Event, it may be released in a signal handler.
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
+        self._stalled: tuple[Execution, float] | None = None
+        self._has_ended = False
+
+    @property
+    def reason(self) -> str:
+        """Why the chain does not run; empty where there is nothing to say."""
+        return self._loop.reason
+
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        self._loop.reason = reason
+
+    @property
+    def is_new_start(self) -> bool:
+        """
+        A person has just started the chain, for longer than one pass.
+
+        It has not been run in this process before, and the owner before let go in good
+        order: what was told before is told again.
+        """
+        return self._loop.is_new_start
+
+    @property
+    def once(self) -> bool:
+        """It ends when each task was run once."""
+        return self.mode is Mode.ONCE
+
+    @property
+    def failed(self) -> bool:
+        """In `Mode.ONCE`: a task has failed, or could not be run."""
+        return self._loop.failed
+
+    # For everybody.
+
+    def start(self) -> None:
+        """
+        Start the thread; in a forked child, if it was not started in the parent.
+
+        Raises:
+            RuntimeError: It was started before; or no thread is to be had, and it can
+                be started later.
+        """
+        if self._made_in != os.getpid() and self.ident is None:
+            # The fork made it a thread that has ended, which it has not begun to be.
+            super().__init__(name=self.chain.name, daemon=True)
+            self._made_in = os.getpid()
+            self._start_once = threading.Lock()
+        if not self._start_once.acquire(blocking=False) and self.ident is None:
+            # Another thread is about to start it: a request, for example.
+            return
+        try:
+            super().start()
+        except RuntimeError:
+            if self.ident is None:
+                self._start_once.release()
+            raise
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """
+        Ask the chain to stop after the function that is running; cut a cooldown.
+
+        Args:
+            timeout: How many seconds to wait for it. None: as long as it takes.
+
+        Returns:
+            True when it has stopped. False when it is still running; at once where the
+            chain's own task asks, which has to end first.
+        """
+        self.ask_to_stop()
+        if self.ident is not None:
+            with waiting_for(self) as is_possible:
+                if is_possible:
+                    seconds = threading.TIMEOUT_MAX if timeout is None else timeout
+                    self.join(min(seconds, threading.TIMEOUT_MAX))
+                elif self is not threading.current_thread():
+                    logger.warning(
+                        "[%s] It cannot stop before a task has ended that waits for "
+                        "that: it is asked to stop, and not waited for.",
+                        self.chain.name,
+                        extra={"action": "waits_for_itself", "chain": self.chain.name},
+                    )
+        return not self.is_alive()
+
+    def ask_to_stop(self) -> None:
+        """Ask the chain to stop, and do not wait. Safe in a signal handler."""
+        self._loop.stop_asked = True
+        self.notify()
+
+    def wake(self) -> None:
+        """
+        End the current cooldown now.
+
+        While a function runs, the cooldown after it is skipped.
+        """
+        self._loop.wake_asked = True
+        self.notify()
+
+    def notify(self) -> None:
+        """End the thread's sleep, so that it looks around. Safe in a signal handler."""
+        # It may have been notified already.
+        with suppress(RuntimeError):
+            self._wakeup.release()
+
+    def is_ending(self) -> bool:
+        """Say whether it was asked to stop, or is over: no run will begin."""
+        return self._loop.stop_asked or self.has_ended()
+
+    def has_ended(self) -> bool:
+        """Say whether it ran and is over, or was stopped before it began."""
+        if self.ident is None:
+            return self._loop.stop_asked
+        # Not `is_alive`: that is False for a moment when it has just begun.
+        return self._has_ended or self._is_copy()
+
+    def has_ended_unasked(self) -> bool:
+        """Say whether it is over though nobody asked for that, nor was it done."""
+        return self.has_ended() and not self._loop.stop_asked
+
+    def is_in_function(self) -> bool:
+        """Say whether a task's function is running now."""
+        current = self._loop.current
+        return current is not None and current.is_called
+
+    def _is_copy(self) -> bool:
+        """Say whether it was started in the process that this one was forked by."""
+        return self._made_in != os.getpid() and self.ident is not None
+
+    def downtime(self, key: str) -> Downtime:
+        """Return how the task of `key` fares."""
+        return next(task.downtime for task in self.tasks if task.key == key)
+
+    def status(self) -> ChainStatus:
+        """Return a snapshot of the chain in this process."""
+        state, plan, current = self._state(), self._loop.plan, self._loop.current
+        is_resting = state == states.COOLING_DOWN and plan is not None
+        return chain_status(
+            self.chain.name,
+            state,
+            [task.status() for task in dict.fromkeys(self.tasks)],
+            reason=self._why(state),
+            current_task=current.task.name if current and not self._is_copy() else None,
+            next_run=self._moment_of(plan.deadline) if is_resting and plan else None,
+        )
+
+    def _state(self) -> str:
+        plan = self._loop.plan
+        if self.has_ended():
+            return states.STOPPED
+        if self._loop.current is not None:
+            return states.STALLED if self.is_stalled() else states.RUNNING
+        if plan is not None:
+            is_due = plan.deadline <= self._clock.monotonic()
+            return states.RUNNING if is_due else states.COOLING_DOWN
+        if self._loop.stands_by:
+            return states.STANDBY
+        is_starting = self.ident is not None or self._start_once.locked()
+        return states.STARTING if is_starting else states.STOPPED
+
+    def _why(self, state: str) -> str:
+        if self._is_copy():
+            return "It runs in the process that this one was forked by."
+        if self.reason or state != states.STANDBY:
+            return self.reason
+        owner = describe_owner(self.ownership.owner(), self._clock.time())
+        return f"It is run by {owner}."
+
+    def _moment_of(self, deadline: float) -> datetime:
+        epoch = self._clock.time() + deadline - self._clock.monotonic()
+        # A cooldown may be longer than the calendar.
+        return datetime.fromtimestamp(min(epoch, END_OF_TIME - 1), timezone.utc)
+
+    # For the watcher, in its own thread.
+
+    def check(self) -> None:
+        """Look at what may change while the thread itself sleeps or runs a task."""
+        if self._loop.check():
+            self.notify()
+
+    def stands_by(self) -> bool:
+        """Say whether it waits for another process to let go of the chain."""
+        return self._loop.stands_by and self._loop.plan is None
+
+    def running(self) -> Execution | None:
+        """Return the task that is being run now."""
+        return self._loop.current
+
+    def is_stalled(self) -> bool:
+        """Say whether the run of now was found to take too long."""
+        stalled, current = self._stalled, self._loop.current
+        return (
+            current is not None
+            and stalled is not None
+            and stalled == (current, current.started)
+        )
+
+    def set_stalled(self, execution: Execution, started: float) -> None:
+        """Note that the run of `execution` that began at `started` takes too long."""
+        self._stalled = execution, started
+
+    # The thread itself.
+
+    def adopt(self, claim: Claim) -> None:
+        """Run the chain under a claim that its process has got already."""
+        self._loop.adopt(claim)
+
+    def give_back(self) -> None:
+        """Let go of a chain that was adopted, where the thread does not run."""
+        self._loop.let_go()
+
+    def tick(self) -> float:
+        """
+        Do what is due now: one run, at the most.
+
+        Returns:
+            When to call it again, in seconds on the monotonic clock, or earlier where
+            somebody calls `notify`. Infinity: then only.
+        """
+        if self._until_ready is not None:
+            wait = self._until_ready()
+            if wait:
+                return self._clock.monotonic() + wait
+            self._until_ready = None
+        return self._loop.tick()
+
+    def run(self) -> None:
+        """Own, run, yield, stand by; until it is stopped. Called by `start`."""
+        try:
+            while not self._loop.stop_asked:
+                # Libraries raise exceptions in threads, and some come too late: while
+                # another one is handled, for example.
+                with suppress(BaseException):
+                    self._iterate()
+        finally:
+            self._leave()
+
+    def _iterate(self) -> None:
+        try:
+            self._sleep_until(self.tick())
+        except BaseException as exc:
+            self._loop.break_down(exc)
+
+    def _sleep_until(self, deadline: float) -> None:
+        left = deadline - self._clock.monotonic()
+        if left > 0 and not self._loop.stop_asked:
+            self._loop.has_rested = True
+            self._wakeup.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+
+    def _leave(self) -> None:
+        try:
+            self._loop.let_go()
+        finally:
+            self._watcher.unwatch(self)
+            db.close_all()
+            for execution in self.tasks:
+                execution.task.thaw()
+            self._has_ended = True
+            if self.ended is not None:
+                self.ended()

@@ -1,0 +1,73 @@
+"""Make any text fit to be shown: bounded, printable, and one line where one is due."""
+
+from __future__ import annotations
+
+import re
+
+_UNPRINTABLE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    # What has no width, and what turns the direction of the text around it.
+    "\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+    "]"
+)
+
+_LEFT_OUT = "\n[… {} characters left out …]\n"
+
+
+def printable(text: str) -> str:
+    r"""
+    Return `text` with what cannot be seen in it spelled out.
+
+    That is control characters, those that have no width or turn the direction of
+    writing around, and lone surrogates.
+
+    Line feeds and tabs stay. What is returned can be written to any file, header
+    apart, and encoded as UTF-8.
+    """
+    if text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` on one printable line of at most `limit` characters."""
+    # Four times as much is enough to fill the line, and a text of megabytes that is
+    # all line breaks would take seconds to split.
+    line = printable(" ".join(text[: limit * 4].split()))
+    if len(line) <= limit:
+        return line
+    return line[: limit - 1].rstrip() + "…"
+
+
+def cut(text: str, limit: int, *, head: float = 0.5) -> str:
+    """
+    Return `text`, or its two ends when it is longer than `limit` bytes of UTF-8.
+
+    Args:
+        text: Without lone surrogates; see `printable`.
+        limit: At most so many bytes are returned; 100 or more.
+        head: Which part of what is kept comes from the beginning, from 0 to 1.
+    """
+    if len(text) * 4 <= limit:
+        return text
+    size = len(text) if text.isascii() else len(text.encode())
+    if size <= limit:
+        return text
+    room = limit - 60
+    first = _head(text, int(room * head))
+    last = _tail(text, room - int(room * head))
+    left_out = len(text) - len(first) - len(last)
+    return first + _LEFT_OUT.format(left_out) + last
+
+
+def _head(text: str, size: int) -> str:
+    return text[:size].encode()[:size].decode(errors="ignore")
+
+
+def _tail(text: str, size: int) -> str:
+    if size <= 0:
+        return ""
+    return text[-size:].encode()[-size:].decode(errors="ignore")

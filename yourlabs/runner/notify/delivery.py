@@ -1,0 +1,335 @@
+"""
+Delivery of reports by a thread of its own, which nothing else waits for.
+
+What is to be said is asked for when it is about to be sent, so what waits is always up
+to date, and several reasons for one task are one message. The queue holds a key a task
+and no text: it is bounded by the number of tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from yourlabs.runner.failures.text import one_line
+from yourlabs.runner.log import logger
+from yourlabs.runner.notify.base import Unanswered
+from yourlabs.runner.notify.report import Report
+
+FIRST_RETRY = 1.0
+"""Wait after the first send of a report that failed, in seconds; it doubles."""
+
+LAST_RETRY = 300.0
+"""Longest wait between two tries of one report, in seconds."""
+
+GIVE_UP = 60.0
+"""A send that takes longer is left to itself and tried anew, in seconds."""
+
+MAX_HUNG = 3
+"""How many that were left to themselves may hang before no other is begun."""
+
+Key = tuple[str, str]
+"""Name of the chain, and key of the task."""
+
+
+class Source(Protocol):
+    """Knows what is to be told. Called from the threads of a `Delivery`."""
+
+    def take(self, key: Key) -> Report | float | None:
+        """Return what is to be told now, or in how many seconds to ask again."""
+
+    def sent(self, key: Key, report: Report) -> None:
+        """Take note that `report` was delivered."""
+
+    def unanswered(self, key: Key, report: Report) -> bool:
+        """Take note that it may have been; return whether that is the end of it."""
+
+
+class Send(threading.Thread):
+    """
+    One try to deliver a report, in a daemon thread: it may hang for ever, alone.
+
+    Attributes:
+        ends: When it is given up, on the monotonic clock.
+        error: What was raised. None: nothing, until it is over.
+        is_whole: The report was handed over; what is missing is the answer.
+        is_hung: It was given up, and goes on.
+    """
+
+    def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
+        super().__init__(name=f"{delivery.name}-send", daemon=True)
+        self.delivery, self.key, self.report = delivery, key, report
+        self.ends = time.monotonic() + GIVE_UP
+        self.error: BaseException | None = None
+        self.is_over = self.is_whole = self.is_hung = False
+
+    def run(self) -> None:
+        """Send, and say how it went. Called by `start`."""
+        error = None
+        try:
+            self.delivery.send(self.report)
+        except BaseException as exc:
+            # A backend can raise anything, even SystemExit.
+            error = exc
+        try:
+            # A backend may keep mails in a database.
+            connections.close_all()
+        except Exception:
+            logger.exception("A database connection could not be closed.")
+        self.delivery.end(self, error)
+
+
+def expect_answer(seconds: float) -> None:
+    """
+    Give a channel more time; it has handed its report over and waits for the answer.
+
+    To be called in its `send`. Without it a send is given up after `GIVE_UP` seconds.
+    """
+    send = threading.current_thread()
+    if isinstance(send, Send):
+        send.is_whole, send.ends = True, time.monotonic() + seconds
+
+
+class Delivery:
+    """
+    Sends reports, one after the other, until they are delivered.
+
+    All methods may be called from any thread, and none of them raises.
+    """
+
+    def __init__(
+        self, name: str, source: Source, send: Callable[[Report], None], *, label: str
+    ) -> None:
+        """
+        Make it; its thread is started with the first report.
+
+        Args:
+            name: Of the thread.
+            source: What is told.
+            send: Delivers one report, or raises. Called in a thread.
+            label: What the log calls that which is sent.
+        """
+        self.name, self.send = name, send
+        self.is_failing = False
+        """The last send failed, so nobody should wait for the next one."""
+        self._source, self._label = source, label
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._due: dict[Key, float] = {}
+        self._tries: dict[Key, int] = {}
+        self._busy: Key | None = None
+        self._hung: set[Send] = set()
+        self._is_closed = self._is_hopeless = self._has_complained = False
+
+    def post(self, key: Key, delay: float = 0.0) -> None:
+        """Have what is to be told of `key` sent, after `delay` seconds."""
+        with self._changed:
+            due = time.monotonic() + delay
+            known = self._due.get(key, due)
+            # It has failed: something more to tell is no reason to hurry. Else the
+            # sooner one: who comes too early is told how long to wait.
+            self._due[key] = known if key in self._tries else min(due, known)
+            self._start()
+            self._changed.notify_all()
+
+    def wait(
+        self, keys: Iterable[Key], timeout: float, *, retry_for: float = 0.0
+    ) -> bool:
+        """
+        Wait until what is due of `keys` was sent, up to `timeout` seconds.
+
+        While sends fail only one that has begun already is waited for, and what is
+        tried again in the next `retry_for` seconds.
+        """
+        wanted, now = set(keys), time.monotonic()
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._is_awaited(wanted, now + retry_for), timeout
+            )
+            return not self.is_failing and not self._is_awaited(wanted, 0.0)
+
+    def _is_awaited(self, keys: set[Key], retry_until: float) -> bool:
+        until = time.monotonic()
+        if self.is_failing:
+            until = -1.0 if self._is_hopeless or retry_until <= until else retry_until
+        return self._busy in keys or any(
+            due <= until for key, due in self._due.items() if key in keys
+        )
+
+    def withdraw(self, keys: Iterable[Key]) -> None:
+        """Take back what waits of `keys`; a send that has begun goes on."""
+        with self._changed:
+            for key in keys:
+                self._due.pop(key, None)
+                self._tries.pop(key, None)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread, after the send that has begun. What waits is dropped."""
+        with self._changed:
+            self._is_closed = True
+            self._due.clear()
+            self._changed.notify_all()
+
+    def end(self, send: Send, error: BaseException | None) -> None:
+        """Take note that `send` is over; called by its own thread."""
+        with self._changed:
+            send.is_over, was_hung = True, send.is_hung
+            send.error = error
+            self._hung.discard(send)
+            if was_hung and error is not None and send.key in self._due:
+                # It was waited for, lest it be told twice.
+                self._due[send.key] = time.monotonic()
+            self._changed.notify_all()
+        if was_hung and error is None:
+            self._finish(send, None)
+
+    def _start(self) -> None:
+        if self._is_closed or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            # No more threads, or the interpreter ends. The next post tries again.
+            self._thread = None
+            self._complain(exc)
+
+    def _run(self) -> None:
+        while (key := self._next()) is not None:
+            try:
+                self._deliver(key)
+            except BaseException:
+                # A mistake in here must not cost the admins the rest.
+                logger.exception("The delivery of reports raised.")
+                time.sleep(FIRST_RETRY)
+            finally:
+                with self._changed:
+                    self._busy = None
+                    self._changed.notify_all()
+
+    def _next(self) -> Key | None:
+        """Wait for a report that is due, and return its key. None: it was closed."""
+        with self._changed:
+            while not self._is_closed:
+                now, left = time.monotonic(), None
+                if self._due and len(self._hung) < MAX_HUNG:
+                    left = min(min(self._due.values()) - now, threading.TIMEOUT_MAX)
+                if left is not None and left <= 0:
+                    ready = [key for key, due in self._due.items() if due <= now]
+                    # Those that fail must not keep the others from being tried.
+                    key = min(ready, key=lambda one: self._tries.get(one, 0))
+                    del self._due[key]
+                    self._busy = key
+                    return key
+                self._changed.wait(left)
+        return None
+
+    def _deliver(self, key: Key) -> None:
+        found = self._source.take(key)
+        if isinstance(found, Report):
+            send = Send(self, key, found)
+            try:
+                send.start()
+                error = self._wait_for(send)
+            except RuntimeError as exc:
+                error = exc
+            if not self._is_closed:
+                self._finish(send, error)
+        elif found is not None:
+            # Not at once: it would be asked for again and again.
+            self.post(key, max(found, FIRST_RETRY))
+        else:
+            # Nothing of it is left that could be tried again.
+            with self._changed:
+                self._tries.pop(key, None)
+
+    def _wait_for(self, send: Send) -> BaseException | None:
+        """Wait for the end of a send, or give it up; return what went wrong."""
+        with self._changed:
+            while not (send.is_over or self._is_closed):
+                left = send.ends - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            if send.is_over or self._is_closed:
+                return send.error
+            send.is_hung = True
+            self._hung.add(send)
+        if len(self._hung) >= MAX_HUNG:
+            logger.error(
+                "%d sends of %s hang: the next one begins when one of them ends. Give "
+                "what sends a timeout.",
+                len(self._hung),
+                self._label,
+                extra={"action": "delivery_hangs"},
+            )
+        if send.is_whole:
+            return Unanswered("no answer came")
+        return TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
+
+    def _finish(self, send: Send, error: BaseException | None) -> None:
+        """Take note of how a send went: it is tried again, or it is done."""
+        key = send.key
+        is_told = isinstance(error, Unanswered) and self._source.unanswered(
+            key, send.report
+        )
+        if error is not None and not is_told:
+            self._try_again(send, error)
+            return
+        with self._changed:
+            self.is_failing = self._is_hopeless = False
+            self._tries.pop(key, None)
+            works_again = self._has_complained and not self._tries
+            self._has_complained = self._has_complained and not works_again
+        if works_again:
+            logger.warning(
+                "Sending %s works again.",
+                self._label,
+                extra={"action": "delivery_works"},
+            )
+        if error is None:
+            try:
+                self._source.sent(key, send.report)
+            except BaseException:
+                # It was delivered: a mistake in here must not have it sent again.
+                logger.exception("Could not take note of what was sent.")
+
+    def _try_again(self, send: Send, error: BaseException) -> None:
+        key = send.key
+        with self._changed:
+            self.is_failing = True
+            self._is_hopeless = isinstance(error, ImproperlyConfigured)
+            self._tries[key] = self._tries.get(key, 0) + 1
+            # One that hangs may be delivered yet, and has an end as a rule.
+            wait = LAST_RETRY if send.is_hung else backoff(self._tries[key])
+            self._due[key] = time.monotonic() + wait
+        self._complain(error)
+
+    def _complain(self, error: BaseException) -> None:
+        try:
+            reason = one_line(f"{type(error).__name__}: {error}", 300)
+        except BaseException:
+            reason = type(error).__name__
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        logger.log(
+            level,
+            "Could not send %s: %s. It is tried again until it works.",
+            self._label,
+            reason,
+            extra={"action": "delivery_failed"},
+        )
+
+
+def backoff(failures: int) -> float:
+    """Return how many seconds to wait after so many failures, with jitter."""
+    longest = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
+    return longest * random.uniform(0.8, 1.0)

@@ -1,0 +1,104 @@
+"""
+Descriptors of ours, in a process where others open, close and fork, too.
+
+A forked child must close the locks that it inherits: to unlock them would drop the
+parent's, and to keep them would keep the chain from everybody when the parent has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+
+from yourlabs.runner.forks import renew_in_child
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows, refused at start
+    fcntl = None  # type: ignore[assignment]
+
+_ours: set[int] = set()
+"""What a forked child closes."""
+
+_forking: set[int] = set()
+"""Threads that are forking now."""
+
+_forks = 0
+"""How many forks this process has made."""
+
+
+def open_ours(opened: Callable[[], int]) -> int:
+    """
+    Return the descriptor that `opened` opens; no forked child keeps it.
+
+    A child that was forked between the open and the note of it would not know of it,
+    so it is opened once more then. A mutex would do the same; but an open can hang, and
+    with it every fork of the host.
+    """
+    while True:
+        forks = _forks
+        descriptor = above_streams(opened())
+        _ours.add(descriptor)
+        if not _forking and forks == _forks:
+            return descriptor
+        close_ours(descriptor)
+
+
+def close_ours(descriptor: int) -> None:
+    """Close it, and never unlock it: a copy that a child has must not matter."""
+    # In a child that is forked between the close and the note of it, the number may be
+    # another thread's file already. So it becomes something harmless first.
+    with contextlib.suppress(OSError):
+        harmless = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(harmless, descriptor, inheritable=False)
+        os.close(harmless)
+    _ours.discard(descriptor)
+    os.close(descriptor)
+
+
+def above_streams(descriptor: int) -> int:
+    """
+    Return `descriptor`, or another one for it that is none of a standard stream.
+
+    In a process without standard streams, what is printed would go into it.
+    """
+    if descriptor > 2:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
+
+
+def is_open(descriptor: int, inode: tuple[int, int]) -> bool:
+    """Say whether it is open on that inode: anybody can have closed it."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == inode
+
+
+def _before_fork() -> None:
+    _forking.add(threading.get_ident())
+
+
+def _after_fork() -> None:
+    global _forks
+    _forks += 1
+    _forking.discard(threading.get_ident())
+
+
+def _in_child() -> None:
+    for descriptor in _ours:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _ours.clear()
+    _forking.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+renew_in_child("ownership", _in_child)

@@ -1,0 +1,256 @@
+"""
+Where chains are kept by default: files in RUN_ROOT.
+
+``<chain>.json`` is what a chain's next owner must know. Its owner alone writes it, and
+replaces it in one step, so a kill or a power cut leaves the old file or the new one.
+``<chain>.control`` is what people want of the chain; they replace it in the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from yourlabs.runner import conf
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.exceptions import UnusableRunRoot
+from yourlabs.runner.log import logger
+from yourlabs.runner.ownership import files
+from yourlabs.runner.ownership.base import Claim, Clock
+from yourlabs.runner.ownership.descriptors import close_ours
+from yourlabs.runner.ownership.pidfile import PidfileOwnership
+from yourlabs.runner.storage.document import MAX_SIZE, encode, encode_sections, parse
+
+STEER_TIMEOUT_S = 5.0
+"""How long who steers waits for another one who does, in seconds."""
+
+
+class FileBackend:
+    """
+    A `Backend` of files in RUN_ROOT, for all processes of one machine.
+
+    Args:
+        root: The directory. None: RUN_ROOT, as it is set when it is needed.
+        clock: Where the time comes from.
+    """
+
+    def __init__(self, root: Path | None = None, *, clock: Clock = time) -> None:
+        self._root = root
+        self._clock = clock
+
+    @property
+    def root(self) -> Path:
+        """Where the files are."""
+        return conf.run_root() if self._root is None else self._root
+
+    def names(self) -> list[str]:
+        """Return the names of all chains that have files, sorted."""
+        try:
+            found = os.listdir(self.root)
+        except OSError:
+            return []
+        kept = [name for name in found if name.endswith((".pid", ".json", ".control"))]
+        return sorted({os.path.splitext(name)[0] for name in kept})
+
+    def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
+        """Return the right to run `chain`, as a process of `kind` sees it."""
+        return PidfileOwnership(
+            self.root,
+            chain,
+            kind,
+            clock=self._clock,
+            last_token=self.store(chain).token,
+        )
+
+    def store(self, chain: Chain) -> FileStore:
+        """Return the documents of `chain`."""
+        return FileStore(self.root, chain.name)
+
+
+Backend = FileBackend
+
+
+class FileStore:
+    """A `Store` of two JSON files in RUN_ROOT; `save` is for one thread at a time."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.path = os.path.join(root, f"{name}.json")
+        self.control_path = os.path.join(root, f"{name}.control")
+        self._saved = b""
+        self._refused: set[str] = set()
+        self._complained = False
+        self._desired: dict[str, Any] = {}
+
+    def load(self) -> dict[str, Any]:
+        """
+        Return what the last owner saved; what cannot be trusted is set aside.
+
+        Raises:
+            OSError: There is no descriptor or no memory to be had now.
+        """
+        try:
+            sections = _read(self.path)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as exc:
+            if isinstance(exc, OSError) and exc.errno in files.EXHAUSTED:
+                raise
+            self._set_aside(exc)
+            return {}
+        sections.pop("token", None)
+        return sections
+
+    def token(self) -> int:
+        """Return the token of the owner that saved last; 0 where none is known."""
+        try:
+            token = _read(self.path).get("token")
+        except (OSError, ValueError, RecursionError):
+            return 0
+        return token if type(token) is int and token > 0 else 0
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        """Replace what is kept by `sections`, unless `claim` is lost."""
+        texts, problems = encode_sections(sections)
+        for section in problems.keys() - self._refused:
+            self._refused.add(section)
+            logger.error(
+                "The section %r is left out of %s: %s. The others are written.",
+                section,
+                self.path,
+                problems[section],
+                extra={"action": "state_unwritable"},
+            )
+        content = encode({"token": b"%d" % claim.token, **texts})
+        if content == self._saved or not claim.check():
+            return
+        try:
+            replace_file(self.path, content)
+        except OSError as exc:
+            self._complain(exc)
+            return
+        self._saved = content
+        self._complained = False
+
+    def _complain(self, exc: OSError) -> None:
+        if self._complained:
+            return
+        self._complained = True
+        logger.error(
+            "The state of the chain cannot be written to %s: %s. It is kept in memory "
+            "and tried again; a new owner would not know of it.",
+            self.path,
+            exc.strerror,
+            extra={"action": "state_unwritable"},
+        )
+
+    def _set_aside(self, exc: Exception) -> None:
+        aside = f"{self.path}.unreadable"
+        try:
+            os.replace(self.path, aside)
+        except OSError as failed:
+            aside = f"nothing: it cannot be moved ({failed.strerror})"
+        logger.warning(
+            "The state of the chain in %s is not used: %.200s. It was moved to %s.",
+            self.path,
+            exc.strerror if isinstance(exc, OSError) else exc,
+            aside,
+            extra={"action": "state_set_aside"},
+        )
+
+    def desired(self) -> dict[str, Any]:
+        """Return what people want; where it cannot be read, what they wanted last."""
+        try:
+            self._desired = _read(self.control_path)
+        except FileNotFoundError:
+            self._desired = {}
+        except (OSError, ValueError, RecursionError) as exc:
+            logger.debug("%s is not read: %.200s", self.control_path, exc)
+        return dict(self._desired)
+
+    def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """
+        Replace what people want by `change` of it.
+
+        Raises:
+            UnusableRunRoot: The user may not steer this chain, or it cannot be written.
+            ValueError: What `change` returns is no plain JSON.
+        """
+        keeper, user = files.keeper_of(self.control_path), os.geteuid()
+        if user not in (0, keeper):
+            msg = f"The chain of {self.path} is run by uid {keeper}, this is uid {user}"
+            raise UnusableRunRoot(errno.EPERM, f"{msg}: steer it as that user or root.")
+        descriptor = _wait_for_lock(f"{self.control_path}.lock")
+        try:
+            texts, problems = encode_sections(change(self.desired()))
+            if problems:
+                msg = f"What is wanted of the chain cannot be written: {problems}"
+                raise ValueError(msg)
+            replace_file(self.control_path, encode(texts))
+        except OSError as exc:
+            raise files.unusable(self.control_path, exc) from None
+        finally:
+            close_ours(descriptor)
+
+
+def _read(path: str) -> dict[str, Any]:
+    descriptor = files.open_to_read(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > MAX_SIZE:
+            msg = f"it has {size} bytes, at most {MAX_SIZE} are expected"
+            raise ValueError(msg)
+        return parse(os.pread(descriptor, size, 0))
+    finally:
+        close_ours(descriptor)
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """
+    Replace a file in one step, so that a power cut leaves the old one or the new one.
+
+    What root writes is handed to the user who runs the chain, and has to read it.
+
+    Raises:
+        OSError: It cannot be written; the old file is as it was.
+    """
+    temporary = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        # Another thing under this name: made anew, never written through.
+        os.unlink(temporary)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, files.keeper_of(path), -1)
+        while content:
+            content = content[os.write(descriptor, content) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    _sync(os.path.dirname(path))
+
+
+def _sync(folder: str) -> None:
+    """Have the new name outlive a power cut, too, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _wait_for_lock(path: str) -> int:
+    deadline = time.monotonic() + STEER_TIMEOUT_S
+    while (descriptor := files.lock(path, hand_over=True)) is None:
+        if time.monotonic() > deadline:
+            msg = f"{path} has been locked for {STEER_TIMEOUT_S:g} seconds."
+            raise UnusableRunRoot(errno.EAGAIN, msg)
+        time.sleep(0.01)
+    return descriptor

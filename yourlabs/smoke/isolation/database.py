@@ -1,0 +1,344 @@
+"""Undo whatever is done to the databases, and refuse what could not be undone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.signals import connection_created
+
+from yourlabs.smoke.isolation.drivers import Drivers, release
+from yourlabs.smoke.isolation.guard import GUARD, Refusal, Refused
+from yourlabs.smoke.isolation.patches import Patches
+from yourlabs.smoke.isolation.statements import change, offence
+
+MAX_COPY_BYTES = 2 * 1024**3
+"""Up to which size an SQLite database is copied, so that nothing reaches it."""
+
+_SHADOWED = ("close", "commit", "rollback", "set_autocommit")
+_CHANGES = ("insert", "update", "delete", "replace", "create", "drop", "alter")
+_READ_ONLY = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+_INSERT = re.compile(
+    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
+    re.I,
+)
+_WITHOUT_TRANSACTIONS = """
+SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'
+AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
+AND engine NOT IN
+    (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')
+"""
+
+
+class RefusedStatement(Refused, DatabaseError):
+    """SQL that was not sent."""
+
+
+class QueryRecorder:
+    """Keep the queries of one request."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.has_changed = False
+        self.is_counting = False
+        self.written: set[str] = set()
+        """The tables that rows were inserted into."""
+
+        self.refused: list[Refusal] = []
+        """What was refused to the request."""
+
+    def __call__(
+        self,
+        execute: Callable[..., Any],
+        sql: Any,
+        params: Any,
+        many: bool,
+        context: Any,
+    ) -> Any:
+        """Run a query, and note it."""
+        text = sql if isinstance(sql, str) else str(sql)
+        if self.is_counting:
+            self.texts.append(text)
+        is_change = text.lstrip().lower().startswith(_CHANGES)
+        self.has_changed = self.has_changed or is_change
+        if inserted := _INSERT.match(text):
+            self.written.add(inserted[1])
+        return execute(sql, params, many, context)
+
+    def largest_group(self) -> tuple[int, str]:
+        """How often the most frequent query ran, and its text."""
+        counts: dict[str, int] = {}
+        for text in self.texts:
+            counts[text] = counts.get(text, 0) + 1
+        if not counts:
+            return 0, ""
+        text = max(counts, key=counts.__getitem__)
+        return counts[text], text
+
+
+class Databases:
+    """Rolls back what requests do. One thread only.
+
+    Args:
+        aliases: The databases to guard.
+    """
+
+    def __init__(self, aliases: list[str]) -> None:
+        self.aliases = aliases
+        self.is_nested = any(connections[a].in_atomic_block for a in aliases)
+        self.savepoints: frozenset[str] = frozenset()
+        """The savepoints around the request, which it may not end."""
+
+        self._drivers = Drivers(self)
+        self._own: list[Any] = []
+        """The drivers' connections of the request in progress."""
+
+        self._tables: frozenset[str] = frozenset()
+        self._is_running = False
+        self._callbacks: dict[str, int] = {}
+
+    # -- a run --------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def running(self, patches: Patches, folder: str) -> Iterator[None]:
+        """Guard the drivers; work on copies of SQLite files.
+
+        Args:
+            patches: Where the drivers' classes are changed.
+            folder: Where the copies go.
+        """
+        self._drivers.patch(patches)
+        originals: dict[str, Any] = {}
+        self._is_running = True
+        try:
+            for alias in self.aliases:
+                if not self.is_nested:
+                    self._copy(alias, folder, originals)
+                self._look_at(alias)
+            connection_created.connect(self._restrict, weak=False)
+            yield
+        finally:
+            self._is_running = False
+            if not GUARD.is_final:
+                connection_created.disconnect(self._restrict)
+            for alias in self.aliases:
+                if alias in originals:
+                    _forget(connections[alias])
+                    connections[alias].settings_dict["NAME"] = originals[alias]
+                elif isinstance(connections[alias].connection, sqlite3.Connection):
+                    release(connections[alias].connection)
+
+    def _copy(self, alias: str, folder: str, originals: dict[str, Any]) -> None:
+        connection = connections[alias]
+        name = str(connection.settings_dict["NAME"])
+        if connection.vendor != "sqlite":
+            # What was opened before may be of a class that cannot be guarded.
+            connection.close()
+        elif os.path.isfile(name) and os.path.getsize(name) <= MAX_COPY_BYTES:
+            target = os.path.join(folder, f"{alias}.sqlite3")
+            connection.ensure_connection()
+            with contextlib.closing(sqlite3.connect(target)) as copy:
+                connection.connection.backup(copy)
+            connection.close()
+            originals[alias] = connection.settings_dict["NAME"]
+            connection.settings_dict["NAME"] = target
+
+    def _look_at(self, alias: str) -> None:
+        connection = connections[alias]
+        connection.ensure_connection()
+        if isinstance(connection.connection, sqlite3.Connection):
+            self._drivers.authorize(connection.connection)
+        if connection.vendor == "mysql":
+            with connection.cursor() as cursor:
+                cursor.execute(_WITHOUT_TRANSACTIONS)
+                self._tables |= {str(row[0]).lower() for row in cursor.fetchall()}
+
+    def _restrict(self, sender: Any, connection: Any, **kwargs: Any) -> None:
+        """Let connections that requests open beside the run's own only read."""
+        if isinstance(connection.connection, sqlite3.Connection):
+            self._drivers.authorize(connection.connection)
+        is_pooled = getattr(connection, "pool", None) is not None
+        if not GUARD.watches() or GUARD.is_owner or is_pooled:
+            # A connection of a pool goes back to it; its statements are looked at.
+            return
+        if connection.vendor in _READ_ONLY:
+            with GUARD.trusted(), connection.cursor() as cursor:
+                cursor.execute(_READ_ONLY[connection.vendor])
+
+    # -- statements ---------------------------------------------------------
+
+    def place_of(self, connection: Any) -> str:
+        """Whose a driver's connection is: a request's ``own``, or any ``other``.
+
+        Empty for what the run itself does between requests.
+        """
+        if GUARD.is_owner:
+            if not self._own and self._is_running:
+                return ""
+            if any(connection is one for one in self._own):
+                return "own"
+        return "other"
+
+    def ask(self, connection: Any, sql: str, vendor: str) -> None:
+        """Refuse what ends the transaction of a request, or writes beside it.
+
+        Raises:
+            RefusedStatement: It was refused.
+        """
+        place = self.place_of(connection)
+        text = ""
+        if place == "own":
+            text = offence(sql, vendor, self.savepoints, self._tables)
+        elif place == "other":
+            text = change(sql, vendor)
+        if text:
+            self.refuse(place, text)
+
+    def _look(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Ask for what Django's cursors send, whatever the driver is."""
+        connection = context["connection"]
+        if connection.vendor != "sqlite" and GUARD.watches():
+            self.ask(connection.connection, str(sql), connection.vendor)
+        return execute(sql, params, many, context)
+
+    def refuse(self, place: str, text: str) -> None:
+        """Note and refuse a statement."""
+        refusal = self.note(place, text)
+        raise RefusedStatement(f"Refused while smoke tests run: {refusal}")
+
+    def note(self, place: str, text: str) -> Refusal:
+        """Note a statement as refused."""
+        kind = "statements" if place == "own" else "threads"
+        return GUARD.note(kind, " ".join(text.split())[:60])
+
+    # -- a request ----------------------------------------------------------
+
+    @contextlib.contextmanager
+    def rolled_back(self, recorder: QueryRecorder) -> Iterator[None]:
+        """Undo every change made in the block, whatever happens in it."""
+        stack: list[tuple[str, Any, int, int]] = []
+        with contextlib.ExitStack() as wrappers:
+            try:
+                for alias in self.aliases:
+                    connection = connections[alias]
+                    atomic = transaction.atomic(using=alias)
+                    atomic._from_testcase = True  # type: ignore[attr-defined]
+                    atomic.__enter__()
+                    blocks = len(connection.atomic_blocks)
+                    stack.append((alias, atomic, len(connection.savepoint_ids), blocks))
+                    wrappers.enter_context(connection.execute_wrapper(recorder))
+                    wrappers.enter_context(connection.execute_wrapper(self._look))
+                    self._callbacks[alias] = len(connection.run_on_commit)
+                    _shadow(connection)
+                several = [connections[alias] for alias in self.aliases]
+                ids = {name for one in several for name in one.savepoint_ids if name}
+                self.savepoints = frozenset(name.lower() for name in ids)
+                self._own = [one.connection for one in several]
+                yield
+            finally:
+                self._own = []
+                for alias, atomic, savepoints, blocks in reversed(stack):
+                    self._undo(alias, atomic, savepoints, blocks)
+                if recorder.has_changed:
+                    _forget_cached_rows()
+
+    def expect_callbacks(self) -> None:
+        """Leave out the callbacks of what was made before the request."""
+        for alias in self.aliases:
+            self._callbacks[alias] = len(connections[alias].run_on_commit)
+
+    def run_callbacks(self) -> None:
+        """Do what the request wanted to be done once its rows are there.
+
+        Raises:
+            Exception: What a callback raises.
+        """
+        for alias in self.aliases:
+            connection = connections[alias]
+            if connection.needs_rollback:
+                continue
+            while waiting := connection.run_on_commit[self._callbacks[alias] :]:
+                del connection.run_on_commit[self._callbacks[alias] :]
+                for entry in waiting:
+                    is_robust = len(entry) > 2 and entry[2]
+                    with contextlib.suppress(*[Exception] * bool(is_robust)):
+                        entry[1]()
+
+    def _undo(self, alias: str, atomic: Any, savepoints: int, blocks: int) -> None:
+        connection = connections[alias]
+        for name in _SHADOWED:
+            connection.__dict__.pop(name, None)
+        was_ended = False
+        del connection.run_on_commit[self._callbacks.get(alias, 0) :]
+        try:
+            del connection.savepoint_ids[savepoints:]
+            del connection.atomic_blocks[blocks:]
+            connection.in_atomic_block = True
+            connection.needs_rollback = True
+            atomic.__exit__(None, None, None)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            was_ended = True
+        if self.is_nested:
+            return
+        if was_ended or connection.in_atomic_block or not _is_alive(connection):
+            _forget(connection)
+
+
+def _forget_cached_rows() -> None:
+    """Empty the caches of rows that may have been made and undone."""
+    if apps.is_installed("django.contrib.contenttypes"):
+        from django.contrib.contenttypes.models import ContentType
+
+        ContentType.objects.clear_cache()
+    if apps.is_installed("django.contrib.sites"):
+        from django.contrib.sites.models import Site
+
+        Site.objects.clear_cache()
+
+
+def _is_alive(connection: Any) -> bool:
+    if connection.connection is None:
+        return True
+    if connection.vendor == "sqlite":
+        try:
+            connection.connection.execute("SELECT 1")
+        except Exception:  # closed behind Django's back
+            return False
+        return True
+    closed = getattr(connection.connection, "closed", False)
+    return not closed and connection.errors_occurred is False
+
+
+def _shadow(connection: Any) -> None:
+    """Make Django's own calls that would end the transaction do nothing."""
+    for name in _SHADOWED:
+        connection.__dict__[name] = lambda *args, **kwargs: None
+
+
+def _forget(connection: Any) -> None:
+    """Drop a connection in whatever state it is; the next query makes a new one."""
+    for name in _SHADOWED:
+        connection.__dict__.pop(name, None)
+    with contextlib.suppress(Exception):
+        connection.connection.close()
+    connection.connection = None
+    connection.in_atomic_block = False
+    connection.savepoint_ids = []
+    connection.atomic_blocks = []
+    connection.needs_rollback = False
+    connection.closed_in_transaction = False
+    connection.errors_occurred = False
+    connection.run_on_commit = []

@@ -1,0 +1,143 @@
+"""Ask before a database driver sends anything, by whichever way it is called."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from yourlabs.smoke.isolation.guard import GUARD
+from yourlabs.smoke.isolation.patches import Patches, Replacement
+
+if TYPE_CHECKING:
+    from yourlabs.smoke.isolation.database import Databases
+
+_CURSOR = ("execute", "executemany", "stream", "copy", "copy_expert", "callproc")
+_ENDINGS = ("commit", "rollback", "begin", "tpc_prepare", "tpc_commit", "tpc_rollback")
+_SQLITE_TRANSACTION, _SQLITE_SAVEPOINT, _SQLITE_ATTACH = 22, 32, {24, 25}
+_SQLITE_READS = {19, 20, 21, 22, 31, 32, 33}
+"""Pragmas, functions and the like; the numbers are those of SQLite's manual."""
+
+
+class Drivers:
+    """Asks the databases of a run before each statement."""
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+        self._factories: dict[str, Any] = {}
+
+    def patch(self, patches: Patches) -> None:
+        """Change the classes of the drivers that are written in Python."""
+        self._patches = patches
+        patches.late("psycopg", self._psycopg)
+        patches.late("psycopg2.extensions", self._psycopg2)
+        patches.late("pymysql.connections", self._mysql)
+        patches.late("MySQLdb.connections", self._mysql)
+        patches.family(
+            BaseDatabaseWrapper, ["get_new_connection"], lambda name: self._connect
+        )
+
+    def _psycopg(self, module: Any) -> None:
+        self._patches.family(module.Cursor, _CURSOR, lambda name: self._execute)
+        self._change(module.Connection, (*_ENDINGS, "set_read_only", "close"))
+
+    def _psycopg2(self, module: Any) -> None:
+        # Its classes are written in C and cannot be changed, but they can be extended.
+        cursor: Any = type("Cursor", (module.cursor,), {})
+        connection: Any = type("Connection", (module.connection,), {})
+        for name in ("execute", "executemany", "copy_expert", "callproc"):
+            self._patches.guarded(cursor, name, self._execute)
+        self._change(connection, (*_ENDINGS, "set_session", "close"))
+        self._factories = {"connection_factory": connection, "cursor_factory": cursor}
+
+    def _mysql(self, module: Any) -> None:
+        self._patches.guarded(module.Connection, "query", self._query)
+        self._change(module.Connection, (*_ENDINGS, "autocommit", "close"))
+
+    def _change(self, owner: Any, names: tuple[str, ...]) -> None:
+        for name in names:
+            if hasattr(owner, name):
+                self._patches.guarded(owner, name, self._ending(name))
+
+    def _connect(self, original: Any, wrapper: Any, params: Any) -> Any:
+        """Let Django itself connect."""
+        if self._factories and wrapper.Database.__name__ == "psycopg2":
+            params = {**params, **self._factories}
+        with GUARD.trusted():
+            return original(wrapper, params)
+
+    def _execute(
+        self, original: Any, cursor: Any, query: Any, *a: Any, **k: Any
+    ) -> Any:
+        self._databases.ask(cursor.connection, _text(query, cursor), "postgresql")
+        return original(cursor, query, *a, **k)
+
+    def _query(
+        self, original: Any, connection: Any, sql: Any, *a: Any, **k: Any
+    ) -> Any:
+        self._databases.ask(connection, _text(sql, None), "mysql")
+        return original(connection, sql, *a, **k)
+
+    def _ending(self, name: str) -> Replacement:
+        def end(
+            original: Callable[..., Any], connection: Any, *a: Any, **k: Any
+        ) -> Any:
+            place = self._databases.place_of(connection)
+            if place == "own" and name == "close":
+                return None
+            is_other_mode = place == "other" and name in (
+                "set_read_only",
+                "set_session",
+            )
+            if place == "own" or is_other_mode:
+                self._databases.refuse(place, f"connection.{name}()")
+            return original(connection, *a, **k)
+
+        return end
+
+    def authorize(self, connection: Any) -> None:
+        """Let SQLite ask before it compiles a statement, whoever runs it."""
+
+        def ask(action: int, one: Any, two: Any, *others: Any) -> int:
+            if not GUARD.watches():
+                return sqlite3.SQLITE_OK
+            place = self._databases.place_of(connection)
+            text = self._offence(place, action, one, two)
+            if not text:
+                return sqlite3.SQLITE_OK
+            self._databases.note(place, text)
+            return sqlite3.SQLITE_DENY
+
+        connection.set_authorizer(ask)
+
+    def _offence(self, place: str, action: int, one: Any, two: Any) -> str:
+        if place == "other":
+            return f"a statement on {one}" if action not in _SQLITE_READS else ""
+        if place == "own":
+            if action == _SQLITE_TRANSACTION:
+                return str(one)
+            if action in _SQLITE_ATTACH:
+                return f"ATTACH {one}"
+            if action == _SQLITE_SAVEPOINT and one != "BEGIN":
+                return (
+                    f"{one} {two}"
+                    if str(two).lower() in self._databases.savepoints
+                    else ""
+                )
+        return ""
+
+
+def release(connection: Any) -> None:
+    """Let SQLite ask nobody any more."""
+    is_old = sys.version_info < (3, 11)
+    connection.set_authorizer((lambda *args: sqlite3.SQLITE_OK) if is_old else None)
+
+
+def _text(query: Any, cursor: Any) -> str:
+    if isinstance(query, (bytes, bytearray)):
+        return bytes(query).decode("utf-8", "replace")
+    write = getattr(query, "as_string", None)
+    return write(cursor) if write else str(query)

@@ -1,0 +1,69 @@
+"""Refuse to start programs and to end them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from yourlabs.smoke.isolation.guard import GUARD, Check
+from yourlabs.smoke.isolation.patches import Patches
+
+
+def refuse_program(words: Any, path: Any = None) -> None:
+    """Refuse a program, given as a command line or as its words."""
+    if isinstance(words, (str, bytes, os.PathLike)):
+        name = os.fsdecode(words)
+    else:
+        several = [os.fsdecode(word) for word in words]
+        # What `shell=True` hands to the shell.
+        is_shell = several[1:2] == ["-c"] and len(several) > 2
+        name = several[2] if is_shell else next(iter(several), "")
+    name = (name.split() or [os.fsdecode(path or "")])[0]
+    if not GUARD.allows("programs", name, os.path.basename(name)):
+        GUARD.refuse("programs", name)
+
+
+def _popen(args: tuple[Any, ...]) -> None:
+    refuse_program(args[1], args[0])
+
+
+def _path_and_words(args: tuple[Any, ...]) -> None:
+    refuse_program(args[1] or [args[0]], args[0])
+
+
+def _fork(args: tuple[Any, ...]) -> None:
+    GUARD.refuse("processes", "starts a copy of the process")
+
+
+def _kill(args: tuple[Any, ...]) -> None:
+    if args[1]:
+        GUARD.refuse("processes", f"sends a signal to process {args[0]}")
+
+
+def patch(patches: Patches) -> None:
+    """Change what starts programs and tells no hook."""
+    patches.late("multiprocessing.util", lambda module: _change(module, patches))
+
+
+def _change(module: Any, patches: Patches) -> None:
+    patches.guarded(module, "spawnv_passfds", _spawn)
+
+
+def _spawn(original: Any, path: Any, words: Any, descriptors: Any) -> Any:
+    refuse_program(words, path)
+    return original(path, words, descriptors)
+
+
+def checks() -> dict[str, Check]:
+    """What to ask before a program is started."""
+    return {
+        "subprocess.Popen": _popen,
+        "os.system": lambda args: refuse_program(args[0]),
+        "os.exec": _path_and_words,
+        "os.posix_spawn": _path_and_words,
+        "os.spawn": lambda args: refuse_program(args[2], args[1]),
+        "os.fork": _fork,
+        "os.forkpty": _fork,
+        "os.kill": _kill,
+        "os.killpg": _kill,
+    }
