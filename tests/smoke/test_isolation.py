@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.hashers import get_hasher
 from django.core import mail
@@ -26,7 +27,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.signals import setting_changed
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import ModelSignal
 from django.http import HttpResponse
@@ -126,11 +127,13 @@ def test_thread_that_a_view_left_behind_stays_guarded(
             "network": lambda: socket.create_connection(where).close(),
             "mail": lambda: mail.send_mail("s", "t", "a@b.example", ["c@d.example"]),
             "cache": lambda: caches["default"].set("late", "x"),
+            "rows": lambda: get_user_model().objects.create_user("late@a.example", "x"),
         }.items():
             try:
                 act()
-            except OSError:
+            except (OSError, DatabaseError):
                 seen.append(name)
+        connection.close()
 
     threads: list[threading.Thread] = []
 
@@ -147,10 +150,11 @@ def test_thread_that_a_view_left_behind_stays_guarded(
     for thread in threads:
         thread.join(30)
 
-    assert ["file", "network"] * len(threads) == seen
+    assert ["file", "network", "rows"] * len(threads) == seen
     assert not (tmp_path / "late").exists()
     assert 1 == len(mail.outbox)
     assert caches["default"].get("late") is None
+    assert not get_user_model().objects.filter(email="late@a.example").exists()
     server.close()
 
 
@@ -178,8 +182,6 @@ def test_patches_go_when_the_last_thread_has_ended(quiet: None) -> None:
 
 def test_transaction_of_the_test_survives() -> None:
     """A view that ends the transaction of a suite's test is refused."""
-    from django.contrib.auth import get_user_model
-
     get_user_model().objects.create_user("kept@example.com", "secret")
 
     def view(request: Any) -> HttpResponse:
