@@ -25,6 +25,7 @@ IN_A_PROJECT = [
     "howto/server_overrides.rst",
     "howto/signals.rst",
     "howto/tasks.rst",
+    "howto/testing.rst",
     "howto/upgrade.rst",
     "index.rst",
     "reference/checks.rst",

@@ -17,20 +17,19 @@ CORE = [
     for module in (
         "exceptions",
         "autostart/classify",
-        "autostart/servers",
+        "autostart/kinds",
+        "chain/mode",
         "chain/plan",
         "chain/status",
         "chain/task",
         "failures/downtime",
         "failures/fingerprint",
         "failures/records",
+        "failures/redact",
         "failures/text",
-        "notify/allowance",
-        "notify/histories",
-        "notify/history_json",
-        "notify/notifications",
         "notify/report",
-        "notify/telling",
+        "notify/throttle",
+        "notify/told",
         "ownership/record",
     )
 ]
@@ -113,6 +112,68 @@ def test_pure_module_calls_no_clock(path: Path) -> None:
     ]
 
     assert [] == [call for call in calls if call in ACTS] + clocks
+
+
+LAYERS = (
+    ("exceptions", "signals", "conf", "forks", "log", "chain.task"),
+    ("failures",),
+    ("ownership", "storage"),
+    ("notify", "autostart"),
+    ("chain",),
+    ("",),
+)
+"""The rooms of the runner from the bottom up; "" is what a user touches."""
+
+
+def layer_of(name: str) -> int:
+    """Return the number of the layer that the dotted `name` in the runner is in."""
+    inside = name.removeprefix("yourlabs.runner").lstrip(".")
+    return next(
+        number
+        for number, rooms in enumerate(LAYERS)
+        if any(not room or within(inside, room) for room in rooms)
+    )
+
+
+def runner_imports() -> dict[str, set[str]]:
+    """Return what each module of the runner imports of the runner, for types too."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sources("runner")
+    }
+    found: dict[str, set[str]] = {}
+    for path in sources("runner"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        # Of `a.b.c` the module may be `a.b`, and `c` a name in it.
+        mentioned = {
+            one if one in modules else one.rpartition(".")[0] for one in imports(path)
+        }
+        found[name.removesuffix(".__init__")] = mentioned & modules
+    return found
+
+
+def test_runner_imports_point_downwards() -> None:
+    """No module of the runner imports one of a layer above its own."""
+    upwards = [
+        f"{importer} imports {imported}"
+        for importer, names in runner_imports().items()
+        for imported in sorted(names)
+        if imported != "yourlabs.runner" and layer_of(imported) > layer_of(importer)
+    ]
+
+    assert [] == upwards
+
+
+def test_runner_has_no_circle() -> None:
+    """No module of the runner imports itself through others."""
+    left = runner_imports()
+    # What is imported on first use by the package itself is no import of its modules.
+    left.pop("yourlabs.runner")
+    while free := [name for name in left if not left[name] & set(left)]:
+        for name in free:
+            del left[name]
+
+    assert {} == {name: names & set(left) for name, names in left.items()}
 
 
 @pytest.mark.parametrize("one", ["runner", "smoke", "setup"])

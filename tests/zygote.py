@@ -22,15 +22,15 @@ from yourlabs.runner.__main__ import embedded_settings
 
 def run(kind: str, functions: list[str]) -> int:
     """Run a chain until SIGTERM, and return the exit code."""
-    from yourlabs.runner.chain import registry as runners
+    from yourlabs import runner
 
     if kind == "command":
-        return runners.Runner(functions).run(leaving=True)
+        return runner.Runner(functions).run(leaving=True)
     stop = signal.SIGTERM
     signal.pthread_sigmask(signal.SIG_BLOCK, {stop})
-    runners.start_chain(functions)
+    runner.start_chain(functions)
     signal.sigwait({stop})
-    return 0 if runners.stop_all(10) else 1
+    return 0 if runner.stop_all(10) else 1
 
 
 def bury() -> None:
@@ -49,9 +49,9 @@ def main(functions: list[str]) -> None:
     """Fork as told, until nobody is there to tell."""
     settings.configure(**embedded_settings(Path.cwd()))
     django.setup()
-    import yourlabs.runner.chain.registry
+    import yourlabs.runner.chain.command
 
-    assert yourlabs.runner.chain.registry
+    assert yourlabs.runner.chain.command
     poll = select.poll()
     poll.register(0, select.POLLIN)
     while True:

@@ -3,8 +3,8 @@ A process with a chain that uses a database, for ``test_databases.py``.
 
 ``python -m tests.runner.chain_on_database DATABASE FUNCTION …``, where DATABASE is the
 JSON of Django's setting. It says what happens a line each, and is told what to do by
-lines: ``go`` lets a task pass that waits, ``wake`` ends a cooldown, ``stop`` stops the
-chain.
+lines: ``go`` lets a task pass that waits, ``wake`` ends a cooldown, ``look`` looks at
+the database as a request would, ``stop`` stops the chain.
 """
 
 from __future__ import annotations
@@ -84,9 +84,12 @@ def cool_down() -> None:
 
 
 LOOK = {
-    "postgresql": "select current_setting('search_path') || ' locks ' || (select "
-    "count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())",
-    "mysql": "select @@session.max_error_count",
+    "postgresql": "select current_setting('search_path') || ' ' || current_user || ' ' "
+    "|| current_setting('TimeZone') || ' ' || current_setting('statement_timeout') || "
+    "' locks ' || (select count(*) from pg_locks where locktype = 'advisory' and pid = "
+    "pg_backend_pid()) || (select count(*) from pg_prepared_statements)",
+    "mysql": "select concat_ws(' ', @@session.max_error_count, @@session.time_zone, "
+    "@@session.sql_mode, ifnull(@left, 'unset'))",
 }
 
 
@@ -147,11 +150,33 @@ def unfinished() -> None:
 def session() -> None:
     """Change the session: not broken, but changed."""
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("select pg_advisory_lock(42)")
-            cursor.execute("set search_path to public, elsewhere")
-        else:
-            cursor.execute("set session max_error_count = 42")
+        for statement in CHANGES[connection.vendor]:
+            cursor.execute(statement)
+
+
+@quick
+def fail_in_session() -> None:
+    """Change the session, and raise."""
+    session()
+    raise ValueError("inside a tenant")
+
+
+CHANGES = {
+    "postgresql": [
+        "select pg_advisory_lock(42)",
+        "set search_path to public, elsewhere",
+        "set statement_timeout to '42s'",
+        "set time zone 'Asia/Tokyo'",
+        "prepare left_behind as select 1",
+        "set role pg_write_all_data",
+    ],
+    "mysql": [
+        "set session max_error_count = 42",
+        "set session time_zone = '+09:00'",
+        "set session sql_mode = ''",
+        "set @left = 'behind'",
+    ],
+}
 
 
 def main(database: str, functions: list[str]) -> None:
@@ -174,9 +199,14 @@ def main(database: str, functions: list[str]) -> None:
             gate.release()
         elif line == "wake\n":
             thread.wake()
+        elif line == "look\n":
+            look()
+            connection.close()
         else:
             thread.ask_to_stop()
             gate.release()
+            if hasattr(connection, "close_pool"):
+                connection.close_pool()
             say("stopped", thread.stop(10))
 
 

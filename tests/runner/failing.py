@@ -141,7 +141,6 @@ FAILING: dict[str, Callable[..., Any]] = {
     "class": raising(ValueError),
     "base": raising(OwnBase("base")),
     "exit": raising(SystemExit(3)),
-    "exit_none": raising(SystemExit),
     "interrupt": raising(KeyboardInterrupt()),
     "generator_exit": raising(GeneratorExit()),
     "stop_iteration": raising(StopIteration()),

@@ -12,97 +12,17 @@ from typing import Any
 from yourlabs.runner import signals
 from yourlabs.runner.chain.decorator import task, task_of
 from yourlabs.runner.chain.loading import load_tasks
+from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
-from yourlabs.runner.ownership.record import OwnerRecord
+from yourlabs.runner.testing import MemoryBackend
 
 PATIENCE = 20.0
 """How long a test waits for what must happen, in seconds."""
 
 
-class TickingClock:
-    """Stands in for `time`: each look at it moves it, and a test can."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """Return a time that was not returned before."""
-        self.now += 1e-6
-        return self.now
-
-    def time(self) -> float:
-        """Return the begin of the epoch."""
-        return 0.0
-
-
-class Sleeper:
-    """Stands in for a bell that nobody rings: who sleeps moves the clock."""
-
-    def __init__(self, clock: TickingClock, late: float) -> None:
-        self.waits: list[float] = []
-        self._clock, self._late = clock, late
-
-    def acquire(self, timeout: float) -> None:
-        """Sleep for so long, and for as long as it is late, in seconds."""
-        self.waits.append(timeout)
-        self._clock.now += timeout + self._late
-
-    def release(self) -> None:
-        """Wake nobody."""
-
-
-class MemoryLock:
-    """An `OwnerLock` that a test can take away."""
-
-    path = "nowhere.pid"
-    was_cut = False
-
-    def __init__(self) -> None:
-        self.interrupted: OwnerRecord | None = None
-        self.is_free = True
-        self.is_lost = False
-        self.wanted = False
-        self.error: Exception | None = None
-        self.marks: list[int | None] = []
-        self.record: OwnerRecord | None = None
-        self.changed = True
-        self.attempts = 0
-        self._held = False
-
-    def acquire(self) -> bool:
-        self.attempts += 1
-        if self.error is not None:
-            raise self.error
-        if not self._held and self.is_free and not self.wanted:
-            # A new file, should the one before be lost.
-            self._held, self.is_lost = True, False
-        return self._held
-
-    def release(self) -> None:
-        self._held = False
-
-    def is_held(self) -> bool:
-        return self._held and not self.is_lost
-
-    def is_wanted(self) -> bool:
-        return self.wanted
-
-    def owner(self) -> OwnerRecord | None:
-        return self.record
-
-    def has_changed(self) -> bool:
-        return self.changed
-
-    def begin(self, index: int) -> None:
-        self.marks.append(index)
-
-    def end(self) -> None:
-        self.marks.append(None)
-
-
 class MemoryState:
-    """A `State` that is forgotten with the process."""
+    """What a thread keeps for the next owner, forgotten with the process."""
 
     def __init__(self) -> None:
         self._sections: dict[str, Any] = {}
@@ -118,17 +38,12 @@ class MemoryState:
     def load(self) -> None:
         """Begin with what there is."""
 
-    def save(self) -> None:
+    def close(self) -> None:
         """Nothing to write."""
 
-    def close(self, *, write: bool = True) -> None:
-        """Nothing to close."""
 
-
-class NoKeeper:
-    """Looks after nothing: the test does what a `Keeper` would."""
-
-    is_crowded = False
+class NoWatcher:
+    """Looks after nothing: the test does what a watcher would, with `check`."""
 
     def watch(self, thread: RunnerThread) -> None:
         """Do nothing."""
@@ -143,14 +58,32 @@ def quick(function: Callable[..., Any], **options: Any) -> Task:
     return task_of(task(**options)(function))
 
 
-def make(*functions: Any, name: str | None = "chain", **options: Any) -> RunnerThread:
-    """Return an unstarted thread that runs `functions` in memory."""
+def make(
+    *functions: Any,
+    name: str | None = "chain",
+    backend: MemoryBackend | None = None,
+    mode: Mode = Mode.HOSTED,
+    **options: Any,
+) -> RunnerThread:
+    """
+    Return an unstarted thread that runs `functions` in memory.
+
+    Threads of one `backend` stand for processes that have the chain in common.
+    """
     tasks = [
         function if isinstance(function, Task) else load_tasks([function])[0]
         for function in functions
     ]
-    ports = {"lock": MemoryLock(), "state": MemoryState(), "keeper": NoKeeper()}
-    return RunnerThread(make_chain(tasks, name=name), **{**ports, **options})
+    chain = make_chain(tasks, name=name)
+    backend = backend or MemoryBackend()
+    options = {
+        "ownership": backend.ownership(chain, kind=mode.kind),
+        "store": backend.store(chain),
+        "watcher": NoWatcher(),
+        "clock": backend.clock,
+        **options,
+    }
+    return RunnerThread(chain, mode=mode, **options)
 
 
 @contextmanager

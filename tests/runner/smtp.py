@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import socket
 import threading
@@ -31,6 +32,8 @@ class Mailbox:
         """What is said after DATA; what does not begin with 250 is not kept."""
         self.hangs_up = False
         """The connection is closed after DATA, in place of an answer."""
+        self.delay = 0.0
+        """How long it takes to answer to a whole mail, in seconds."""
         self.tries = 0
         self._changed = threading.Condition()
 
@@ -38,12 +41,13 @@ class Mailbox:
         """Take a mail, or not."""
         with self._changed:
             self.tries += 1
-            answer = self.answer
-            if answer.startswith("250") and not self.hangs_up:
+            answer, hangs_up = self.answer, self.hangs_up
+            if answer.startswith("250") and not hangs_up:
                 mail = email.message_from_bytes(envelope.content, policy=default)
                 self.mails.append(mail)
             self._changed.notify_all()
-        if self.hangs_up:
+        await asyncio.sleep(self.delay)
+        if hangs_up:
             server.transport.abort()  # type: ignore[union-attr]
         return answer
 

@@ -13,6 +13,7 @@ from django.core.checks import ERROR, CheckMessage, registry, run_checks
 from django.core.management import call_command
 
 from yourlabs.runner import checks
+from yourlabs.runner.ownership.root import Problem
 from yourlabs.runner.tasks import divide_by_zero
 
 PATH = f"{divide_by_zero.__module__}.divide_by_zero"
@@ -60,6 +61,8 @@ def test_nothing(settings: Any) -> None:
         "MAX_NEW_EXCEPTIONS": 0,
         "RELEASE": "1.2",
         "STOP_TIMEOUT": 5,
+        "BACKEND": "project.chains",
+        "REDACT": ["html.escape", str.upper],
     }
 
     assert found() == []
@@ -90,6 +93,11 @@ CASES = [
     ({"RUNNER": {"RELEASE": [1]}}, "E014", "RUNNER['RELEASE'] is [1]: expected text"),
     ({"RUNNER": {"RELEASE": True}}, "E014", "RUNNER['RELEASE'] is True"),
     ({"RUNNER": {"EMAIL": "false"}}, "E013", "'false', which counts as True"),
+    ({"RUNNER": {"BACKEND": "no path"}}, "E015", "RUNNER['BACKEND'] is 'no path'"),
+    ({"RUNNER": {"BACKEND": None}}, "E015", "RUNNER['BACKEND'] is None"),
+    ({"RUNNER": {"REDACT": ["no.such"]}}, "E016", "'no.such', which cannot be imp"),
+    ({"RUNNER": {"REDACT": [5]}}, "E016", "has 5: expected a function of a text"),
+    ({"RUNNER": {"REDACT": None}}, "E016", "has None: expected a function of a text"),
     ({"RUNNER": {"TASKS": 5}}, "E006", "RUNNER['TASKS'] is 5"),
     (
         {"RUNNER": {"TASKS": {"yourlabs.runner.tasks.divide": {}}}},
@@ -98,7 +106,11 @@ CASES = [
     ),
     ({"RUNNER": {"TASKS": {5: {}}}}, "E006", "RUNNER['TASKS'] has 5: expected a dot"),
     ({"RUNNER": {"TASKS": {PATH: 5}}}, "E008", "is 5: expected a dict of"),
-    ({"RUNNER": {"TASKS": {PATH: {"nam": 5}}}}, "E008", "has 'nam': the options are"),
+    (
+        {"RUNNER": {"TASKS": {PATH: {"nam": 5}}}},
+        "E008",
+        "has 'nam', which is no op",
+    ),
     (
         {"RUNNER": {"TASKS": {PATH: {"fail_cooldown": "x"}}}},
         "E008",
@@ -172,12 +184,25 @@ def test_run_root_is_made(settings: Any, tmp_path: Path) -> None:
 
 
 def test_run_root_for_everybody(tmp_path: Path) -> None:
-    """A RUN_ROOT that anybody can write to is warned of."""
+    """A RUN_ROOT that everybody can write to is an error, with the remedy."""
     tmp_path.chmod(0o777)
 
     [message] = found()
 
+    assert message.id == "yourlabs_runner.E009"
+    assert "can be written to by everybody" in message.msg
+    assert message.hint == f"To mend it: chmod o-w {tmp_path}"
+
+
+def test_run_root_for_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A RUN_ROOT that a group of several can write to is warned of."""
+    problem = Problem("warning", "by its group", "chmod g-w there")
+    monkeypatch.setattr(checks, "examine_root", lambda root: [problem])
+
+    [message] = found()
+
     assert message.id == "yourlabs_runner.W010"
+    assert message.hint == "To mend it: chmod g-w there"
 
 
 @pytest.mark.parametrize(("kind", "ids"), [("nfs4", ["W012"]), ("ext4", [])])

@@ -39,7 +39,7 @@ def three_times() -> None:
     calls.append("healthy")
     if calls.count("healthy") == 3:
         os.kill(os.getpid(), signal.SIGTERM)
-        until(lambda: threading.current_thread()._stop_asked)  # type: ignore[attr-defined]
+        until(lambda: threading.current_thread().is_ending())  # type: ignore[attr-defined]
 
 
 THREE_TIMES = f"{__name__}.three_times"
@@ -142,8 +142,8 @@ def test_owned(arguments: list[str], code: int) -> None:
         call_command("run_functions", SUCCEED, *arguments)
 
     assert caught.value.returncode == code
-    assert owner._lock.is_held()
-    owner._lock.release()
+    assert owner.thread._loop._claim.check()  # type: ignore[union-attr]
+    owner.thread.give_back()
     assert calls == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from tests.runner.fakes import make, started
 from yourlabs.runner import conf, start_chain
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.loading import load_task
@@ -28,6 +29,13 @@ def bare() -> None:
 SYNC: Task = sync.runner_task  # type: ignore[attr-defined]
 BARE: Task = bare.runner_task  # type: ignore[attr-defined]
 PATH = f"{__name__}.sync"
+
+
+@pytest.fixture(autouse=True)
+def no_chain() -> None:
+    """No chain has been made of the tasks yet."""
+    SYNC._frozen.clear()
+    BARE._frozen.clear()
 
 
 def test_defaults(settings: Any) -> None:
@@ -82,6 +90,20 @@ def test_read_at_each_access(settings: Any) -> None:
     assert BARE.success_cooldown == timedelta(seconds=2)
 
 
+def test_options_of_a_chain(settings: Any) -> None:
+    """Once its chain is made, a task has the options that the chain goes by."""
+    settings.RUNNER = {"SUCCESS_COOLDOWN": 1, "EMAIL": False}
+    thread = make(bare)
+
+    settings.RUNNER = {"SUCCESS_COOLDOWN": 2}
+
+    assert BARE.options is thread.tasks[0].options
+    assert BARE.success_cooldown == timedelta(seconds=1)
+    with started(thread):
+        pass
+    assert BARE.success_cooldown == timedelta(seconds=2)
+
+
 def test_reexported(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +146,10 @@ def test_broken_neighbour(
 BAD = [
     ([], "RUNNER is \\[\\]: expected a dict"),
     ("auto", "RUNNER is 'auto': expected a dict"),
-    ({"FAIL_COOLDOW": 5}, "RUNNER has the unknown key 'FAIL_COOLDOW': expected .*FAIL"),
+    (
+        {"FAIL_COOLDOW": 5},
+        "RUNNER has the unknown key 'FAIL_COOLDOW'. Did you mean",
+    ),
     ({"FAIL_COOLDOWN": "1h"}, "RUNNER\\['FAIL_COOLDOWN'\\]: fail_cooldown is '1h'"),
     ({"SUCCESS_COOLDOWN": None}, "RUNNER\\['SUCCESS_COOLDOWN'\\]: .*is None"),
     ({"NON_RECOVERABLE_DOWNTIME": 0}, "must be longer than zero"),
@@ -139,7 +164,10 @@ BAD = [
     ({"AUTOSTART": 1}, "RUNNER\\['AUTOSTART'\\] is 1: expected"),
     ({"TASKS": [PATH]}, "RUNNER\\['TASKS'\\] is \\['.*sync'\\]: expected"),
     ({"TASKS": {PATH: 60}}, "RUNNER\\['TASKS'\\]\\['.*sync'\\] is 60: expected a dict"),
-    ({"TASKS": {PATH: {"name": "x"}}}, "RUNNER\\['TASKS'\\].* has 'name': the options"),
+    (
+        {"TASKS": {PATH: {"name": "x"}}},
+        "RUNNER\\['TASKS'\\].* has 'name', which is",
+    ),
     ({"TASKS": {PATH: {"fail_cooldown": "x"}}}, "\\['TASKS'\\].*: fail_cooldown is 'x"),
     ({"TASKS": {5: {"fail_cooldown": 1}}}, "RUNNER\\['TASKS'\\] has 5: expected a dot"),
     (

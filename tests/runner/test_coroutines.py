@@ -20,7 +20,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from tests.runner.fakes import PATIENCE, happens, make, quick, running, until
 from yourlabs import runner
-from yourlabs.runner.chain.coroutines import Coroutines
+from yourlabs.runner.chain.coroutines import Coroutines, LoopThread
 from yourlabs.runner.chain.decorator import task
 
 LONG = 3_600.0
@@ -191,12 +191,10 @@ def test_rest() -> None:
 
     thread = make(quick(compute))
     (of_task,) = thread.tasks
-    thread._rested = rested = time.thread_time()
-    of_task.run(rested=False)
 
-    thread._breathe(of_task)
+    deadline = thread.tick()
 
-    assert thread._rested > rested, "it rested"
+    assert deadline > time.monotonic(), "it rests"
     assert of_task.coroutines is not None
     assert of_task.coroutines.take_busy() == 0
 
@@ -309,10 +307,9 @@ def test_cleanup_of_what_is_left(context: contextvars.Context | None) -> None:
     assert cleaned == [threading.get_ident()]
 
 
-def test_context_without_the_help_of_asgiref(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_context() -> None:
     """Context variables that a coroutine sets are those of the run."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
-    monkeypatch.delattr("asgiref.sync._restore_context")
 
     async def set_it() -> None:
         variable.set("set")
@@ -337,7 +334,7 @@ def test_cleared_away_in_a_child() -> None:
         loop.close()
 
     left: list[asyncio.Task[None]] = []
-    coroutine = Coroutines("left")._await(wait)
+    coroutine = LoopThread("left", wait)._main()
     thread = threading.Thread(target=leave)
     thread.start()
     thread.join(30)

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.runner.fakes import Keeping, log, make, quick, started, until
+from yourlabs.runner import signals
 from yourlabs.runner.chain import db, status
 
 ALIAS = "work"
@@ -81,25 +83,131 @@ def nothing() -> None:
     """Do nothing."""
 
 
-def test_connection_is_kept(settings: Any) -> None:
-    """A connection that may live for ever is used by the next run."""
+@pytest.mark.parametrize("age", [None, 60, 0])
+def test_connection_of_its_own(age: int | None) -> None:
+    """Each run has a connection of its own, however long Django may keep one."""
+    connections.settings[ALIAS]["CONN_MAX_AGE"] = age
+
     runs, kept, snapshot = run(lambda: write("one"), lambda: write("two"))
 
-    assert runs.raws[0] is runs.raws[1]
+    assert runs.raws[0] is not runs.raws[1]
     assert lines() == ["one", "two"]
     assert snapshot.failures == 0
     assert "connection_dropped" not in kept.actions()
 
 
-def test_connection_is_closed() -> None:
-    """With a CONN_MAX_AGE of 0 each run has a connection of its own."""
-    connections.settings[ALIAS]["CONN_MAX_AGE"] = 0
+def test_nothing_rests_in_a_cooldown() -> None:
+    """While a chain cools down, it has no connection that could be ended."""
+    wrappers: list[BaseDatabaseWrapper] = []
+    raws: list[Any] = []
 
-    runs, _, snapshot = run(lambda: write("one"), lambda: write("two"))
+    def function() -> None:
+        write("one")
+        wrappers.append(connections[ALIAS])
+        raws.append(connections[ALIAS].connection)
 
-    assert runs.raws[0] is not runs.raws[1]
-    assert lines() == ["one", "two"]
+    thread = make(quick(function, success_cooldown=HOUR))
+    with started(thread):
+        until(lambda: thread.status().next_run)
+
+        assert wrappers[0].connection is None
+        with pytest.raises(Exception, match="closed"):
+            raws[0].execute("select 1")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_left_on_the_wrapper(fails: bool) -> None:
+    """What a run notes on Django's object, as tenants are, is not there in the next."""
+    seen: list[Any] = []
+
+    def enter_tenant() -> None:
+        connections[ALIAS].tenant = "acme"  # type: ignore[attr-defined]
+        connections[ALIAS].execute_wrappers.append(lambda go, *rest: go(*rest))
+        if fails:
+            raise ValueError("inside the tenant")
+
+    def look() -> None:
+        wrapper = connections[ALIAS]
+        seen.append((getattr(wrapper, "tenant", None), wrapper.execute_wrappers))
+
+    actions = [enter_tenant, look]
+
+    def function() -> None:
+        actions.pop(0)()
+
+    with started(make(quick(function, success_cooldown=0))) as thread:
+        until(lambda: thread.status().runs >= 2)
+
+    assert seen[0] == (None, [])
+
+
+def test_in_a_transaction_of_a_test() -> None:
+    """A run in the thread of a `TestCase` leaves the transaction of the test alone."""
+    (execution,) = make(quick(lambda: write("kept"))).tasks
+    atomic = transaction.atomic(using=ALIAS)
+    atomic._from_testcase = True  # type: ignore[attr-defined]
+
+    with atomic:
+        before = connections[ALIAS]
+        execution.run(rested=True)
+
+        assert connections[ALIAS] is before
+        assert lines() == ["kept"]
+        transaction.set_rollback(True, using=ALIAS)
+    assert lines() == []
+
+
+def test_connection_that_threads_share() -> None:
+    """A connection that a test shares between threads is left to the test."""
+    wrapper = connections[ALIAS]
+    wrapper.inc_thread_sharing()
+    try:
+        (execution,) = make(quick(lambda: write("one"))).tasks
+        execution.run(rested=True)
+
+        assert connections[ALIAS] is wrapper
+        assert wrapper.connection is not None
+    finally:
+        wrapper.dec_thread_sharing()
+
+
+def test_database_in_memory() -> None:
+    """A database in memory is there in the next run, unless a run broke it."""
+    connections.settings[ALIAS]["NAME"] = ":memory:"
+    del connections[ALIAS]
+    found: list[str] = []
+
+    _, kept, snapshot = run(
+        lambda: execute("create table lines (text varchar(20))"),
+        lambda: write("kept"),
+        lambda: found.extend(lines()),
+        lambda: transaction.atomic(using=ALIAS).__enter__(),
+    )
+
     assert snapshot.failures == 0
+    assert found == ["kept"]
+    assert kept.actions().count("connection_dropped") == 1
+
+
+def test_wrong_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that uses no database does not mind that DATABASES is wrong."""
+    monkeypatch.setitem(connections.settings, "wrong", {"ENGINE": "no.such.engine"})
+    monkeypatch.setattr(db, "connections", Broken())
+
+    _, _, snapshot = run(nothing, nothing)
+
+    assert snapshot.runs == 2
+    assert snapshot.failures == 0
+
+
+class Broken:
+    """What `connections` is where the setting cannot be read."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ImproperlyConfigured("You must define a 'default' database.")
+
+    def __iter__(self) -> Iterator[str]:
+        raise ImproperlyConfigured("You must define a 'default' database.")
 
 
 def test_closed_with_the_thread() -> None:
@@ -240,51 +348,6 @@ def test_left_without_autocommit(age: int | None) -> None:
     assert lines() == ["kept"]
 
 
-def test_connection_that_grew_old_in_a_cooldown() -> None:
-    """A connection that grew obsolete in a cooldown is replaced before the run."""
-    wrappers: list[Any] = []
-    seen: list[Any] = []
-
-    def function() -> None:
-        write(f"run {len(seen)}")
-        wrappers.append(connections[ALIAS])
-        seen.append(connections[ALIAS].connection)
-
-    thread = make(quick(function, success_cooldown=HOUR))
-    with started(thread):
-        until(lambda: thread.status().next_run)
-        wrappers[0].close_at = 0.0
-        thread.wake()
-        until(lambda: thread.status().runs == 2)
-
-    assert lines() == ["run 0", "run 1"]
-    assert seen[0] is not seen[1]
-    assert thread.status().failures == 0
-
-
-def test_connection_that_breaks_in_a_cooldown() -> None:
-    """A connection that cannot be looked at before a run is dropped, not the run."""
-    wrappers: list[Any] = []
-
-    def function() -> None:
-        write(f"run {len(wrappers)}")
-        wrappers.append(connections[ALIAS])
-
-    def broken() -> None:
-        raise OSError("the server is gone")
-
-    thread = make(quick(function, success_cooldown=HOUR))
-    with started(thread):
-        until(lambda: thread.status().next_run)
-        wrappers[0].close_if_unusable_or_obsolete = broken
-        thread.wake()
-        until(lambda: thread.status().runs == 2)
-
-    assert lines() == ["run 0", "run 1"]
-    assert wrappers[0] is not wrappers[1]
-    assert thread.status().failures == 0
-
-
 class Unclosable:
     """A raw connection that raises whatever is asked of it."""
 
@@ -363,7 +426,6 @@ def test_async() -> None:
         ident = thread.ident
 
     assert [who for who, _ in seen] == [ident, ident]
-    assert seen[0][1] is seen[1][1]
     assert lines() == ["run 0", "run 1"]
     with pytest.raises(Exception, match="closed"):
         seen[0][1].execute("select 1")
@@ -388,3 +450,27 @@ def test_other_databases(vendor: str, raw: dict[str, Any], expected: bool) -> No
     wrapper.connection = type("Raw", (), raw)()
 
     assert db._is_in_transaction(wrapper) is expected
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_connection_of_a_receiver(fails: bool) -> None:
+    """What a receiver used does not rest in the cooldown either."""
+    wrappers: list[Any] = []
+
+    def receive(sender: Any, **_: Any) -> None:
+        write("told")
+        wrappers.append(connections[ALIAS])
+
+    def function() -> None:
+        if fails:
+            raise ValueError("to be told")
+
+    signal = signals.task_failed if fails else signals.task_succeeded
+    with signal.connected_to(receive):
+        options = {"success_cooldown": HOUR, "fail_cooldown": HOUR}
+        thread = make(quick(function, **options))
+        with started(thread):
+            until(lambda: thread.status().next_run)
+
+            assert lines() == ["told"]
+            assert wrappers[0].connection is None

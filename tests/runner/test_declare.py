@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial, wraps
@@ -266,27 +266,3 @@ def test_async() -> None:
 
     assert asyncio.run(function()) == "done"
     assert task_of(function).name == "function"
-
-
-def test_class() -> None:
-    """A class is a callable like another."""
-
-    @task(name="make")
-    class Made:
-        """Made anew in each run."""
-
-    assert task_of(Made).func is Made
-
-
-def test_generators() -> None:
-    """A generator function is refused: to call it runs nothing of it."""
-
-    def generate() -> Iterator[int]:
-        yield 1
-
-    async def generate_later() -> AsyncIterator[int]:
-        yield 1
-
-    for function in (generate, generate_later):
-        with pytest.raises(InvalidTask, match="is a generator function"):
-            task(function)

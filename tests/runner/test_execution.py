@@ -25,7 +25,8 @@ from django.utils.functional import SimpleLazyObject
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Keeping, log, quick, received
 from yourlabs.runner import signals
-from yourlabs.runner.chain.execution import TaskRunner
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.failures.downtime import Downtime, Hang, Latest
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
 
 
@@ -35,8 +36,8 @@ def no_mail(settings: Any) -> None:
     settings.RUNNER = {"EMAIL": False}
 
 
-def runner_of(function: Any, **options: Any) -> TaskRunner:
-    return TaskRunner(quick(function, **options), "chain", "key")
+def runner_of(function: Any, **options: Any) -> Execution:
+    return Execution(quick(function, **options), "chain", "key")
 
 
 class Precious:
@@ -153,7 +154,7 @@ def test_async_callables() -> None:
         lambda: function("lambda"),
     ):
         assert runner_of(callable_).run(rested=True)
-    runner = TaskRunner(quick(partial(Callme().method)), "chain", "key")
+    runner = Execution(quick(partial(Callme().method)), "chain", "key")
     runner.run(rested=True)
 
     assert seen == ["plain", "partial", "object", "wrapper", "lambda", "method"]
@@ -372,7 +373,10 @@ def test_interrupted() -> None:
     assert [round(wait) for wait in waits] == [60, 120, 240]
     failure = calls[0][2]["failure"]
     assert failure.exception_type == "yourlabs.runner.chain.execution.Interrupted"
-    assert failure.message.startswith("Process 4711 on web1 ended while the task was")
+    assert failure.message.startswith(
+        "Its process ended while the task was running.\n"
+        "It was process 4711 on web1 (a web worker). The run had begun at "
+    )
     assert 29 <= failure.duration.total_seconds() <= 60
     assert failure.failed_at - failure.started_at >= timedelta(seconds=29)
     assert kept.actions()[:3] == ["task_failed"] * 3
@@ -391,7 +395,9 @@ def test_interrupted_before_its_owner() -> None:
         runner.interrupt(owner)
 
     failure = calls[0][2]["failure"]
-    assert failure.message.startswith("An owner before process 4711 on web1, which ")
+    assert "It was an owner before process 4711 on web1 (a web worker)." in (
+        failure.message
+    )
 
 
 def test_interrupted_then_failed() -> None:
@@ -405,6 +411,61 @@ def test_interrupted_then_failed() -> None:
 
     assert runner.interrupt(owner) - time.monotonic() <= 60
     assert runner.status().consecutive == 4
+
+
+def test_next_owner() -> None:
+    """Who goes on with a downtime counts on from it, and ends what hung in it."""
+    since = time.time() - 100
+    known = Downtime().failed(Latest("E", "no", "", "2:a", since), lasted=0)
+    known = known.stalled(Hang(since, 1.0, 2.0, "File …"))
+    runner = runner_of(FAILING["class"])
+    runner.resume(known)
+
+    assert not runner.downtime.hangs
+    with received("task_failed") as calls:
+        runner.run(rested=True)
+
+    failure = calls[0][2]["failure"]
+    assert failure.consecutive == 2
+    assert failure.down_since.timestamp() == pytest.approx(since)
+    assert 99 < failure.downtime.total_seconds() < 160
+
+
+def test_what_is_told_is_kept_first() -> None:
+    """A downtime is handed on before anybody is told of it: a kill loses nothing."""
+    seen: list[str] = []
+    runner = runner_of(FAILING["class"])
+    runner.changed = lambda one: seen.append(f"kept {one.downtime.failures}")
+
+    def receiver(sender: Any, **_: Any) -> None:
+        seen.append("told")
+
+    with signals.task_failed.connected_to(receiver):
+        runner.run(rested=True)
+
+    assert seen == ["kept 1", "told"]
+
+
+def test_stall() -> None:
+    """A run is counted as stalled while it lasts, and no longer."""
+    found: list[Any] = []
+
+    def function() -> None:
+        found.append(runner.stalled(runner.started, "File …"))
+        found.append(runner.stalled(runner.started - 1, "File …"))
+
+    runner = runner_of(function, max_duration=0.001)
+    runner.run(rested=True)
+    stall, other = found
+    hang = runner.downtime.hang
+
+    assert other is None
+    assert runner.stalled(runner.started, "File …") is None
+    assert (stall.task, stall.chain, stall.stack) == (runner.task, "chain", "File …")
+    assert (runner.downtime.hangs, runner.downtime.stalls) == (False, 1)
+    assert hang is not None
+    assert hang.took is not None
+    assert 0 < hang.running_for <= hang.took < 60
 
 
 # Nothing is kept.

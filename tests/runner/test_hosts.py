@@ -15,15 +15,17 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 from django.db import close_old_connections
-from django.test.client import ClientHandler
+from django.test.client import AsyncClientHandler, ClientHandler
 
 from yourlabs.runner.autostart import attach as hosts
 from yourlabs.runner.autostart.classify import PRIVILEGE_DELAY, Role
 from yourlabs.runner.autostart.facts import collect
-from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
+from yourlabs.runner.autostart.kinds import Facts, UwsgiFacts
 
 UNKNOWN_SERVER = Facts(stack=(("django.core.wsgi", "get_wsgi_application"),))
 MASTER = Facts(stack=(("gunicorn.arbiter", "setup"),))
@@ -93,9 +95,11 @@ class BrokenThread(Thread):
 
 
 @pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test arranges is forgotten after it."""
     hosts._announced.clear()
+    # This process is a test run, and plays another one.
+    monkeypatch.setattr(hosts, "_is_test_run", bool)
     # Another test may have left a connection, which none of these may look at.
     request_started.disconnect(close_old_connections)
     yield
@@ -157,15 +161,78 @@ def test_first_request(pretend: Callable[[Facts], None]) -> None:
     assert (thread.starts, thread.reason) == (1, "")
 
 
-def test_request_of_the_test_client(pretend: Callable[[Facts], None]) -> None:
-    """A request of Django's test client proves no server."""
+class OurHandler(BaseHandler):
+    """What a test client of a project has, as smoke does."""
+
+
+@pytest.mark.parametrize(
+    "sender", [ClientHandler, AsyncClientHandler, OurHandler, None, "a view"]
+)
+def test_request_of_a_test_client(
+    pretend: Callable[[Facts], None], sender: object
+) -> None:
+    """A request that no server got proves no server."""
     thread = Thread()
     pretend(UNKNOWN_SERVER)
     hosts.arrange(thread)
 
-    request_started.send(sender=ClientHandler)
+    request_started.send(sender=sender)
 
     assert thread.starts == 0
+
+
+class OwnHandler(WSGIHandler):
+    """The handler of a project that has more to do."""
+
+
+@pytest.mark.parametrize("sender", [WSGIHandler, OwnHandler, ASGIHandler])
+@pytest.mark.parametrize(
+    "facts",
+    [Facts(command="serve"), Facts(command="gunicorn"), Facts()],
+    ids=["serve", "gunicorn", "script"],
+)
+@pytest.mark.parametrize("autostart", ["auto", True])
+def test_request_in_a_command(
+    pretend: Callable[[Facts], None], sender: type, facts: Facts, autostart: bool | str
+) -> None:
+    """A command or a script that turns out to serve starts the chains then."""
+    thread = Thread()
+    pretend(replace(facts, forks=True))
+    hosts.arrange(thread, autostart=autostart)
+    before = (thread.starts, thread.reason)
+
+    request_started.send(sender=sender)
+
+    assert before[0] == 0
+    assert "has served no request" in before[1]
+    assert (thread.starts, thread.reason) == (1, "")
+
+
+def test_request_in_a_test_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is part of a test starts nothing, whatever runs the test."""
+    monkeypatch.undo()
+    thread = Thread()
+    monkeypatch.setattr(hosts, "collect", lambda autostart: Facts(command="behave"))
+    hosts.arrange(thread)
+
+    request_started.send(sender=WSGIHandler)
+
+    assert thread.starts == 0
+
+
+def test_live_server() -> None:
+    """The server of a `LiveServerTestCase` is known without a test runner."""
+    assert run(
+        """
+        from django.test.testcases import LiveServerThread
+        class OwnThread(LiveServerThread):
+            def __init__(self): threading.Thread.__init__(self, daemon=True)
+            def run(self): threading.Event().wait()
+        say(hosts._is_test_run())
+        OwnThread().start()
+        say(hosts._is_test_run())
+        """
+    ) == ["False", "True"]
 
 
 def test_request_in_a_patched_process(
@@ -433,8 +500,8 @@ def test_fork_of_uwsgi(hooks: bool) -> None:
         uwsgi.has_threads = 1
         uwsgi.post_fork_hook = lambda: say("the hook of before")
         sys.modules["uwsgi"] = uwsgi
-        register, after = os.register_at_fork, []
-        os.register_at_fork = lambda after_in_child: after.append(after_in_child)
+        after = []
+        hosts.renew_in_child = lambda name, renew: after.append(renew)
         say(hosts.arrange(Chain()).role.name)
         hosts.arrange(Chain("the second"))
         if {hooks}:
@@ -471,8 +538,9 @@ def test_overwritten_hook_of_uwsgi() -> None:
         uwsgi.post_fork_hook = lambda: say("another hook")
         worker = 1
         uwsgi.post_fork_hook()
-        request_started.send(sender=None)
-        request_started.send(sender=None)
+        from django.core.handlers.wsgi import WSGIHandler
+        request_started.send(sender=WSGIHandler)
+        request_started.send(sender=WSGIHandler)
         """
     )
 

@@ -41,7 +41,7 @@ import django
 django.setup()
 from datetime import timedelta
 from tests.runner.test_mail import Chain
-from yourlabs.runner.storage.file import FileState
+from tests.runner.states import FileState
 
 chain = Chain(
     FileState({folder!r} + "/sync.json"),

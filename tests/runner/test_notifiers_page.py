@@ -15,7 +15,8 @@ import pytest
 
 from tests.doc_blocks import DOCS, ROOT, blocks
 from tests.runner.core.test_reports import REPORT, reasons
-from yourlabs.runner.notify.report import PHRASES, Kind
+from yourlabs.runner.notifiers import Kind
+from yourlabs.runner.notify.report import PHRASES
 
 PAGE = DOCS / "howto" / "notifiers.rst"
 
@@ -142,7 +143,7 @@ def test_reasons_are_documented() -> None:
 
 def test_the_mail_on_the_page_is_one() -> None:
     """The body on the page has the lines that a body has."""
-    (shown,) = (block.content for block in blocks(DOCS / "reference" / "mails.rst"))
+    shown = next(blocks(DOCS / "reference" / "mails.rst")).content
     names = {line.partition(":")[0] for line in shown.splitlines()[2:12]}
 
     assert names == {line.partition(":")[0] for line in REPORT.body.splitlines()[2:12]}

@@ -1,10 +1,9 @@
-"""Who a process is, whether it lives, and whether it may be asked to end."""
+"""Who a process is, whether it lives, and who holds a lock."""
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import wait_for
-from yourlabs.runner.ownership import process as processes
+from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.record import COMMAND, Identity
 
 HOLDER = """
@@ -46,8 +45,8 @@ class Holder:
 
     def identity(self) -> Identity:
         """Return who it is."""
-        me = processes.this_process(COMMAND)
-        return replace(me, pid=self.pid, start=processes.start_ticks(self.pid))
+        me = process.this_process(COMMAND)
+        return replace(me, pid=self.pid, start=process.start_ticks(self.pid))
 
     def end(self) -> None:
         """Kill it, and take its exit code."""
@@ -74,44 +73,47 @@ def holder(path: Path) -> Iterator[Holder]:
 
 def test_this_process() -> None:
     """The identity of the calling process holds for as long as it lives."""
-    identity = processes.this_process(COMMAND)
+    identity = process.this_process(COMMAND)
 
     assert identity.pid == os.getpid()
-    assert identity.start == processes.start_ticks(os.getpid())
-    assert processes.is_here(identity)
-    assert processes.this_process(COMMAND) == identity
+    assert identity.start == process.start_ticks(os.getpid())
+    assert process.is_here(identity)
+    assert process.is_alive(identity)
+    assert process.this_process(COMMAND) == identity
 
 
 def test_life(holder: Holder) -> None:
     """A process exists until its parent has taken its exit code; it ends before."""
-    descriptor = processes.pidfd_of(holder.identity())
+    identity = holder.identity()
+    descriptor = process.pidfd_of(identity)
     assert descriptor is not None
-    assert processes.exists(holder.pid)
+    assert process.exists(holder.pid)
+    assert process.is_alive(identity)
 
     holder.process.kill()
     assert select.select([descriptor], [], [], 10)[0]
     os.close(descriptor)
-    wait_for(lambda: processes.start_ticks(holder.pid) is None)
-    assert processes.exists(holder.pid)
+    wait_for(lambda: not process.is_alive(identity))
+    assert process.exists(holder.pid)
     holder.process.wait()
-    assert not processes.exists(holder.pid)
+    assert not process.exists(holder.pid)
 
 
 def test_name_with_parentheses(tmp_path: Path) -> None:
     """The name of a program does not confuse the reader of /proc."""
     program = tmp_path / "a) 1 2 (b"
     program.symlink_to(sys.executable)
-    before = processes.start_ticks(os.getpid())
+    before = process.start_ticks(os.getpid())
     with subprocess.Popen(
         [program, "-c", "print(flush=True); input()"],
         executable=str(program),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        started = processes.start_ticks(process.pid)
-        process.kill()
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        started = process.start_ticks(other.pid)
+        other.kill()
 
     assert before is not None
     assert started is not None
@@ -123,87 +125,77 @@ def test_reused_pid(holder: Holder) -> None:
     identity = holder.identity()
     assert identity.start is not None
 
-    other = replace(identity, start=identity.start - 1)
-    assert processes.pidfd_of(other) is None
-    assert processes.pidfd_of(replace(identity, start=None)) is None
+    for start in (identity.start - 1, None):
+        other = replace(identity, start=start)
+        assert process.pidfd_of(other) is None
+        assert not process.is_alive(other)
+
+
+@pytest.mark.parametrize("changes", [{"boot": "another"}, {"pidns": 1}])
+def test_process_elsewhere(holder: Holder, changes: dict[str, object]) -> None:
+    """Of a process of another boot or container nothing is known: it may live."""
+    other = replace(holder.identity(), start=1, **changes)  # type: ignore[arg-type]
+
+    assert not process.is_here(other)
+    assert process.pidfd_of(other) is None
+    assert process.is_alive(other)
 
 
 def test_lock_of_a_process(holder: Holder, path: Path, tmp_path: Path) -> None:
     """The kernel says who holds the lock, and that it is exclusive."""
     probe = Holder(path.with_name("other.pid"), "LOCK_SH")
     try:
-        assert processes.holds_lock(holder.pid, str(path))
-        assert processes.holders(str(path)) == [holder.pid]
-        assert not processes.holds_lock(os.getpid(), str(path))
-        assert not processes.holds_lock(probe.pid, str(path.with_name("other.pid")))
-        assert not processes.holds_lock(holder.pid, str(tmp_path / "none"))
-        assert not processes.holds_lock(2**22 - 1, str(path))
+        assert process.holds_lock(holder.pid, str(path))
+        assert process.holders(str(path)) == [holder.pid]
+        assert not process.holds_lock(os.getpid(), str(path))
+        assert not process.holds_lock(probe.pid, str(path.with_name("other.pid")))
+        assert not process.holds_lock(holder.pid, str(tmp_path / "none"))
+        assert not process.holds_lock(2**22 - 1, str(path))
     finally:
         probe.end()
+
+
+def test_lock_of_a_process_of_another_user(
+    holder: Holder, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its descriptors may not be seen, the kernel says who took the lock."""
+    real = os.listdir
+
+    def listdir(folder: str) -> list[str]:
+        if folder.endswith("/fd"):
+            raise PermissionError
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    if process.holders(str(path)) == []:
+        pytest.skip("this file system has other numbers in /proc/locks")
+
+    assert process.holders(str(path)) == [holder.pid]
+    assert process.holders(str(path.parent / "none")) == []
 
 
 def test_open_is_not_locked(path: Path) -> None:
     """To have the pidfile open is no proof of anything."""
     with path.open():
-        assert not processes.holds_lock(os.getpid(), str(path))
+        assert not process.holds_lock(os.getpid(), str(path))
 
 
-def test_terminate(holder: Holder, path: Path) -> None:
-    """The proven owner gets SIGTERM."""
-    assert processes.terminate(holder.identity(), str(path)) is None
-    assert holder.process.wait(10) == -signal.SIGTERM
-    assert processes.terminate(replace(holder.identity(), start=1), str(path))
+def test_no_pidfds(holder: Holder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no pidfds, or they are refused, there is none."""
 
+    def refuse(pid: int) -> int:
+        raise PermissionError
 
-@pytest.mark.parametrize(
-    ("changes", "refusal"),
-    [
-        ({"boot": "another"}, "before the last boot"),
-        ({"pidns": 1}, "another pid namespace"),
-        ({"pid": 1}, "pid 1 is never signalled"),
-        ({"pid": os.getpid()}, "is never signalled"),
-        ({"pid": os.getppid()}, "is never signalled"),
-        ({"start": 1}, "has ended"),
-        ({"pid": 2**22 - 1}, "has ended"),
-    ],
-)
-def test_refusals(
-    holder: Holder, path: Path, changes: dict[str, object], refusal: str
-) -> None:
-    """Whoever may not be the owner is not signalled."""
-    identity = replace(holder.identity(), **changes)  # type: ignore[arg-type]
-
-    answer = processes.terminate(identity, str(path))
-    assert answer is not None
-    assert refusal in answer
-    assert holder.process.poll() is None
-
-
-def test_innocent(path: Path, tmp_path: Path) -> None:
-    """A process that does not hold the lock is not signalled, whatever is written."""
-    innocent = Holder(tmp_path / "another.pid")
-    try:
-        answer = processes.terminate(innocent.identity(), str(path))
-        assert answer == f"pid {innocent.pid} does not hold the lock"
-        assert innocent.process.poll() is None
-    finally:
-        innocent.end()
-
-
-def test_no_pidfds(holder: Holder, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no pidfds nobody is signalled."""
-    monkeypatch.setattr(processes, "HAS_PIDFD", False)
-
-    assert processes.terminate(holder.identity(), str(path)) == (
-        "this system has no pidfds"
-    )
-    assert processes.pidfd_of(holder.identity()) is None
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert process.pidfd_of(holder.identity()) is None
+    monkeypatch.delattr(os, "pidfd_open")
+    assert process.pidfd_of(holder.identity()) is None
 
 
 def test_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where /proc is another system's, a process is found by its pid."""
+    """Where there is no /proc, a process is found by its pid."""
     monkeypatch.setattr(sys, "platform", "darwin")
 
-    assert processes.exists(os.getpid())
-    assert processes.exists(1)
-    assert not processes.exists(2**22 - 1)
+    assert process.exists(os.getpid())
+    assert process.exists(1)
+    assert not process.exists(2**22 - 1)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from yourlabs.runner import conf
+from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.registry import make_thread
 from yourlabs.runner.chain.task import Chain, Task, make_chain
 from yourlabs.runner.notify import releases
 from yourlabs.runner.notify.releases import release_of
-from yourlabs.runner.ownership.record import HOSTED
 
 SOURCE = "def work():\n    return {}\n"
 
@@ -108,7 +108,7 @@ def test_release_of_a_chain_that_stands_by(tmp_path: Path, settings: Any) -> Non
     chain = chain_of(tmp_path / "tasks.py", SOURCE)
     before = release_of(chain)
     releases._digest.cache_clear()
-    make_thread(chain, HOSTED)
+    make_thread(chain, Mode.HOSTED)
     (tmp_path / "tasks.py").write_text(SOURCE.replace("{}", "1"))
 
     assert release_of(chain) == before

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.runner.fakes import PATIENCE, Counted, happens, log, quick, until
 from yourlabs import runner
 from yourlabs.runner.chain import registry as runners
 from yourlabs.runner.chain.decorator import task
+from yourlabs.runner.chain.watcher import watcher
 from yourlabs.runner.exceptions import (
     AlreadyOwned,
     ChainNameTaken,
@@ -43,6 +45,11 @@ def root(settings: Any, tmp_path: Path) -> Iterator[Path]:
 def resting(name: str = "rest") -> Any:
     """A function that counts its calls, an hour apart."""
     return task(name=name, success_cooldown=HOUR, fail_cooldown=HOUR)(Counted())
+
+
+def owns(thread: runner.RunnerThread) -> bool:
+    claim = thread._loop._claim
+    return claim is not None and claim.check()
 
 
 def cooling(thread: runner.RunnerThread) -> bool:
@@ -227,7 +234,7 @@ def test_bad_functions(
 
 
 def test_unusual_functions() -> None:
-    """Methods, partials, lambdas, objects and classes run in one chain."""
+    """Methods, partials, lambdas and objects run in one chain."""
 
     class Listing(list):  # type: ignore[type-arg]
         """Callable, and without a hash."""
@@ -238,10 +245,6 @@ def test_unusual_functions() -> None:
         def method(self) -> None:
             calls.append("method")
 
-    class Making:
-        def __init__(self) -> None:
-            calls.append("class")
-
     calls: list[str] = []
     thing = Listing()
 
@@ -250,15 +253,17 @@ def test_unusual_functions() -> None:
             quick(thing, name="thing").func,
             thing.method,
             quick(lambda: calls.append("lambda"), name="lambda").func,
-            quick(Making, name="making", success_cooldown=HOUR).func,
+            quick(
+                partial(calls.append, "partial"), name="partial", success_cooldown=HOUR
+            ).func,
         ],
         name="unusual",
     )
 
     until(lambda: calls)
     thread.wake()
-    until(lambda: thread.wake() or "class" in calls)
-    assert calls[:4] == ["object", "method", "lambda", "class"]
+    until(lambda: thread.wake() or "partial" in calls)
+    assert calls[:4] == ["object", "method", "lambda", "partial"]
 
 
 @pytest.mark.parametrize("word", ["0", "off"])
@@ -490,7 +495,7 @@ def test_started_and_stopped_again_and_again() -> None:
         lambda thread: thread.ask_to_stop(),
     ]
     runner.start_chain([function]).stop(PATIENCE)
-    until(lambda: housekeeper_ended())
+    until(lambda: watcher_ended())
     before = len(os.listdir("/proc/self/fd"))
 
     for number in range(100):
@@ -498,20 +503,17 @@ def test_started_and_stopped_again_and_again() -> None:
         actions[number % len(actions)](thread)
         assert thread.stop(PATIENCE)
         assert runner.chains() == {}
-        assert not thread.lock.is_held()
+        assert not owns(thread)
 
-    until(lambda: housekeeper_ended())
+    until(lambda: watcher_ended())
     assert len(os.listdir("/proc/self/fd")) == before
     names = [thread.name for thread in threading.enumerate()]
     assert "rest" not in names
-    assert "runner-housekeeping" not in names
+    assert "runner-watcher" not in names
 
 
-def housekeeper_ended() -> bool:
-    with runners.housekeeper._mutex:
-        return runners.housekeeper._thread is None and not any(
-            thread.name == "runner-housekeeping" for thread in threading.enumerate()
-        )
+def watcher_ended() -> bool:
+    return not any(one.name == "runner-watcher" for one in threading.enumerate())
 
 
 def test_disturbed_from_all_sides() -> None:
@@ -535,8 +537,8 @@ def test_disturbed_from_all_sides() -> None:
         try:
             while not runs.reached.is_set():
                 thread.wake()
-                thread.ring()
-                thread.look_after()
+                thread.notify()
+                thread.check()
                 assert thread.status().name == "busy"
                 assert runner.start_chain([busy]) is thread
         except BaseException as exc:
@@ -611,7 +613,7 @@ def test_forked_child(root: Path) -> None:
     child = os.fork()
     if child == 0:  # pragma: no cover - leaves by _exit
         try:
-            state = thread.lock.is_held(), thread.is_alive(), runner.chains()
+            state = owns(thread), thread.is_alive(), runner.chains()
             thread.state.put("forged", 1, now=True)
             again = runner.start_chain([function])
             until(lambda: again.status().state == "standby")
@@ -627,7 +629,7 @@ def test_forked_child(root: Path) -> None:
     os.close(read)
 
     assert answer == "[False, False, {}, False, True, 1]"
-    assert thread.lock.is_held()
+    assert owns(thread)
     assert cooling(thread)
     assert "forged" not in (root / "rest.json").read_text()
 
@@ -667,9 +669,9 @@ def test_concurrency_security(root: Path) -> None:
         "Did not find pidfile rest, continuing normally",
         "Wrote pidfile rest",
     ]
-    one._lock.release()
+    one.thread.give_back()
     assert other.concurrency_security() is True
-    other._lock.release()
+    other.thread.give_back()
 
 
 def test_found_pidfile(root: Path) -> None:
@@ -680,7 +682,7 @@ def test_found_pidfile(root: Path) -> None:
     with log() as kept:
         one = runner.Runner([resting()])
         one.concurrency_security()
-        one._lock.release()
+        one.thread.give_back()
 
     assert kept.texts() == [
         "Found pidfile rest containing: 4194304",
@@ -699,7 +701,7 @@ def test_takeover_timeout(timeout: Any) -> None:
     with pytest.raises(TakeOverTimeout, match=r"still run by process .* Nothing was k"):
         other.concurrency_security()
 
-    one._lock.release()
+    one.thread.give_back()
 
 
 def test_other_functions() -> None:
@@ -711,12 +713,12 @@ def test_other_functions() -> None:
     with pytest.raises(ChainNameTaken, match=r"divide_by_zero.*--name"):
         other.concurrency_security()
 
-    one._lock.release()
+    one.thread.give_back()
 
 
 def test_take_over_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chain that is hosted here yields to a `Runner`, and comes back."""
-    monkeypatch.setattr("yourlabs.runner.chain.watcher.PERIOD", 0.01)
+    monkeypatch.setattr("yourlabs.runner.chain.watcher.LOOK_EVERY_S", 0.01)
     function = resting()
     hosted = runner.start_chain([function])
     until(lambda: cooling(hosted))
@@ -726,7 +728,7 @@ def test_take_over_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hosted.status().state == "standby"
     assert f"process {os.getpid()}" in hosted.status().reason
 
-    one._lock.release()
+    one.thread.give_back()
     until(lambda: cooling(hosted))
 
 
@@ -742,14 +744,14 @@ def test_run_once(function: Any, code: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_run_until_a_signal(number: signal.Signals) -> None:
+def test_run_until_a_signal(root: Path, number: signal.Signals) -> None:
     """A signal ends a run in good order, and the handlers are as before."""
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     finished = []
 
     def function() -> None:
         os.kill(os.getpid(), number)
-        until(lambda: one.thread._stop_asked)
+        until(lambda: one.thread.is_ending())
         finished.append(True)
 
     one = runner.Runner([quick(function, success_cooldown=HOUR).func])
@@ -758,7 +760,7 @@ def test_run_until_a_signal(number: signal.Signals) -> None:
 
     assert finished == [True]
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
-    assert not one._lock.is_held()
+    assert json.loads((root / "quick.pid").read_text().split("\n")[1])["released"]
 
 
 def test_signal_while_waiting() -> None:
@@ -768,7 +770,7 @@ def test_signal_while_waiting() -> None:
     one = runner.Runner([resting()])
     until_waiting = threading.Thread(
         target=lambda: (
-            until(lambda: one._lock._request is not None),
+            until(lambda: owner.thread.ownership.candidate()),
             os.kill(os.getpid(), signal.SIGTERM),
         )
     )
@@ -778,7 +780,7 @@ def test_signal_while_waiting() -> None:
 
     until_waiting.join(PATIENCE)
     assert one.thread.ident is None
-    owner._lock.release()
+    owner.thread.give_back()
 
 
 def test_chains_of_a_runner() -> None:
@@ -809,47 +811,29 @@ def test_runner_beside_a_chain_of_its_name() -> None:
 
     assert runner.chains() == {"rest": hosted}
     assert runner.start_chain([function]) is hosted
-    assert not runners.registry._leaving
+    assert runners.registry._threads == [hosted]
 
 
 def test_chains_are_known_while_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is called meanwhile, a log handler say, may wait for who asks for them."""
     answers: list[Any] = []
-    usual = runners.hosts.arrange
+    usual = runners.attach.arrange
 
     def arrange(thread: Any, **options: Any) -> Any:
         asking = threading.Thread(target=lambda: answers.append(runner.chains()))
         asking.start()
         asking.join(PATIENCE)
-        assert runner.start_chain([function]) is thread
+        if len(answers) == 1:
+            assert runner.start_chain([function]) is thread
         return usual(thread, **options)
 
-    monkeypatch.setattr(runners.hosts, "arrange", arrange)
+    monkeypatch.setattr(runners.attach, "arrange", arrange)
     function = resting()
 
     thread = runner.start_chain([function])
 
-    assert answers == [{"rest": thread}]
+    assert answers == [{"rest": thread}] * 2
     until(lambda: cooling(thread))
-
-
-def test_kind_of_owner_in_a_thread(root: Path) -> None:
-    """Where no signal would be handled, the record asks nobody to send one."""
-    kinds: list[str] = []
-
-    @task(name="look", success_cooldown=0)
-    def look() -> None:
-        kinds.append(json.loads((root / "look.pid").read_text().split("\n")[1])["kind"])
-
-    def run() -> None:
-        runner.Runner([look], once=True).run()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(PATIENCE)
-    run()
-
-    assert kinds == ["hosted", "command"]
 
 
 def test_run_in_a_thread() -> None:
@@ -871,7 +855,7 @@ def test_bad_settings_of_a_runner(settings: Any) -> None:
     settings.RUNNER = {"FAIL_COOLDOWN": "soon"}
 
     with pytest.raises(ImproperlyConfigured, match="FAIL_COOLDOWN"):
-        runner.Runner([Counted])
+        runner.Runner([Counted()])
 
 
 def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -889,7 +873,7 @@ def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
         until(lambda: "STOPPING=1" in told)
 
     runner.Runner([quick(function, success_cooldown=HOUR).func]).run()
-    runners.housekeeper._heartbeat = None
+    watcher.beat(1, None)
 
     assert told[0] == "READY=1"
     assert "STOPPING=1" in told

@@ -127,3 +127,46 @@ def test_shipped_task_that_fails_sometimes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("random.choice", lambda values: values[0])
     with pytest.raises(ZeroDivisionError):
         divide_by_zero_sometimes()
+
+
+def start_without_the_app(tmp_path: Path, settings: str) -> subprocess.CompletedProcess:  # type: ignore[type-arg]
+    """Start a chain in the ready() of a project that has only an app of its own."""
+    (tmp_path / "site_settings.py").write_text(
+        "INSTALLED_APPS = ['site_app.SiteConfig']\n"
+        f"RUN_ROOT = {str(tmp_path)!r}\n{settings}"
+    )
+    (tmp_path / "site_app.py").write_text(
+        "from django.apps import AppConfig\n"
+        "from yourlabs import runner\n"
+        "class SiteConfig(AppConfig):\n"
+        "    name = 'site_app'\n"
+        f"    path = {str(tmp_path)!r}\n"
+        "    def ready(self):\n"
+        "        runner.start_chain(['yourlabs.runner.tasks.divide_by_zero'])\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "django", "check", "--settings=site_settings"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"},
+    )
+
+
+def test_start_without_the_app(tmp_path: Path) -> None:
+    """A chain of which nobody would be told is an error that names the remedy."""
+    ended = start_without_the_app(tmp_path, "")
+
+    assert ended.returncode == 1
+    assert (
+        "ImproperlyConfigured: 'yourlabs.runner' is missing from INSTALLED_APPS"
+        in ended.stderr
+    )
+
+
+def test_start_without_the_app_and_mails(tmp_path: Path) -> None:
+    """Who wants no mails can do without the app."""
+    ended = start_without_the_app(tmp_path, "RUNNER = {'EMAIL': False}")
+
+    assert (ended.returncode, ended.stderr) == (0, "")

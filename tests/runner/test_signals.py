@@ -15,6 +15,7 @@ import pytest
 from tests.runner.fakes import log, running, until
 from yourlabs import runner
 from yourlabs.runner import signals, task
+from yourlabs.runner.chain.send import send_robust
 
 NAMES = [
     "task_started",
@@ -57,7 +58,7 @@ def test_raising_receiver(raised: BaseException) -> None:
 
     signal = signals.task_started
     with signal.connected_to(broken), signal.connected_to(healthy), log() as kept:
-        signals.send_robust(signal, object(), run=None)
+        send_robust(signal, object(), run=None)
 
     assert sorted(calls) == ["broken", "healthy"]
     assert kept.actions() == ["receiver_failed"]
@@ -77,7 +78,7 @@ def test_unprintable_receiver() -> None:
 
     receiver = Receiver()
     with signals.task_started.connected_to(receiver), log() as kept:
-        signals.send_robust(signals.task_started, object(), run=None)
+        send_robust(signals.task_started, object(), run=None)
 
     assert kept.actions() == ["receiver_failed"]
 
@@ -90,7 +91,7 @@ def test_coroutine_receiver() -> None:
         calls.append("called")
 
     with signals.task_started.connected_to(receiver), log() as kept:
-        signals.send_robust(signals.task_started, object(), run=None)
+        send_robust(signals.task_started, object(), run=None)
     gc.collect()
 
     assert calls == []
@@ -113,7 +114,7 @@ def test_receiver_that_forks(ends: Callable[[], None], code: int) -> None:
             children.append(child)
 
     with signals.task_started.connected_to(receiver), log() as kept:
-        signals.send_robust(signals.task_started, object(), run=None)
+        send_robust(signals.task_started, object(), run=None)
 
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == code
     assert kept.actions() == []
@@ -129,11 +130,11 @@ def test_weak_receiver() -> None:
 
     listener = Listener()
     signals.task_started.connect(listener.listen)
-    signals.send_robust(signals.task_started, object(), run=None)
+    send_robust(signals.task_started, object(), run=None)
     del listener
     gc.collect()
 
-    signals.send_robust(signals.task_started, object(), run=None)
+    send_robust(signals.task_started, object(), run=None)
 
     assert calls == ["called"]
 
@@ -147,8 +148,8 @@ def test_sender() -> None:
         calls.append(sender)
 
     with signals.task_started.connected_to(receiver, sender=mine):
-        signals.send_robust(signals.task_started, other, run=None)
-        signals.send_robust(signals.task_started, mine, run=None)
+        send_robust(signals.task_started, other, run=None)
+        send_robust(signals.task_started, mine, run=None)
 
     assert calls == [mine]
 
@@ -202,8 +203,8 @@ def test_receiver_that_disconnects() -> None:
 
     signals.task_started.connect(once)
     try:
-        signals.send_robust(signals.task_started, object(), run=None)
-        signals.send_robust(signals.task_started, object(), run=None)
+        send_robust(signals.task_started, object(), run=None)
+        send_robust(signals.task_started, object(), run=None)
     finally:
         signals.task_started.disconnect(late)
 
@@ -217,12 +218,12 @@ def test_too_few_arguments() -> None:
         """Take no payload."""
 
     with signals.task_started.connected_to(receiver), log() as kept:
-        signals.send_robust(signals.task_started, object(), run=None)
+        send_robust(signals.task_started, object(), run=None)
 
     assert kept.actions() == ["receiver_failed"]
 
 
 def test_nobody_listens() -> None:
     """Without receivers nothing is called or made."""
-    assert inspect.signature(signals.send_robust)
-    signals.send_robust(signals.chain_stopped, object())
+    assert inspect.signature(send_robust)
+    send_robust(signals.chain_stopped, object())

@@ -1,4 +1,4 @@
-"""The state of a chain outlives its owner, and nothing in its file breaks the next."""
+"""The documents of a chain outlive its owner, and nothing in them breaks the next."""
 
 from __future__ import annotations
 
@@ -9,292 +9,179 @@ import random
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.runner.fakes import Counted, happens, log, make, quick, started
-from yourlabs.runner.storage.file import MAX_ASIDE, MAX_SIZE, FileState
+from tests.runner.fakes import log
+from tests.runner.test_ownership import CHAIN, acquired
+from tests.runner.test_pidfile import STRANGER, as_user, needs_root, result_of
+from yourlabs.runner.exceptions import UnusableRunRoot
+from yourlabs.runner.ownership.pidfile import PidfileClaim, PidfileOwnership
+from yourlabs.runner.storage import file as storage
+from yourlabs.runner.storage.document import GOAL, MAX_SIZE
+from yourlabs.runner.storage.file import FileStore
 
-NOBODY = 65_534
+
+@pytest.fixture
+def claim(tmp_path: Path) -> PidfileClaim:
+    """Return the claim of the chain's owner."""
+    return acquired(PidfileOwnership(tmp_path, CHAIN))  # type: ignore[return-value]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file is."""
+    """Return where the document is."""
     return tmp_path / "chain.json"
 
 
 @pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory that every user can reach and write to."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
-        Path(name).chmod(0o777)
+def store(tmp_path: Path) -> FileStore:
+    """Return the store of the chain."""
+    return FileStore(tmp_path, "chain")
 
 
-def opened(path: Path) -> FileState:
-    state = FileState(path)
-    state.load()
-    return state
+def loaded(path: Path) -> dict[str, Any]:
+    """Return what another process reads."""
+    return FileStore(path.parent, "chain").load()
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be a user to whom permissions apply."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+# Writing.
 
 
-def test_round_trip(path: Path) -> None:
-    """The next owner gets what the last one put."""
-    value = {"a": [1, 2.5, None, True, "é\u2028\ud800"]}
-    first = opened(path)
-    first.put("section", value)
-    first.close()
+def test_round_trip(store: FileStore, claim: PidfileClaim, path: Path) -> None:
+    """Whatever is plain JSON is read as it was written, half a surrogate, too."""
+    value = {"a": [1, 2.5, None, True, "é\u2028\ud800", "Ж" * 1_000]}
+    store.save(claim, {"section": value, "other": {}})
 
-    second = opened(path)
+    assert loaded(path) == {"section": value, "other": {}}
+    content = path.read_bytes()
+    assert "Ж".encode() in content, "in UTF-8, not in six bytes a letter"
+    document = json.loads(content)
+    assert (document["version"], document["token"]) == (1, claim.token)
 
-    assert second.get("section") == value
-    assert second.get("other") is None
 
-
-def test_permissions(path: Path) -> None:
+def test_permissions(store: FileStore, claim: PidfileClaim, path: Path) -> None:
     """The file is its owner's alone, and nothing else is left in the directory."""
-    state = opened(path)
-
-    state.put("section", 1, now=True)
+    store.save(claim, {"section": 1})
 
     assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(path.parent) == [path.name]
+    assert sorted(os.listdir(path.parent)) == ["chain.json", "chain.pid"]
 
 
-def test_put_is_written_later(path: Path) -> None:
-    """What is put is written with the next write, and at once only when asked for."""
-    state = opened(path)
+def test_unchanged(store: FileStore, claim: PidfileClaim, path: Path) -> None:
+    """What has not changed is not written again."""
+    store.save(claim, {"section": 1})
+    inode = path.stat().st_ino
 
-    state.put("first", 1)
+    store.save(claim, {"section": 1})
+    assert path.stat().st_ino == inode
+    store.save(claim, {"section": 2})
+    assert path.stat().st_ino != inode
+
+
+def test_synced(
+    store: FileStore,
+    claim: PidfileClaim,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The new file is on the disk before it takes the old one's place."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def put(*paths: str) -> None:
+        replace(*paths)
+        done.append("replaced")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", put)
+    store.save(claim, {"section": 1})
+
+    assert done == [f"{path}.new", "replaced", str(path.parent)]
+
+
+def test_lost_claim(store: FileStore, claim: PidfileClaim, path: Path) -> None:
+    """An owner that lost the chain, and a forked child, write nothing."""
+    assert result_of(lambda: store.save(claim, {"by": "a child"}) is None)
     assert not path.exists()
-    state.put("second", 2, now=True)
-
-    assert json.loads(path.read_text()) == {"version": 1, "first": 1, "second": 2}
-
-
-def test_save_without_change(path: Path) -> None:
-    """Nothing is written when nothing has changed."""
-    state = opened(path)
-    state.put("section", 1)
-    state.save()
-    path.unlink()
-
-    state.save()
-    state.close()
-
+    claim.release()
+    store.save(claim, {"by": "nobody"})
     assert not path.exists()
-
-
-def test_closed(path: Path) -> None:
-    """Between owners nothing is taken, because another process may write the file."""
-    state = FileState(path)
-    state.put("early", 1, now=True)
-    state.load()
-    state.put("section", 1)
-    state.close()
-    state.put("late", 1, now=True)
-    state.save()
-
-    assert json.loads(path.read_text()) == {"version": 1, "section": 1}
-
-
-def test_close_unwritten(path: Path) -> None:
-    """An owner that lost the chain writes nothing."""
-    state = opened(path)
-    state.put("section", 1)
-
-    state.close(write=False)
-
-    assert not path.exists()
-
-
-def test_load_again(path: Path) -> None:
-    """A chain that comes back reads what another owner wrote meanwhile."""
-    first = opened(path)
-    first.put("section", "first")
-    first.close()
-    second = opened(path)
-    second.put("section", "second")
-    second.close()
-
-    first.load()
-
-    assert first.get("section") == "second"
-
-
-def test_version_cannot_be_put(path: Path) -> None:
-    """A section of any name leaves the file readable."""
-    first = opened(path)
-    first.put("version", "mine")
-    first.put("section", 1)
-    first.close()
-
-    with log() as kept:
-        assert opened(path).get("section") == 1
-    assert kept.actions() == []
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", {("a",): 1}])
-def test_no_json(path: Path, value: Any) -> None:
-    """What is no JSON is told once, and the chain that put it goes on."""
-    state = opened(path)
-
+def test_no_json(store: FileStore, claim: PidfileClaim, path: Path, value: Any) -> None:
+    """What is no JSON is left out, and told once."""
     with log() as kept:
-        state.put("section", value, now=True)
-        state.save()
-        state.close()
+        store.save(claim, {"strange": value, "sane": 1})
+        store.save(claim, {"strange": value, "sane": 2})
 
     assert kept.actions() == ["state_unwritable"]
+    assert "'strange'" in kept.texts()[0]
+    assert loaded(path) == {"sane": 2}
 
 
-def test_threads(path: Path) -> None:
-    """Sections may be put by several threads at once."""
-    state = opened(path)
-
-    def put(name: str) -> None:
-        for number in range(50):
-            state.put(name, number, now=number % 10 == 0)
-
-    threads = [threading.Thread(target=put, args=(f"s{n}",)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    state.close()
-
-    again = opened(path)
-    assert [again.get(f"s{n}") for n in range(8)] == [49] * 8
-
-
-def test_large(path: Path) -> None:
-    """What an owner writes is never too large for the next one to read."""
-    state = opened(path)
-    downtimes = {
-        f"tasks.number_{task}": [["E", "\u2028" * 500, "f", 1] for _ in range(50)]
-        for task in range(50)
+def test_long_texts(store: FileStore, claim: PidfileClaim, path: Path) -> None:
+    """The texts of a large section are shortened, and nothing else is."""
+    tasks = {
+        f"tasks.number_{number}": {"message": "Ж" * 50_000, "failures": number}
+        for number in range(125)
     }
-    state.put("incidents", downtimes)
-    state.close()
+    store.save(claim, {"downtimes": tasks, "small": "Ж" * 5_000})
 
-    assert opened(path).get("incidents") == downtimes
+    found = loaded(path)
+    assert found["small"] == "Ж" * 5_000
+    assert found["downtimes"].keys() == tasks.keys()
+    assert found["downtimes"]["tasks.number_7"]["failures"] == 7
+    assert found["downtimes"]["tasks.number_7"]["message"] == "Ж" * 199 + "…"
+    assert path.stat().st_size < 2 * GOAL
+
+
+def test_too_large(store: FileStore, claim: PidfileClaim, path: Path) -> None:
+    """A section that does not fit is left out; the document can be read."""
+    with log() as kept:
+        store.save(claim, {"huge": list(range(2**20)), "small": [1]})
+
+    assert kept.actions() == ["state_unwritable"]
+    assert loaded(path) == {"small": [1]}
     assert path.stat().st_size < MAX_SIZE
 
 
-# Writing that fails.
-
-
-def test_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that fails is told once, kept in memory, and made up for."""
-    state = opened(path)
-    replace = os.replace
+def test_full_disk(
+    store: FileStore,
+    claim: PidfileClaim,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A write that fails is told once, and made up for with the next."""
 
     def refuse(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with log() as kept:
-        monkeypatch.setattr(os, "replace", refuse)
-        state.put("section", 1, now=True)
-        state.put("section", 2, now=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", refuse)
+            store.save(claim, {"section": 1})
+            store.save(claim, {"section": 2})
         assert kept.actions() == ["state_unwritable"]
         assert "No space left on device" in kept.texts()[0]
-        assert state.get("section") == 2
-        monkeypatch.setattr(os, "replace", replace)
-        state.save()
-        assert opened(path).get("section") == 2
-        monkeypatch.setattr(os, "replace", refuse)
-        state.put("section", 3, now=True)
+        store.save(claim, {"section": 2})
+        assert loaded(path) == {"section": 2}
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", refuse)
+            store.save(claim, {"section": 3})
 
     assert kept.actions() == ["state_unwritable", "state_unwritable"]
 
 
-def test_directory_gone(tmp_path: Path) -> None:
-    """A RUN_ROOT that was removed is told, and made up for when it is back."""
-    root = tmp_path / "run"
-    root.mkdir()
-    state = opened(root / "chain.json")
-    root.rmdir()
-
-    with log() as kept:
-        state.put("section", 1, now=True)
-    root.mkdir()
-    state.save()
-
-    assert kept.actions() == ["state_unwritable"]
-    assert opened(root / "chain.json").get("section") == 1
-
-
-@pytest.mark.parametrize("kind", ["file", "symlink", "fifo", "directory"])
-def test_foreign_temporary(path: Path, tmp_path: Path, kind: str) -> None:
-    """Nothing is ever written through what stands in the way of a write."""
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    temporary = Path(f"{path}.new")
-    make_thing(temporary, kind, victim)
-
-    state = opened(path)
-    with log() as kept:
-        state.put("section", 1, now=True)
-
-    assert victim.read_text() == "precious"
-    assert kept.actions() == (["state_unwritable"] if kind == "directory" else [])
-
-
-def test_descriptors(path: Path) -> None:
-    """No descriptor is left open, whatever stands under the file's name."""
-    before = len(os.listdir("/proc/self/fd"))
-
-    for kind in ("missing", "directory", "fifo", "symlink", "file"):
-        make_thing(path, kind, path.parent / "nothing")
-        with log():
-            opened(path).close()
-
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_no_descriptor_to_read_with(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where it cannot be read for now, it is left as it is, for the next try."""
-    state = opened(path)
-    state.put("a", 1, now=True)
-    state.close()
-
-    def exhausted(*arguments: Any) -> int:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    heir = FileState(path)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "open", exhausted)
-        with pytest.raises(OSError, match="Too many"):
-            heir.load()
-    heir.load()
-
-    assert heir.get("a") == 1
-    assert not asides(path)
-    heir.close()
-
-
-# Files that are not what an owner wrote.
-
-
 def make_thing(path: Path, kind: str, target: Path) -> None:
+    """Put something under a name."""
     if kind == "directory":
         path.mkdir()
     elif kind == "fifo":
@@ -305,231 +192,255 @@ def make_thing(path: Path, kind: str, target: Path) -> None:
         path.write_text("{}")
 
 
-def asides(path: Path) -> list[Path]:
-    return sorted(path.parent.glob("*.unreadable-*"))
+@pytest.mark.parametrize("kind", ["file", "symlink", "fifo", "directory"])
+def test_foreign_temporary(
+    store: FileStore, claim: PidfileClaim, path: Path, kind: str
+) -> None:
+    """Nothing is ever written through what stands in the way of a write."""
+    victim = path.parent / "victim"
+    victim.write_text("precious")
+    make_thing(Path(f"{path}.new"), kind, victim)
+
+    with log() as kept:
+        store.save(claim, {"section": 1})
+
+    assert victim.read_text() == "precious"
+    assert kept.actions() == (["state_unwritable"] if kind == "directory" else [])
+
+
+# Reading what an owner did not write.
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "symlink", "file"])
-def test_foreign_file(path: Path, tmp_path: Path, kind: str) -> None:
+def test_foreign_file(
+    store: FileStore, claim: PidfileClaim, path: Path, kind: str
+) -> None:
     """What is no plain file of ours is set aside, said, and never touched."""
-    victim = tmp_path / "victim"
+    victim = path.parent / "victim"
     victim.write_text('{"version": 1, "section": "stolen"}')
     make_thing(path, kind, victim)
+    before = len(os.listdir("/proc/self/fd"))
 
     with log() as kept:
-        state = opened(path)
-        state.put("section", "mine", now=True)
+        assert store.load() == {}
+        store.save(claim, {"section": "mine"})
 
     assert kept.actions() == ["state_set_aside"]
     assert str(path) in kept.texts()[0]
-    assert opened(path).get("section") == "mine"
-    assert len(asides(path)) == 1
+    assert loaded(path) == {"section": "mine"}
     assert "stolen" in victim.read_text()
+    assert os.path.lexists(f"{path}.unreadable")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_no_permission(public: Path) -> None:
-    """A file that may not be read is set aside."""
-    path = public / "chain.json"
-    path.write_text('{"version": 1, "section": "secret"}')
-    path.chmod(0)
-    if os.geteuid() == 0:
-        os.chown(path, NOBODY, NOBODY)
-
-    with log() as kept, unprivileged():
-        state = opened(path)
-        state.put("section", "mine", now=True)
-        assert opened(path).get("section") == "mine"
-
-    assert kept.actions() == ["state_set_aside"]
-    assert "Permission denied" in kept.texts()[0]
-
-
-def test_no_permission_at_all(public: Path) -> None:
-    """In a directory that may not be written to, the chain goes on in memory."""
-    path = public / "chain.json"
-    path.write_text("{")
-    path.chmod(0o644)
-    public.chmod(0o555)
-
-    with log() as kept, unprivileged():
-        state = opened(path)
-        state.put("section", "mine", now=True)
-
-        assert state.get("section") == "mine"
-
-    assert kept.actions() == ["state_set_aside", "state_unwritable"]
-    assert path.read_text() == "{"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_foreign_owner(path: Path) -> None:
+@needs_root
+def test_foreign_owner(store: FileStore, claim: PidfileClaim, path: Path) -> None:
     """A file of another user is not believed."""
     path.write_text('{"version": 1, "section": "forged"}')
-    os.chown(path, NOBODY, NOBODY)
+    os.chown(path, STRANGER, STRANGER)
 
     with log() as kept:
-        assert opened(path).get("section") is None
-
+        assert store.load() == {}
     assert kept.actions() == ["state_set_aside"]
-    assert f"belongs to uid {NOBODY}" in kept.texts()[0]
+    assert f"belongs to uid {STRANGER}" in kept.texts()[0]
+    assert claim.check()
 
 
-def test_huge(path: Path) -> None:
+def test_huge(store: FileStore, path: Path) -> None:
     """A file of 50 MB is not read."""
-    path.write_bytes(b"")
+    path.touch()
     os.truncate(path, 50_000_000)
 
     with log() as kept:
-        assert opened(path).get("section") is None
-
-    assert kept.actions() == ["state_set_aside"]
+        assert store.load() == {}
     assert "50000000 bytes" in kept.texts()[0]
-    assert asides(path)[0].stat().st_size == 50_000_000
+    assert Path(f"{path}.unreadable").stat().st_size == 50_000_000
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b"5",
-        b'"text"',
-        b"{}",
-        b'{"version": 2}',
-        b'{"version": true}',
-        b'{"version": 1.5}',
-        b'{"version": "1"}',
-        b'{"version": 1',
-        b"\xff\xfe\x00",
-        b"\0" * 100,
-        b"[" * 100_000,
-        b'{"version": 1, "a": ' + b"[" * 100_000,
-        b'{"version": 1, "n": ' + b"9" * 5_000 + b"}",
-    ],
-    ids=lambda content: repr(content[:30]),
-)
-def test_strange(path: Path, content: bytes) -> None:
+def test_no_descriptor_to_read_with(
+    store: FileStore, claim: PidfileClaim, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it cannot be read for now, it is left as it is, for the next try."""
+    store.save(claim, {"section": 1})
+
+    def exhausted(*_: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", exhausted)
+        with pytest.raises(OSError, match="Too many"):
+            store.load()
+    assert store.load() == {"section": 1}
+
+
+STRANGE = [
+    b"",
+    b"null",
+    b"[]",
+    b"5",
+    b'"text"',
+    b"{}",
+    b'{"version": 2}',
+    b'{"version": true}',
+    b'{"version": "1"}',
+    b'{"version": 1',
+    b"\xff\xfe\x00",
+    b"\0" * 100,
+    b"[" * 100_000,
+    b'{"version": 1, "a": ' + b"[" * 100_000,
+    b'{"version": 1, "n": ' + b"9" * 5_000 + b"}",
+]
+
+
+@pytest.mark.parametrize("content", STRANGE, ids=lambda content: repr(content[:30]))
+def test_strange(
+    store: FileStore, claim: PidfileClaim, path: Path, content: bytes
+) -> None:
     """What no owner can have written is set aside, and a new file begun."""
     path.write_bytes(content)
 
     with log() as kept:
-        state = opened(path)
-        state.put("section", 1, now=True)
-
-    if kept.actions():
-        assert kept.actions() == ["state_set_aside"]
-        assert asides(path)[0].read_bytes() == content
-    assert opened(path).get("section") == 1
+        assert store.load() == {}
+        store.save(claim, {"section": 1})
+    assert kept.actions() == ["state_set_aside"]
+    assert Path(f"{path}.unreadable").read_bytes() == content
+    assert loaded(path) == {"section": 1}
 
 
-def test_set_aside_is_bounded(path: Path) -> None:
-    """There is an end to what is set aside; then the file is written anew."""
-    for number in range(MAX_ASIDE + 1):
-        path.write_text(f"bad {number}")
-        with log() as kept:
-            state = opened(path)
-    state.put("section", 1, now=True)
-
-    assert len(asides(path)) == MAX_ASIDE - 1
-    assert "too many were set aside" in kept.texts()[0]
-    assert opened(path).get("section") == 1
-
-
-# A chain with such a file.
-
-
-def healthy() -> bytes:
-    """The file of a chain that failed, as its owner writes it."""
-    return json.dumps(
-        {
-            "version": 1,
-            "incidents": {
-                "tests.quick": {
-                    "down_since": 1_770_000_000.0,
-                    "failures": 3,
-                    "interrupted": 0,
-                    "exceptions": [["builtins.ValueError", "no", "1:ab", 3]],
-                }
-            },
-            "status": [{"task": "tests.quick", "runs": 3, "last_run": 1.0}],
-            "schedule": {"next": "x", "index": 0, "due": 1.0, "after": "x"},
-            "notifications": {"release": "1", "tasks": {}},
-        }
-    ).encode()
-
-
-def corruptions() -> dict[str, bytes]:
-    """The file, damaged in more than 200 ways."""
-    content, found = healthy(), {}
-    for length in range(len(content)):
-        found[f"cut at {length}"] = content[:length]
-    chance = random.Random(5)
-    for number in range(100):
-        damaged = bytearray(content)
-        for _ in range(chance.randint(1, 5)):
+def test_damaged(store: FileStore, claim: PidfileClaim, path: Path) -> None:
+    """Whatever is damaged in the file, it is read, or set aside; nothing raises."""
+    store.save(claim, {"plan": {"next": "x", "due": 1.5}, "texts": ["é", None]})
+    content, chance = path.read_bytes(), random.Random(5)
+    with log():
+        for length in range(len(content)):
+            path.write_bytes(content[:length])
+            assert store.load() in ({}, loaded(path))
+        for _ in range(200):
+            damaged = bytearray(content)
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        found[f"flipped {number}"] = bytes(damaged)
-    wrong: list[Any] = [None, True, -1, 1e308, 10**400, "x", "\ud800", [], [[]], {}]
-    for section in ("incidents", "status", "schedule", "notifications"):
-        for number, value in enumerate([*wrong, {"next": {}, "tasks": 5}, [None, 5]]):
-            values = {**json.loads(content), section: value}
-            found[f"{section} {number}"] = json.dumps(values).encode()
-    return found
+            path.write_bytes(bytes(damaged))
+            assert isinstance(store.load(), dict)
 
 
-def run_once(path: Path, prepare: Callable[[], None]) -> list[str]:
-    """Run a chain whose state is at `path`; return what it warned of."""
-    function = Counted()
-    prepare()
-    thread = make(quick(function), state=FileState(path), once=True)
-    with log() as kept:
+# What people want.
+
+
+def test_steer(store: FileStore, tmp_path: Path) -> None:
+    """The control file is one document, replaced in one step, for its user alone."""
+    store.steer(lambda desired: {**desired, "paused": None, "wake": 7})
+
+    control = tmp_path / "chain.control"
+    assert json.loads(control.read_text()) == {"version": 1, "paused": None, "wake": 7}
+    assert control.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "chain.control.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_steer_at_once(tmp_path: Path) -> None:
+    """However many steer at once, none is lost."""
+
+    def wake() -> None:
+        store = FileStore(tmp_path, "chain")
+        for _ in range(10):
+            store.steer(lambda desired: {"wake": desired.get("wake", 0) + 1})
+
+    threads = [threading.Thread(target=wake) for _ in range(5)]
+    for thread in threads:
         thread.start()
-        thread.join(20)
-    assert function.calls == 1
-    assert not thread.is_alive()
-    assert thread.status().failures == 0
-    json.loads(path.read_text())
-    return [action for action in kept.actions() if action.startswith("state")]
+    for thread in threads:
+        thread.join(30)
+
+    assert FileStore(tmp_path, "chain").desired() == {"wake": 50}
 
 
-def test_corruptions(path: Path) -> None:
-    """Whatever is damaged in the file, the chain runs, and writes a sane one."""
-    cases = corruptions()
-    assert len(cases) > 400
+def test_control_that_cannot_be_read(store: FileStore, tmp_path: Path) -> None:
+    """What was wanted last stays in force, and nothing is set aside."""
+    store.steer(lambda _: {"wake": 7})
+    assert store.desired() == {"wake": 7}
+    control = tmp_path / "chain.control"
+    control.write_text('{"version": 1, "wa')
 
-    # One file after the other: a chain that runs takes milliseconds to start.
-    for content in list(cases.values())[::2]:
-        warned = run_once(path, lambda content=content: path.write_bytes(content))  # type: ignore[misc]
-        assert warned in ([], ["state_set_aside"])
-        for aside in asides(path):
-            assert warned == ["state_set_aside"]
-            assert aside.read_bytes() == content
-            aside.unlink()
+    assert store.desired() == {"wake": 7}
+    assert control.read_text() == '{"version": 1, "wa'
+    control.unlink()
+    assert store.desired() == {}
 
 
-@pytest.mark.parametrize("kind", ["directory", "fifo", "symlink", "file"])
-def test_chain_with_a_foreign_file(path: Path, kind: str) -> None:
-    """A chain runs whatever stands in the place of its file, and says so."""
-    warned = run_once(path, lambda: make_thing(path, kind, path.parent / "nothing"))
+def test_steered_by_no_json(store: FileStore) -> None:
+    """What is no JSON is an error, and changes nothing."""
+    store.steer(lambda _: {"wake": 1})
 
-    assert warned == ["state_set_aside"]
+    with pytest.raises(ValueError, match="cannot be written"):
+        store.steer(lambda _: {"wake": object()})
+    assert store.desired() == {"wake": 1}
 
 
-def test_chain_with_a_strange_section(path: Path) -> None:
-    """What a receiver puts that is no JSON does not stop the chain."""
-    done = threading.Event()
+def test_steered_for_long(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who steers does not wait for ever for another one who does."""
+    monkeypatch.setattr(storage, "STEER_TIMEOUT_S", 0.05)
+    held: list[Any] = []
 
-    def function() -> None:
-        thread.state.put("strange", object())
-        thread.state.put("sane", 1)
-        if thread.status().runs:
-            done.set()
+    def hold(desired: dict[str, Any]) -> dict[str, Any]:
+        with pytest.raises(UnusableRunRoot, match="has been locked"):
+            FileStore(tmp_path, "chain").steer(lambda other: other)
+        held.append(True)
+        return desired
 
-    thread = make(quick(function, success_cooldown=0.5), state=FileState(path))
-    with log() as kept, started(thread):
-        assert happens(done) or thread.wake()
+    store.steer(hold)
+    assert held
 
-    assert kept.actions().count("state_unwritable") == 1
-    assert "chain_broken" not in kept.actions()
-    assert opened(path).get("sane") == 1
+
+@pytest.fixture
+def theirs() -> Iterator[Path]:
+    """Return the RUN_ROOT of another user, who owns the chain in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        root = Path(folder) / "run"
+        root.mkdir(0o755)
+        os.chown(root, STRANGER, STRANGER)
+
+        def own() -> bool:
+            claim = acquired(PidfileOwnership(root, CHAIN))
+            FileStore(root, "chain").save(claim, {"section": 1})
+            return True
+
+        assert result_of(as_user(STRANGER, own))
+        yield root
+
+
+@needs_root
+def test_root_steers(theirs: Path) -> None:
+    """Root may look at a chain of another user and steer it; who runs it can read."""
+    store = FileStore(theirs, "chain")
+    assert store.load() == {"section": 1}
+    store.steer(lambda _: {"wake": 1})
+
+    for name in ("chain.control", "chain.control.lock"):
+        assert (theirs / name).stat().st_uid == STRANGER
+
+    def steer_on() -> bool:
+        own = FileStore(theirs, "chain")
+        own.steer(lambda desired: {"wake": desired["wake"] + 1})
+        return own.desired() == {"wake": 2}
+
+    assert result_of(as_user(STRANGER, steer_on))
+
+
+@needs_root
+def test_another_user_does_not_steer(theirs: Path) -> None:
+    """Anybody else is refused before anything is written."""
+    theirs.chmod(0o777)
+
+    def refused(do: Callable[[], Any]) -> bool:
+        try:
+            do()
+        except UnusableRunRoot as exc:
+            return f"is run by uid {STRANGER}" in str(exc)
+        return False
+
+    def steer() -> Any:
+        return FileStore(theirs, "chain").steer(lambda _: {"wake": 1})
+
+    assert result_of(as_user(STRANGER + 1, lambda: refused(steer)))
+    assert sorted(os.listdir(theirs)) == ["chain.json", "chain.pid"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import threading
@@ -32,11 +31,7 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def signals(stops: list[str]) -> Iterator[StopSignals]:
     """Return an object that handles the signals of this process."""
-    made = StopSignals(
-        lambda: stops.append("stop"),
-        give_way=lambda: stops.append("give way"),
-        candidate=bytes,
-    )
+    made = StopSignals(lambda: stops.append("stop"))
     made.handle()
     yield made
     made.restore()
@@ -59,7 +54,7 @@ def test_closed_terminal(
     signals._on_signal(signal.SIGHUP, None)
     assert stops == ["stop"]
 
-    monkeypatch.setattr(stopping, "ONCE", 0.0)
+    monkeypatch.setattr(stopping, "SAME_SIGNAL_S", 0.0)
     with pytest.raises(Left):
         signals._on_signal(signal.SIGHUP, None)
 
@@ -89,45 +84,50 @@ def test_signal_that_comes_often(
         signals._on_signal(signal.SIGTERM, None)
 
 
-def test_no_pipe(
-    signals: StopSignals, stops: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where none is to be had signals are handled all the same, and later by a pipe."""
+def test_notify(signals: StopSignals) -> None:
+    """Who waits is woken by any thread, and by a signal."""
+    threading.Timer(0.01, signals.notify).start()
+    assert not signals.wait(60)
 
-    def no_pipe() -> tuple[int, int]:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    reading = signals._pipe.reading
-    os.close(reading)
-    monkeypatch.setattr(stopping, "WITHOUT_PIPE", 0.01)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "pipe", no_pipe)
-        assert not signals.wait(60)
-        assert signals._pipe.reading == -1
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.wait(60)
-
+    os.kill(os.getpid(), signal.SIGTERM)
     assert signals.wait(60)
-    assert signals._pipe.wait(0)
-    assert stops == ["stop"]
 
 
-def test_pipe_that_was_closed(signals: StopSignals) -> None:
-    """Whatever closes it, the wait ends, and nothing else is written to or closed."""
-    end = threading.Event()
-    thread = threading.Thread(target=lambda: (end.wait(), signals.end()))
-    thread.start()
-    reading, writing = signals._pipe.reading, signals._pipe.writing
-    null = os.open("/dev/null", os.O_RDONLY)
-    for descriptor in (reading, writing):
-        os.dup2(null, descriptor)
+def test_pipe_that_was_closed(
+    signals: StopSignals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever closes it, signals are heard, and nothing else is read or written."""
+    monkeypatch.setattr(stopping, "WITHOUT_PIPE_S", 0.01)
+    reading, writing = os.pipe()
+    for ours in (signals._reading, signals._writing):
+        os.dup2(writing, ours)
 
-    end.set()
-    signals.join(thread)
-    assert not signals.wait(0.01)
+    signals.notify()
+    assert not signals.wait(60)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.wait(60)
 
-    assert not thread.is_alive()
-    assert signals._pipe.reading not in (reading, writing)
+    os.set_blocking(reading, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 1)
+    ours = signals._reading, signals._writing
     signals.restore()
-    for descriptor in (reading, writing, null):
+    for descriptor in (reading, writing, *ours):
         os.close(descriptor)
+
+
+def test_wait_elsewhere() -> None:
+    """In another thread there are no signals to wait for, and it sleeps."""
+    answers: list[bool] = []
+    unhandled = StopSignals(lambda: None)
+
+    def wait() -> None:
+        unhandled.handle()
+        answers.append(unhandled.wait(0.01))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join()
+
+    assert answers == [False]
+    assert unhandled.handled() == set()

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner.failures import describe as tracebacks
 from yourlabs.runner.failures.describe import (
     MAX_MESSAGE,
     MAX_TRACEBACK,
@@ -187,7 +186,7 @@ def test_anything_is_described(make: Callable[[], BaseException]) -> None:
     assert len(described.message.encode()) <= MAX_MESSAGE
     assert len(described.traceback.encode()) <= MAX_TRACEBACK
     assert "\0" not in described.traceback + described.message
-    assert described.fingerprint.startswith("1:")
+    assert described.fingerprint.startswith("2:")
     assert type(exc).__name__ in described.exception_type
     assert type(exc).__name__ in described.traceback
     assert type(described.message) is str
@@ -332,7 +331,7 @@ def test_a_long_chain_shows_both_ends() -> None:
 
     assert "OSError: the root" in described.traceback
     assert "ValueError: link 19999" in described.traceback
-    assert "19989 exceptions left out" in described.traceback
+    assert "19999 exceptions left out" in described.traceback
     assert described.exception_type == "builtins.ValueError"
     assert described.message == "link 19999"
 
@@ -544,25 +543,6 @@ def test_what_goes_on_is_not_ended() -> None:
     assert len(caught_here) == 4
 
 
-def test_a_place_is_not_kept_for_ever() -> None:
-    """Code that failed does not live for ever: what is remembered is bounded."""
-    names: dict[str, object] = {}
-    exec("def work():\n    raise ValueError('bad')", names)
-    code = weakref.ref(names["work"].__code__)  # type: ignore[attr-defined]
-    exc = caught(names.pop("work"))  # type: ignore[arg-type]
-    describe(exc)
-    forget(exc)
-    del exc, names
-
-    for number in range(200):
-        other: dict[str, object] = {}
-        exec(f"def work():\n    raise ValueError({number!r})", other)
-        describe(caught(other["work"]))  # type: ignore[arg-type]
-    gc.collect()
-
-    assert code() is None
-
-
 def test_memory_is_flat() -> None:
     """Thousands of failures with thousands of messages leave no trace."""
 
@@ -583,15 +563,3 @@ def test_memory_is_flat() -> None:
     tracemalloc.stop()
 
     assert after - before < 600_000
-
-
-def test_a_repeated_failure_is_recalled() -> None:
-    """The same failure at the same place is described once."""
-    first, second = (describe(caught(lambda: dive(9, recurse_not))) for _ in "ab")
-
-    assert first is second
-    assert len(tracebacks._described) <= 64
-
-
-def recurse_not() -> None:
-    raise_it(ValueError("always the same"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -134,6 +135,50 @@ def test_set_up_that_fails(tmp_path: Path) -> None:
 
     assert code == 1
     assert "ZeroDivisionError" in output
+    assert place.run_files() == []
+
+
+SERVERS = ("waitress", "standard-library", "fork", "gunicorn", "uvicorn")
+
+
+@pytest.mark.parametrize("autostart", ["auto", "1"])
+@pytest.mark.parametrize("name", SERVERS)
+def test_command_that_serves(launch: Launch, name: str, autostart: str) -> None:
+    """A command that turns out to serve starts the chain with its first request."""
+    server = launch(
+        [*MANAGE, "serve", name, "{port}"], wait=False, RUNNER_AUTOSTART=autostart
+    )
+    wait_for(lambda: is_listening(server.port), 30, "It does not listen.")
+    before = (server.place.events("enter"), server.place.run_files())
+
+    server.wait_until_up()
+    runs = server.wait_for_runs(3)
+
+    assert before == ([], [])
+    assert {run["pid"] for run in runs} <= set(server.pids())
+    assert len({run["pid"] for run in runs}) == 1
+    is_forked = name in ("fork", "gunicorn")
+    assert (runs[0]["pid"] != server.process.pid) == is_forked
+    lines = [line for line in server.place.log() if "it serves requests" in line]
+    assert lines
+    assert " INFO " in lines[0]
+
+
+def is_listening(port: int) -> bool:
+    """Say whether somebody takes connections, without making a request."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("command", ["migrate", "shell", "collectstatic"])
+def test_autostart_in_a_command(tmp_path: Path, command: str) -> None:
+    """With RUNNER_AUTOSTART=1 a command runs no chain: it may be about to fork."""
+    place = Place(tmp_path / "place", {"RUNNER_AUTOSTART": "1"})
+
+    code, output = place.run(COMMANDS[command])
+
+    assert code == 0, output
+    assert place.events("enter") == []
     assert place.run_files() == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from yourlabs.setup import Setup, messages
+from yourlabs.setup import Setup, context
 
 HERE = Path(__file__).resolve().parent.parent.parent
 
@@ -19,6 +19,7 @@ VARIABLES = [
     "ALLOWED_HOSTS",
     "CACHE_URL",
     "CSRF_TRUSTED_ORIGINS",
+    "DATABASE_PASSWORD",
     "DATABASE_URL",
     "DEBUG",
     "EMAIL_URL",
@@ -26,6 +27,7 @@ VARIABLES = [
     "LOG_LEVEL",
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
+    "STORAGE_URL",
 ]
 
 THREE_LINES = """\
@@ -128,8 +130,9 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"{name}_FILE", raising=False)
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
-    monkeypatch.setattr(messages, "_said", set())
-    monkeypatch.setattr(messages, "_warned", set())
+    monkeypatch.setattr(context, "_said", set())
+    monkeypatch.setattr(context, "_warned", set())
+    monkeypatch.setattr(context, "latest", None)
 
 
 @pytest.fixture

@@ -28,6 +28,11 @@ def test_how_to_works_as_written(tmp_path: Path) -> None:
     Session(tmp_path).run_page(DOCS / "howto/settings.rst")
 
 
+def test_existing_settings_are_converted_as_written(tmp_path: Path) -> None:
+    """The page leads from a file of startproject to the three lines."""
+    Session(tmp_path).run_page(DOCS / "howto/settings_existing.rst")
+
+
 def test_every_managed_name_is_documented() -> None:
     """The table of settings has every managed name, once."""
     documented = first_column(section("Settings"))
@@ -46,13 +51,3 @@ def test_every_step_is_documented() -> None:
 def test_every_variable_is_documented() -> None:
     """The table of variables has every variable, once."""
     assert sorted(first_column(section("Variables"))) == sorted(VARIABLES)
-
-
-def test_commands_without_hosts_are_documented() -> None:
-    """The explanation lists the commands that need no ALLOWED_HOSTS."""
-    from yourlabs.setup.constants import COMMANDS_WITHOUT_HOSTS
-
-    page = (DOCS / "explanation/settings.rst").read_text()
-
-    for name in COMMANDS_WITHOUT_HOSTS - {"help", "version"}:
-        assert f"``{name}``" in page

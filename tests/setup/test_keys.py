@@ -14,8 +14,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from tests.setup.conftest import Project, clean_environment
-from yourlabs.setup import Setup, keys
-from yourlabs.setup.environment import Invalid
+from yourlabs.setup import Setup
+from yourlabs.setup import security as keys
+from yourlabs.setup.values import Invalid
 
 MakeSetup = Callable[..., Setup]
 

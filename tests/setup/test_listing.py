@@ -14,8 +14,7 @@ from django.test import override_settings
 
 from tests.setup.conftest import HERE, THREE_LINES, Project
 from yourlabs.setup import Setup
-from yourlabs.setup.__main__ import main
-from yourlabs.setup.listing import MASK, is_secret, listing, mask
+from yourlabs.setup.__main__ import MASK, is_secret, listing, main, mask
 
 MakeSetup = Callable[..., Setup]
 

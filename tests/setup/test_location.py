@@ -11,7 +11,7 @@ import pytest
 
 from tests.setup.conftest import Project
 from yourlabs.setup import Setup
-from yourlabs.setup.location import called_command, locate
+from yourlabs.setup.environment import called_command, locate
 
 
 def imported(path: Path, name: str) -> dict[str, Any]:
@@ -161,15 +161,23 @@ def test_not_found(
 
 
 def test_root_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The root is said on stderr by the first of two setups, steps say nothing."""
+    """A root that was guessed is said on stderr by the first of two setups."""
+    (tmp_path / "settings.py").touch()
     for _ in range(2):
-        setup = Setup({"PROJECT_ROOT": tmp_path, "ALLOWED_HOSTS": ["example.com"]})
+        setup = Setup(imported(tmp_path / "settings.py", "settings"))
         setup.full()
         setup.full()
 
     output = capsys.readouterr()
     assert output.err == f"[yourlabs] Setting PROJECT_ROOT: {tmp_path}\n"
     assert output.out == ""
+
+
+def test_root_that_is_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A root that the module sets itself is not said."""
+    Setup({"PROJECT_ROOT": tmp_path}).full()
+
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -185,8 +193,9 @@ def test_quiet(
 ) -> None:
     """YOURLABS_QUIET and the autoreloader's child silence both messages."""
     monkeypatch.setenv(name, value)
+    (tmp_path / "settings.py").touch()
 
-    Setup({"PROJECT_ROOT": tmp_path})
+    Setup(imported(tmp_path / "settings.py", "settings"))
     Setup({})
 
     assert capsys.readouterr() == ("", "")
@@ -197,8 +206,9 @@ def test_no_stderr(
 ) -> None:
     """A process without stderr starts, and says nothing on stdout instead."""
     monkeypatch.setattr("sys.stderr", None)
+    (tmp_path / "settings.py").touch()
 
-    Setup({"PROJECT_ROOT": tmp_path})
+    Setup(imported(tmp_path / "settings.py", "settings"))
 
     assert capsys.readouterr().out == ""
 

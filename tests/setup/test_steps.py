@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from yourlabs.setup import Setup
-from yourlabs.setup.constants import EMAIL_SETTINGS
+from yourlabs.setup.versions import EMAIL_SETTINGS
 
 MakeSetup = Callable[..., Setup]
 

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yourlabs.setup import Setup
-from yourlabs.setup.environment import Invalid
 from yourlabs.setup.services import cache, database, mailer
-from yourlabs.setup.urls import parse_url
+from yourlabs.setup.values import Invalid, parse_url
 
 MakeSetup = Callable[..., Setup]
 
@@ -27,6 +26,12 @@ SQLITE = "django.db.backends.sqlite3"
 
 SPECIAL = "#?/@%+:"
 """What a password may hold when it is percent-encoded, and only then."""
+
+
+def sqlite(name: str, pragmas: str = "", **options: Any) -> dict[str, Any]:
+    pragmas = pragmas or "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL"
+    default = {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": pragmas}
+    return {"ENGINE": SQLITE, "NAME": name, "OPTIONS": {**default, **options}}
 
 
 def server(
@@ -53,17 +58,17 @@ DATABASES = [
     ("sqlite://", {"ENGINE": SQLITE, "NAME": ":memory:"}),
     ("sqlite://:memory:", {"ENGINE": SQLITE, "NAME": ":memory:"}),
     ("sqlite:///:memory:", {"ENGINE": SQLITE, "NAME": ":memory:"}),
-    ("sqlite:///db.sqlite3", {"ENGINE": SQLITE, "NAME": "/srv/site/db.sqlite3"}),
-    ("sqlite:///var/a%20b.db", {"ENGINE": SQLITE, "NAME": "/srv/site/var/a b.db"}),
-    ("sqlite:////srv/@x/db", {"ENGINE": SQLITE, "NAME": "/srv/@x/db"}),
-    ("SQLITE:////srv/a%23b", {"ENGINE": SQLITE, "NAME": "/srv/a#b"}),
+    ("sqlite:///db.sqlite3", sqlite("/srv/site/db.sqlite3")),
+    ("sqlite:///var/a%20b.db", sqlite("/srv/site/var/a b.db")),
+    ("sqlite:////srv/@x/db", sqlite("/srv/@x/db")),
+    ("SQLITE:////srv/a%23b", sqlite("/srv/a#b")),
     (
-        "sqlite:///x?timeout=20&transaction_mode=IMMEDIATE",
-        {
-            "ENGINE": SQLITE,
-            "NAME": "/srv/site/x",
-            "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
-        },
+        "sqlite:///x?timeout=5&transaction_mode=DEFERRED",
+        sqlite("/srv/site/x", timeout=5, transaction_mode="DEFERRED"),
+    ),
+    (
+        "sqlite:///x?journal_mode=DELETE",
+        sqlite("/srv/site/x", "PRAGMA journal_mode=DELETE;PRAGMA synchronous=NORMAL"),
     ),
     ("postgres://u:p@h/db", server(POSTGRES, "db", "u", "p", "h")),
     ("postgresql://u:p@h:5433/db", server(POSTGRES, "db", "u", "p", "h", 5433)),
@@ -153,7 +158,6 @@ BAD_DATABASES = [
     "://hunter2",
     "u:hunter2@h/db",
     "//u:hunter2@h/db",
-    "oracle://u:hunter2@h/db",
     "hunter2://h/db",
     "postgres:u:hunter2@h/db",
     "postgres://u:hunter2@h",
@@ -420,10 +424,8 @@ def test_default_services(make_setup: MakeSetup, tmp_path: Path) -> None:
     setup.database()
     setup.cache()
 
-    assert setup.settings["DATABASES"]["default"] == {
-        "ENGINE": SQLITE,
-        "NAME": str(tmp_path / "var/db.sqlite3"),
-    }
+    name = str(tmp_path / "var/db.sqlite3")
+    assert setup.settings["DATABASES"]["default"] == sqlite(name)
     assert setup.settings["CACHES"]["default"] == {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache"
     }

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from yourlabs.runner.chain.command import Runner
     from yourlabs.runner.chain.decorator import task
     from yourlabs.runner.chain.registry import (
-        Runner,
         chains,
         start_chain,
         stop_all,
@@ -62,7 +62,8 @@ _HOMES = {
     "chain.status": ("ChainStatus", "TaskStatus"),
     "chain.task": ("Chain", "Options", "Task"),
     "chain.decorator": ("task",),
-    "chain.registry": ("Runner", "chains", "start_chain", "stop_all", "stop_chain"),
+    "chain.command": ("Runner",),
+    "chain.registry": ("chains", "start_chain", "stop_all", "stop_chain"),
     "signals": (
         "chain_started",
         "chain_stopped",

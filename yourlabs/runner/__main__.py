@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,53 @@ from django.core.management.base import (
     CommandParser,
     handle_default_options,
 )
+from django.core.management.color import color_style
 
 from yourlabs import runner
 from yourlabs.runner.apps import RunnerConfig
 
 
-def embedded_settings(base: Path) -> dict[str, Any]:
-    """Return the settings of a run without a project, in the folder `base`."""
+class ScreenFormatter(logging.Formatter):
+    """For a person in a terminal: a line with the time, who, and what."""
+
+    def __init__(self) -> None:
+        super().__init__(datefmt="%H:%M:%S")
+        style = color_style()
+        self._styles = {"task_succeeded": style.SUCCESS, "task_failed": style.ERROR}
+        self._by_level = {"WARNING": style.WARNING, "ERROR": style.ERROR}
+
+    @staticmethod
+    def is_shown(record: logging.LogRecord) -> bool:
+        """Say whether a person wants to see it: of the details, only runs."""
+        action = getattr(record, "action", "")
+        return record.levelno >= logging.INFO or action == "task_succeeded"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; of a traceback its last one, which says what was raised."""
+        text = record.getMessage()
+        if record.exc_text or record.exc_info:
+            traceback = record.exc_text or self.formatException(record.exc_info)  # type: ignore[arg-type]
+            text = f"{text}: {traceback.strip().splitlines()[-1]}"
+        style = self._styles.get(
+            getattr(record, "action", ""), self._by_level.get(record.levelname, str)
+        )
+        return f"{self.formatTime(record, self.datefmt)} {style(text)}"
+
+
+def embedded_settings(base: Path, *, on_screen: bool = False) -> dict[str, Any]:
+    """
+    Return the settings of a run without a project.
+
+    Args:
+        base: The folder that it runs in.
+        on_screen: A person reads the log: it is short. False: every detail is logged.
+    """
     admin = "root@localhost"
+    handler = {
+        "class": "logging.StreamHandler",
+        "formatter": "screen" if on_screen else "plain",
+        "filters": [ScreenFormatter.is_shown] if on_screen else [],
+    }
     return {
         "ADMINS": [admin] if django.VERSION >= (6, 0) else [("root", admin)],
         "BASE_DIR": base,
@@ -33,11 +74,10 @@ def embedded_settings(base: Path) -> dict[str, Any]:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {
-                "plain": {"format": "%(asctime)s %(levelname)s %(message)s"}
+                "plain": {"format": "%(asctime)s %(levelname)s %(message)s"},
+                "screen": {"()": ScreenFormatter},
             },
-            "handlers": {
-                "console": {"class": "logging.StreamHandler", "formatter": "plain"}
-            },
+            "handlers": {"console": handler},
             "loggers": {"runner": {"handlers": ["console"], "level": "DEBUG"}},
         },
         "USE_TZ": True,
@@ -58,13 +98,19 @@ def main(arguments: list[str]) -> None:
     parser = CommandParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--settings")
     parser.add_argument("--pythonpath")
+    parser.add_argument("-v", "--verbosity", type=int, default=1)
+    options = Namespace(verbosity=1)
     # What is wrong with them the command says.
     with contextlib.suppress(CommandError):
-        handle_default_options(parser.parse_known_args(arguments)[0])
+        options = parser.parse_known_args(arguments)[0]
+        handle_default_options(options)
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        settings.configure(**embedded_settings(Path.cwd()))
-    # As for manage.py: the functions are looked for here first.
-    if "" not in sys.path and os.getcwd() not in sys.path:
+        on_screen = sys.stderr.isatty() and options.verbosity < 2
+        settings.configure(**embedded_settings(Path.cwd(), on_screen=on_screen))
+    # As for manage.py: the functions are looked for here first, unless python -P says
+    # that nothing is to be imported from where one happens to be.
+    is_safe = getattr(sys.flags, "safe_path", False)
+    if not is_safe and "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     django.setup()
     if not apps.is_installed(RunnerConfig.name):

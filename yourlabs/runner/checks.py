@@ -6,9 +6,8 @@ Servers do not run checks; what cannot work is an error at start as well, from `
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,126 +16,57 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
 from yourlabs.runner.chain.loading import load_task
-from yourlabs.runner.chain.task import OPTIONS
+from yourlabs.runner.ownership.root import Problem, examine_root
 
 TAG = "yourlabs_runner"
 
-DURATIONS = (
-    "SUCCESS_COOLDOWN",
-    "FAIL_COOLDOWN",
-    "NON_RECOVERABLE_DOWNTIME",
-    "MAX_DURATION",
-)
+NUMBERS = {
+    "setting": "E001",
+    "keys": "E002",
+    "durations": "E003",
+    "new exceptions": "E004",
+    "autostart": "E005",
+    "tasks": "E006",
+    "task options": "E008",
+    "email": "E013",
+    "release": "E014",
+    "backend": "E015",
+    "redact": "E016",
+}
+"""The id of the check for each kind of `conf.Problem`."""
 
 
 def register() -> None:
     """Register every check."""
-    for check in (check_keys, check_values, check_tasks, check_run_root, check_admins):
+    for check in (check_setting, check_tasks, check_run_root, check_admins):
         checks.register(check, TAG)
 
 
-def check_keys(**_: Any) -> list[checks.CheckMessage]:
-    """Find keys of ``RUNNER`` that do not exist."""
-    try:
-        setting = conf.runner_setting()
-    except ImproperlyConfigured as exc:
-        return [_error(str(exc), "Make it a dict, or leave it out.", "E001")]
+def check_setting(**_: Any) -> list[checks.CheckMessage]:
+    """Find keys and values of ``RUNNER`` that cannot be used."""
     return [
-        _error(
-            f"RUNNER has the unknown key {key!r}.",
-            f"{_did_you_mean(str(key), list(conf.DEFAULTS))}"
-            f"The keys are {', '.join(conf.DEFAULTS)}.",
-            "E002",
-        )
-        for key in setting
-        if key not in conf.DEFAULTS
+        _error(problem.message, problem.hint, NUMBERS[problem.kind])
+        for problem in conf.problems()
     ]
 
 
-def check_values(**_: Any) -> list[checks.CheckMessage]:
-    """Find values in ``RUNNER`` that cannot be used."""
-    return list(_bad_values()) if _is_readable() else []
-
-
-def _is_readable() -> bool:
-    """Say whether there are keys and values at all; what is wrong is E001."""
-    try:
-        conf.runner_setting()
-    except ImproperlyConfigured:
-        return False
-    return True
-
-
-def _bad_values() -> Iterator[checks.CheckMessage]:
-    for key in DURATIONS:
-        yield from _problem(
-            lambda key=key: conf.setting_option(  # type: ignore[misc]
-                f"RUNNER[{key!r}]", key.lower(), conf.get(key)
-            ),
-            "Give a timedelta or a number of seconds.",
-            "E003",
-        )
-    yield from _problem(
-        conf.stop_timeout, "Give a timedelta or a number of seconds.", "E003"
-    )
-    yield from _problem(
-        conf.max_new_exceptions, "Give a whole number, 0 or more.", "E004"
-    )
-    yield from _problem(conf.autostart, "Use 'auto', True or False.", "E005")
-    yield from _problem(
-        conf.release, "Give the version or the commit, as text.", "E014"
-    )
-    if conf.get("EMAIL") not in (True, False):
-        # Mails are better than silence: it counts as true or false all the same.
-        yield _error(
-            f"RUNNER['EMAIL'] is {conf.get('EMAIL')!r}, which counts as "
-            f"{conf.email()}: expected True or False.",
-            "Use True or False.",
-            "E013",
-        )
-
-
 def check_tasks(**_: Any) -> list[checks.CheckMessage]:
-    """Find entries of ``RUNNER["TASKS"]`` that lead nowhere or cannot be used."""
-    return list(_bad_tasks()) if _is_readable() else []
-
-
-def _bad_tasks() -> Iterator[checks.CheckMessage]:
+    """Find paths in ``RUNNER["TASKS"]`` that lead nowhere."""
     try:
-        tasks = conf.task_settings()
-    except ImproperlyConfigured as exc:
+        paths = list(conf.task_settings())
+    except ImproperlyConfigured:
+        return []
+    return [message for path in paths for message in _bad_path(path)]
+
+
+def _bad_path(path: str) -> Iterator[checks.CheckMessage]:
+    try:
+        load_task(path)
+    except Exception as exc:
         yield _error(
-            str(exc), "Make it a dict: {dotted path: {option: value}}.", "E006"
-        )
-        return
-    for path, options in tasks.items():
-        try:
-            load_task(path)
-        except Exception as exc:
-            yield _error(
-                f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}",
-                "Give the dotted path of a function, like 'tasks.send_mail'.",
-                "E007",
-            )
-        yield from _bad_options(path, options)
-
-
-def _bad_options(path: str, options: Any) -> Iterator[checks.CheckMessage]:
-    hint = f"The options are {', '.join(OPTIONS)}; give a timedelta or seconds."
-    problems = list(
-        _problem(lambda: conf.check_task_options(path, options), hint, "E008")
-    )
-    yield from problems
-    if problems:
-        return
-    where = f"RUNNER['TASKS'][{path!r}]"
-    for name, value in options.items():
-        yield from _problem(
-            lambda name=name, value=value: conf.setting_option(  # type: ignore[misc]
-                where, name, value
-            ),
-            hint,
-            "E008",
+            f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}",
+            "Give the dotted path of a function, like 'tasks.send_mail'.",
+            "E007",
         )
 
 
@@ -169,15 +99,14 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
                 id=f"{TAG}.W012",
             )
         ]
-    if place == root and os.stat(root).st_mode & 0o002:
-        return [
-            checks.Warning(
-                f"RUN_ROOT {root} can be written to by everybody.",
-                hint=hint,
-                id=f"{TAG}.W010",
-            )
-        ]
-    return []
+    return [_shared(problem) for problem in examine_root(root)]
+
+
+def _shared(problem: Problem) -> checks.CheckMessage:
+    hint = f"To mend it: {problem.command}"
+    if problem.severity == "error":
+        return _error(problem.text, hint, "E009")
+    return checks.Warning(problem.text, hint=hint, id=f"{TAG}.W010")
 
 
 def _file_system(place: Path) -> str:
@@ -196,7 +125,11 @@ def _file_system(place: Path) -> str:
 
 def check_admins(**_: Any) -> list[checks.CheckMessage]:
     """Find that nobody would be told of a failure."""
-    if not _is_readable() or not conf.email() or conf.admins():
+    try:
+        is_told = not conf.email() or conf.admins()
+    except ImproperlyConfigured:
+        return []
+    if is_told:
         return []
     return [
         checks.Warning(
@@ -207,19 +140,5 @@ def check_admins(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
-def _problem(
-    read: Callable[[], Any], hint: str, number: str
-) -> Iterator[checks.CheckMessage]:
-    try:
-        read()
-    except ImproperlyConfigured as exc:
-        yield _error(str(exc), hint, number)
-
-
 def _error(message: str, hint: str, number: str) -> checks.CheckMessage:
     return checks.Error(message, hint=hint, id=f"{TAG}.{number}")
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean {close[0]!r}? " if close else ""

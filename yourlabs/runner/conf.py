@@ -7,18 +7,21 @@ is an `ImproperlyConfigured` that names it.
 
 from __future__ import annotations
 
-import functools
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
-from yourlabs.runner.chain.loading import is_path_of
-from yourlabs.runner.chain.task import OPTIONS, Options, Task, as_option
+from yourlabs.runner.chain.task import OPTIONS, Options, as_option
 from yourlabs.runner.exceptions import InvalidTask
 
 DEFAULTS: dict[str, Any] = {
@@ -31,7 +34,9 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL": True,
     "MAX_NEW_EXCEPTIONS": 5,
     "RELEASE": None,
+    "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
+    "BACKEND": "yourlabs.runner.storage.file",
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
 
@@ -45,12 +50,7 @@ AUTOSTART_WORDS: dict[str, bool | str] = {
 
 
 def get(key: str) -> Any:
-    """
-    Return what ``RUNNER`` says of `key`, else its default.
-
-    Raises:
-        ImproperlyConfigured: ``RUNNER`` is no mapping.
-    """
+    """Return what ``RUNNER`` says of `key`, else its default."""
     return runner_setting().get(key, DEFAULTS[key])
 
 
@@ -65,66 +65,81 @@ def runner_setting() -> Mapping[str, Any]:
     return value
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Something in ``RUNNER`` that cannot be used; `kind` is the check it is of."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+def require_app() -> None:
+    """See that failures will be told: by mail, if the app connects what sends it."""
+    if email() and apps.apps_ready and not apps.is_installed("yourlabs.runner"):
+        msg = (
+            "'yourlabs.runner' is missing from INSTALLED_APPS, so nobody would be told "
+            "when a function fails, and no check would run. Add it; or set "
+            "RUNNER['EMAIL'] to False, if nobody is to be told."
+        )
+        raise ImproperlyConfigured(msg)
+
+
 def validate() -> None:
-    """
-    Check every key and value, as far as no task must be imported for it.
-
-    Raises:
-        ImproperlyConfigured: One is unknown or cannot be used.
-    """
-    for key in runner_setting():
-        if key not in DEFAULTS:
-            msg = f"RUNNER has the unknown key {key!r}: expected {', '.join(DEFAULTS)}."
+    """Check every key and value, as far as no task must be imported for it."""
+    for problem in problems():
+        # An odd `EMAIL` counts as true or false: mails are better than silence.
+        if problem.kind != "email":
+            msg = f"{problem.message} {problem.hint}"
             raise ImproperlyConfigured(msg)
+
+
+def problems() -> Iterator[Problem]:
+    """Yield all that is wrong in ``RUNNER``, as far as no task must be imported."""
+    try:
+        setting = runner_setting()
+    except ImproperlyConfigured as exc:
+        yield Problem("setting", str(exc), "Make it a dict, or leave it out.")
+        return
+    for key in setting:
+        if key not in DEFAULTS:
+            close = difflib.get_close_matches(str(key), DEFAULTS, n=1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            hint += f"The keys are {', '.join(DEFAULTS)}."
+            yield Problem("keys", f"RUNNER has the unknown key {key!r}.", hint)
     for name in OPTIONS:
-        setting_option(f"RUNNER[{name.upper()!r}]", name, get(name.upper()))
-    for path, options in task_settings().items():
-        check_task_options(path, options)
-        for name, value in options.items():
-            setting_option(f"RUNNER['TASKS'][{path!r}]", name, value)
-    max_new_exceptions()
-    stop_timeout()
-    autostart()
-    release()
+        yield from _problem("durations", DURATION_HINT, partial(option, name))
+    for kind, hint, read in VALUES:
+        yield from _problem(kind, hint, read)
+    hint = "For example {'tasks.send_mail': {'fail_cooldown': 60}}."
+    if not (yield from _problem("tasks", hint, task_settings)):
+        for path, options in task_settings().items():
+            hint = f"The options are {', '.join(OPTIONS)}."
+            yield from _problem(
+                "task options", hint, partial(check_task, path, options)
+            )
 
 
-def options_for(task: Task) -> Options:
-    """
-    Return the options of `task` that are in force on this server.
-
-    ``RUNNER["TASKS"]`` wins over the decorator, which wins over ``RUNNER``, which
-    wins over the defaults.
-
-    Raises:
-        ImproperlyConfigured: A setting is no duration, or not known.
-    """
-    adjusted = _adjusted(task)
-    values = {name: _option(name, task, adjusted) for name in OPTIONS}
-    return _shared(Options(**values))  # type: ignore[arg-type]
+def _problem(
+    kind: str, hint: str, read: Callable[[], object]
+) -> Generator[Problem, None, bool]:
+    """Yield what is wrong with what `read` reads; return whether anything is."""
+    try:
+        read()
+    except ImproperlyConfigured as exc:
+        yield Problem(kind, str(exc), hint)
+        return True
+    return False
 
 
-@functools.lru_cache(maxsize=256)
-def _shared(options: Options) -> Options:
-    """Return the same object for equal options: most tasks have the default ones."""
-    return options
-
-
-def _option(name: str, task: Task, adjusted: Mapping[str, Any]) -> timedelta | None:
-    if name in adjusted:
-        return setting_option(f"RUNNER['TASKS'][{task.path!r}]", name, adjusted[name])
-    if name in task.declared:
-        return task.declared[name]
+def option(name: str) -> timedelta | None:
+    """Return the value of an option for tasks that have none of their own."""
     key = name.upper()
-    return setting_option(f"RUNNER[{key!r}]", name, get(key))
+    return duration(f"RUNNER[{key!r}]", name, get(key))
 
 
-def setting_option(where: str, name: str, value: Any) -> timedelta | None:
-    """
-    Return the value of an option that a setting gives.
-
-    Raises:
-        ImproperlyConfigured: It is no good; `where` says which setting it is.
-    """
+def duration(where: str, name: str, value: Any) -> timedelta | None:
+    """Return an option's value from a setting; an error says that it is `where`."""
     try:
         return as_option(name, value)
     except InvalidTask as exc:
@@ -132,21 +147,8 @@ def setting_option(where: str, name: str, value: Any) -> timedelta | None:
         raise ImproperlyConfigured(msg) from None
 
 
-def _adjusted(task: Task) -> Mapping[str, Any]:
-    for path, options in task_settings().items():
-        if is_path_of(path, task):
-            check_task_options(path, options)
-            return options  # type: ignore[no-any-return]
-    return {}
-
-
 def task_settings() -> Mapping[str, Any]:
-    """
-    Return ``RUNNER["TASKS"]``.
-
-    Raises:
-        ImproperlyConfigured: It is no mapping of dotted paths.
-    """
+    """Return ``RUNNER["TASKS"]``; raise `ImproperlyConfigured` where it is unusable."""
     tasks = get("TASKS")
     if not isinstance(tasks, Mapping):
         msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
@@ -158,30 +160,21 @@ def task_settings() -> Mapping[str, Any]:
     return tasks
 
 
-def check_task_options(path: str, options: Any) -> None:
-    """
-    Check the names in ``RUNNER["TASKS"][path]``.
-
-    Raises:
-        ImproperlyConfigured: It is no mapping, or has an option that does not exist.
-    """
+def check_task(path: str, options: Any) -> None:
+    """Raise `ImproperlyConfigured` where ``RUNNER["TASKS"][path]`` is not usable."""
     where = f"RUNNER['TASKS'][{path!r}]"
     if not isinstance(options, Mapping):
         msg = f"{where} is {options!r}: expected a dict of {', '.join(OPTIONS)}."
         raise ImproperlyConfigured(msg)
-    for name in options:
+    for name, value in options.items():
         if name not in OPTIONS:
-            msg = f"{where} has {name!r}: the options are {', '.join(OPTIONS)}."
+            msg = f"{where} has {name!r}, which is no option."
             raise ImproperlyConfigured(msg)
+        duration(where, name, value)
 
 
 def run_root() -> Path:
-    """
-    Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run.
-
-    Raises:
-        ImproperlyConfigured: It is no path.
-    """
+    """Return the directory of the pidfiles: ``RUN_ROOT``, else BASE_DIR/var/run."""
     value = getattr(settings, "RUN_ROOT", None)
     if not value:
         value = os.path.join(getattr(settings, "BASE_DIR", None) or "", "var", "run")
@@ -193,12 +186,7 @@ def run_root() -> Path:
 
 
 def autostart() -> bool | str:
-    """
-    Return ``"auto"``, True or False: the environment's word, else the setting's.
-
-    Raises:
-        ImproperlyConfigured: It is none of these.
-    """
+    """Return ``"auto"``, True or False: the environment's word, else the setting's."""
     word = os.environ.get("RUNNER_AUTOSTART")
     if word is not None:
         try:
@@ -239,13 +227,43 @@ def email() -> bool:
     return bool(get("EMAIL"))
 
 
-def max_new_exceptions() -> int:
-    """
-    Return how many new exceptions are told in one `non_recoverable_downtime`.
+def _check_email() -> None:
+    value = get("EMAIL")
+    if value not in (True, False):
+        msg = f"RUNNER['EMAIL'] is {value!r}, which counts as {email()}."
+        raise ImproperlyConfigured(msg)
 
-    Raises:
-        ImproperlyConfigured: It is no whole number, or negative.
-    """
+
+def backend() -> str:
+    """Return the dotted path of the class, or its module, that keeps the chains."""
+    value = get("BACKEND")
+    if not isinstance(value, str) or not all(
+        part.isidentifier() for part in value.split(".")
+    ):
+        msg = f"RUNNER['BACKEND'] is {value!r}: expected a dotted path."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def redactors() -> list[Callable[[str], str]]:
+    """Return the functions that texts pass through before they are sent."""
+    value = get("REDACT")
+    functions = []
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        try:
+            function = import_string(one) if isinstance(one, str) else one
+        except ImportError as exc:
+            msg = f"RUNNER['REDACT'] has {one!r}, which cannot be imported: {exc}."
+            raise ImproperlyConfigured(msg) from exc
+        if not callable(function):
+            msg = f"RUNNER['REDACT'] has {one!r}: expected a function of a text."
+            raise ImproperlyConfigured(msg)
+        functions.append(function)
+    return functions
+
+
+def max_new_exceptions() -> int:
+    """Return how many new exceptions are told in one `non_recoverable_downtime`."""
     value = get("MAX_NEW_EXCEPTIONS")
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         msg = f"RUNNER['MAX_NEW_EXCEPTIONS'] is {value!r}: expected a whole number."
@@ -254,12 +272,7 @@ def max_new_exceptions() -> int:
 
 
 def release() -> str | None:
-    """
-    Return the name of the release that runs, or None: to be found out.
-
-    Raises:
-        ImproperlyConfigured: It is no text, and no number.
-    """
+    """Return the name of the release that runs, or None: to be found out."""
     value = get("RELEASE")
     if value is None:
         return None
@@ -273,8 +286,28 @@ def release() -> str | None:
 
 def stop_timeout() -> timedelta:
     """Return how long a host that ends waits for its chains."""
-    value = setting_option(
-        "RUNNER['STOP_TIMEOUT']", "stop_timeout", get("STOP_TIMEOUT")
-    )
+    value = duration("RUNNER['STOP_TIMEOUT']", "stop_timeout", get("STOP_TIMEOUT"))
     assert value is not None
     return value
+
+
+DURATION_HINT = "For example 60, or datetime.timedelta(minutes=1)."
+
+VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
+    ("durations", DURATION_HINT, stop_timeout),
+    (
+        "new exceptions",
+        "0 tells of none of them; the default is 5.",
+        max_new_exceptions,
+    ),
+    ("autostart", "'auto' starts chains where requests are served.", autostart),
+    ("release", "Give the version or the commit.", release),
+    ("email", "Use True or False.", _check_email),
+    ("backend", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
+    (
+        "redact",
+        "Give dotted paths of functions that take and return a text.",
+        redactors,
+    ),
+)
+"""How each value is read that is no option of a task: kind, hint, reader."""

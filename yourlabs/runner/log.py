@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,15 +23,6 @@ class HarmlessLogger(Adapter):
     Not for the main thread: it swallows a KeyboardInterrupt, too.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
-        super().__init__(logger, {})
-        # Asked twice a run: without a detour.
-        self.isEnabledFor = logger.isEnabledFor  # type: ignore[method-assign]
-
-    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Leave everything as it is: what is `extra` comes with each call."""
-        return msg, kwargs
-
     def log(
         self,
         level: int,
@@ -41,19 +33,8 @@ class HarmlessLogger(Adapter):
         **_: Any,
     ) -> None:
         """Log, and tell what a handler raises on stderr, as `logging` itself does."""
-        if not self.isEnabledFor(level):
-            return
         exc = sys.exc_info()[1] if exc_info is True else exc_info or None
-        info = None if exc is None else (type(exc), exc, traceback_of(exc))
-        try:
-            # Without looking for the caller: each frame that is looked at takes memory
-            # for as long as it runs, and a chain's thread runs for ever.
-            record = self.logger.makeRecord(
-                self.name, level, __file__, 0, msg, args, info, extra=extra
-            )
-            self.logger.handle(record)
-        except BaseException:
-            _complain()
+        self._hand_out(level, msg, args, exc, extra)
 
     def failure(
         self,
@@ -72,28 +53,59 @@ class HarmlessLogger(Adapter):
             text: Its traceback. A formatter would make one each time.
             extra: Attributes of the record.
         """
-        if not self.isEnabledFor(logging.ERROR):
-            return
-        record: logging.LogRecord | None = None
-        try:
-            info = (type(exc), exc, traceback_of(exc))
-            record = self.logger.makeRecord(
-                self.name,
-                logging.ERROR,
-                __file__,
-                0,
-                msg,
-                args,
-                info,
-                extra=dict(extra),
-            )
-            record.exc_text = text.rstrip("\n")
-            self.logger.handle(record)
-        except BaseException:
-            _complain()
+        record = self._hand_out(
+            logging.ERROR, msg, args, exc, dict(extra), text.rstrip("\n")
+        )
         if record is not None:
             # Handlers that keep records would keep the frames of the task with them.
             record.exc_info = None
+
+    def _hand_out(
+        self,
+        level: int,
+        msg: object,
+        args: tuple[object, ...],
+        exc: BaseException | None,
+        extra: Any,
+        text: str | None = None,
+    ) -> logging.LogRecord | None:
+        """Make the record and have it handled; return it if it could be made."""
+        if not self.isEnabledFor(level):
+            return None
+        record = None
+        try:
+            info = None if exc is None else (type(exc), exc, traceback_of(exc))
+            code, line = _caller()
+            record = self.logger.makeRecord(
+                self.name,
+                level,
+                code.co_filename,
+                line,
+                msg,
+                args,
+                info,
+                code.co_name,
+                extra,
+            )
+            record.exc_text = text
+            self.logger.handle(record)
+        except BaseException:
+            if logging.raiseExceptions and sys.stderr is not None:
+                with suppress(BaseException):
+                    traceback.print_exc()
+        return record
+
+
+def _caller() -> tuple[Any, int]:
+    """Return the code and the line that logs: `stacklevel` differs between Pythons."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") in (
+        __name__,
+        logging.__name__,
+    ):
+        frame = frame.f_back
+    assert frame is not None
+    return frame.f_code, frame.f_lineno
 
 
 def traceback_of(exc: BaseException) -> Any:
@@ -101,11 +113,23 @@ def traceback_of(exc: BaseException) -> Any:
     return BaseException.__dict__["__traceback__"].__get__(exc)
 
 
-def _complain() -> None:
-    if logging.raiseExceptions and sys.stderr is not None:
-        with suppress(BaseException):
-            traceback.print_exc()
+class StaysSwitchedOn:
+    """
+    Switches the logger on again where the code in the block switched it off.
+
+    `logging.config.fileConfig` and `dictConfig` disable all loggers that they do not
+    name, unless they are told not to.
+    """
+
+    def __enter__(self) -> None:
+        self._disabled = logger.logger.disabled
+        self._level = logging.root.manager.disable
+
+    def __exit__(self, *_: object) -> None:
+        logger.logger.disabled = self._disabled
+        if logging.root.manager.disable != self._level:
+            logging.disable(self._level)
 
 
-logger = HarmlessLogger(logging.getLogger("runner"))
+logger = HarmlessLogger(logging.getLogger("runner"), {})
 """What the threads of the runner log with."""

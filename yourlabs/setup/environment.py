@@ -1,32 +1,31 @@
-"""The environment of a project: variables, files named by variables, ``.env``."""
+"""What surrounds a settings module: its folder, the process, the variables."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple
+
+from yourlabs.setup.values import Invalid
 
 MAX_FILE_SIZE = 1024 * 1024
 """Bytes read from a file named by a variable: more is no setting."""
 
-TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
-FALSE = frozenset({"0", "false", "no", "off", "n", "f"})
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-
-class Invalid(ValueError):
-    """A value that cannot be used. The message never holds any of it."""
+SERVE_COMMANDS = frozenset({"runserver", "runserver_plus"})
+"""Commands of development: ``DEBUG`` is on unless something says otherwise."""
 
 
 class Value(NamedTuple):
-    """The text of a variable, and where it is from."""
+    """The text of a variable, and a Python expression that gives it as well."""
 
     text: str
-
     source: str
-    """The Python expression that gives the same text without this library."""
 
 
 class Environment:
@@ -38,34 +37,48 @@ class Environment:
     share between threads.
 
     Args:
-        variables: Those of the process, ``os.environ`` when None.
         dotenv: The path of the ``.env`` file. It need not exist.
+        variables: Those of the process, ``os.environ`` when None.
     """
 
     def __init__(
         self, dotenv: Path, *, variables: Mapping[str, str] | None = None
     ) -> None:
-        self.dotenv = dotenv
         self.problem: str | None = None
-        """What is wrong with the ``.env`` file, or None."""
+        """Why the ``.env`` file cannot be read, or None."""
+        self.bad_lines: dict[int, str] = {}
+        """The numbers of its lines that are none, with the names they begin with."""
+        self._dotenv = dotenv
         self._variables = os.environ if variables is None else variables
-        self._file = self._read_dotenv()
+        self._file: dict[str, str] = {}
+        # A folder called .env is somebody's virtual environment.
+        if dotenv.is_file():
+            self._read_dotenv()
+
+    def names(self) -> set[str]:
+        """Return the names of all variables, without the ``_FILE`` of some."""
+        given = {*self._variables, *self._file, *self.bad_lines.values()}
+        return {name.removesuffix("_FILE") for name in given}
+
+    def has(self, name: str) -> bool:
+        """Whether a variable has a value, good or bad."""
+        try:
+            return self.get(name) is not None
+        except Invalid:
+            return True
 
     def get(self, name: str) -> Value | None:
         """Return the value of a variable, None when it is unset or empty.
 
         Raises:
-            Invalid: When both ``NAME`` and ``NAME_FILE`` are set, or the file that
-                ``NAME_FILE`` names cannot be read.
+            Invalid: When both ``NAME`` and ``NAME_FILE`` are set, when the file that
+                ``NAME_FILE`` names cannot be read, or the line of ``.env``.
         """
         indirect = f"{name}_FILE"
-        for layer, source in (
-            (self._variables, "os.environ"),
-            (
-                self._file,
-                f"parse_dotenv(Path({str(self.dotenv)!r}).read_text('utf-8-sig'))[0]",
-            ),
-        ):
+        read = f"Path({str(self._dotenv)!r}).read_text('utf-8-sig')"
+        layers = {"os.environ": self._variables}
+        layers[f"parse_dotenv({read}, os.environ)[0]"] = self._file
+        for source, layer in layers.items():
             if name not in layer and indirect not in layer:
                 continue
             text, path = layer.get(name, "").strip(), layer.get(indirect, "").strip()
@@ -74,24 +87,23 @@ class Environment:
             if path:
                 return _read(path, indirect)
             return Value(text, f"{source}[{name!r}].strip()") if text else None
+        for number, begun in self.bad_lines.items():
+            if begun in (name, indirect):
+                expected = "expected NAME=value, a value in quotes with both of them"
+                raise Invalid(f"{self._dotenv}, line {number}: {expected}")
         return None
 
-    def _read_dotenv(self) -> Mapping[str, str]:
-        # A folder called .env is somebody's virtual environment.
-        if not self.dotenv.is_file():
-            return {}
+    def _read_dotenv(self) -> None:
         try:
-            values, bad_lines = parse_dotenv(self.dotenv.read_text("utf-8-sig"))
-        except OSError as error:
-            self.problem = f"cannot be read: {error.strerror}"
-        except UnicodeDecodeError:
-            self.problem = "cannot be read: it is not UTF-8"
-        else:
-            if bad_lines:
-                lines = ", ".join(map(str, bad_lines))
-                self.problem = f"expected NAME=value on line {lines}"
-            return values
-        return {}
+            text = self._dotenv.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            self.problem = f"cannot be read: {reason}"
+            return
+        self._file, numbers = parse_dotenv(text, self._variables)
+        for number in numbers:
+            line = text.split("\n")[number - 1]
+            self.bad_lines[number] = re.sub(r"\s*(?:export\s+)?(\w*).*", r"\1", line)
 
 
 def _read(path: str, indirect: str) -> Value:
@@ -103,93 +115,192 @@ def _read(path: str, indirect: str) -> Value:
         # into the wrong variable would be shown.
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise Invalid(f"the file that {indirect} names: {reason}") from None
-    if len(text) > MAX_FILE_SIZE:
-        raise Invalid(f"the file that {indirect} names is larger than 1 MiB")
-    if not text.strip():
-        raise Invalid(f"the file that {indirect} names is empty")
+    if len(text) > MAX_FILE_SIZE or not text.strip():
+        size = "larger than 1 MiB" if text.strip() else "empty"
+        raise Invalid(f"the file that {indirect} names is {size}")
     return Value(text.strip(), f"Path({path!r}).read_text('utf-8').strip()")
 
 
-def parse_dotenv(text: str) -> tuple[dict[str, str], list[int]]:
+def parse_dotenv(
+    text: str, variables: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], list[int]]:
     """Return the variables of a ``.env`` file and the numbers of its bad lines.
 
-    A line is ``NAME=value``, with or without ``export`` before it. A value in double
-    quotes may hold ``\\n``, ``\\"``, ``\\\\`` and ``\\$``; one in single quotes is
-    taken as it is; one without quotes ends before `` #``. Nothing is expanded.
+    The dialect that docker compose and python-dotenv share: ``NAME=value``, with or
+    without ``export``; a value in quotes may have several lines, in double quotes
+    ``\\n``, ``\\"``, ``\\\\`` and ``\\$`` as well; one without quotes ends before
+    `` #``. ``${NAME}`` and ``${NAME:-default}`` are replaced, but in single quotes,
+    by ``variables`` and by earlier lines. A name alone is left to ``variables``.
     """
     # Self-contained, because ``--freeze`` copies this function.
-    name = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=(.*)")
-    quoted = re.compile(r"""\s*(?:"((?:\\.|[^"\\])*)"|'([^']*)')\s*(?:\#.*)?""")
-    escapes = {"n": "\n", "r": "\r", "t": "\t"}
+    entry = re.compile(
+        r"[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*(?:="
+        r"(?:[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)')[ \t]*(?:\#[^\n]*)?"
+        r"|(?![ \t]*[\"'])([^\n]*)))?(?=\n|\Z)",
+        re.DOTALL,
+    )
+    variable = r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}"
+    escapes = dict(zip("abfnrtv\\\"'$", "\a\b\f\n\r\t\v\\\"'$", strict=True))
     values: dict[str, str] = {}
     bad_lines = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
+
+    def replace(match: re.Match[str]) -> str:
+        parts = match.groupdict()
+        if parts.get("escaped"):
+            return escapes.get(parts["escaped"], match[0])
+        known = {**values, **(variables or {})}
+        return known.get(parts["name"]) or parts["default"] or ""
+
+    text, position = text.replace("\r\n", "\n"), 0
+    while position < len(text):
+        found = entry.match(text, position)
+        if found is None:
+            line = text[position:].partition("\n")[0]
+            if line.strip() and not line.lstrip().startswith("#"):
+                bad_lines.append(text.count("\n", 0, position) + 1)
+            position += len(line) + 1
             continue
-        match = name.fullmatch(line.rstrip("\r"))
-        if match is None:
-            bad_lines.append(number)
-            continue
-        raw = match[2]
-        if raw.lstrip()[:1] in ("'", '"'):
-            found = quoted.fullmatch(raw)
-            if found is None:
-                bad_lines.append(number)
-            elif found[2] is not None:
-                values[match[1]] = found[2]
-            else:
-                values[match[1]] = re.sub(
-                    r"\\(.)", lambda m: escapes.get(m[1], m[1]), found[1]
-                )
-        else:
-            values[match[1]] = re.sub(r"\s\#.*", "", raw).strip()
+        position = found.end() + 1
+        name, double, single, plain = found.groups()
+        if double is not None:
+            values[name] = re.sub(rf"(?s)\\(?P<escaped>.)|{variable}", replace, double)
+        elif single is not None:
+            values[name] = single.replace("\\'", "'")
+        elif plain is not None:
+            values[name] = re.sub(
+                variable, replace, re.sub(r"\s#.*", "", plain).strip()
+            )
     return values, bad_lines
 
 
-def as_bool(text: str) -> bool:
-    """Read a switch. Raises ``Invalid`` for anything but the words it knows."""
-    word = text.strip().lower()
-    if word in TRUE or word in FALSE:
-        return word in TRUE
-    raise Invalid("expected one of 1, true, yes, on, 0, false, no, off")
+class Location(NamedTuple):
+    """The project's folder, the one on ``sys.path``, the one of the settings.
+
+    Symbolic links are kept as they are written.
+    """
+
+    root: Path
+    import_root: Path
+    directory: Path
+
+    def find_module(self, name: str) -> str | None:
+        """Return the dotted name of the module ``name`` nearest to the settings.
+
+        Looks in the folder of the settings, then upwards to the import root.
+        None when there is no such module.
+        """
+        for folder in _upwards(self.directory, self.import_root):
+            files = (folder / f"{name}.py", folder / name / "__init__.py")
+            if any(file.is_file() for file in files):
+                return ".".join((*folder.relative_to(self.import_root).parts, name))
+        return None
 
 
-def as_list(text: str) -> list[str]:
-    """Read a list, its items separated by commas or white space."""
-    return [item for item in re.split(r"[,\s]+", text) if item]
+def locate(settings: Mapping[str, Any]) -> Location | None:
+    """Find the project of a settings module, of which these are the ``globals()``.
+
+    ``PROJECT_ROOT`` in the settings decides. Else it is the nearest folder with a
+    ``manage.py``, from the module's own up to the one above its import root; else
+    the import root: two folders up for ``package/settings.py``. None when nothing
+    says where the module is, or that is no folder.
+    """
+    file, names = _module(settings)
+    folder = file.parent if file else None
+    import_root = _import_root(file, names) if file else None
+    if "PROJECT_ROOT" in settings:
+        given = settings["PROJECT_ROOT"]
+        if not isinstance(given, (str, os.PathLike)) or not str(given):
+            return None
+        root = Path(os.path.abspath(given))
+        return Location(root, import_root or root, folder or root)
+    if folder is None or import_root is None or not folder.is_dir():
+        return None
+    for candidate in _upwards(folder, import_root.parent):
+        if (candidate / "manage.py").is_file():
+            return Location(candidate, import_root, folder)
+    return Location(import_root, import_root, folder)
 
 
-def as_hosts(text: str) -> list[str]:
-    """Read host names. Raises ``Invalid`` for URLs and ports: they never match."""
-    hosts = as_list(text)
-    if not all(re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+", host) for host in hosts):
-        raise Invalid(
-            "expected host names separated by commas, without scheme, port or path, "
-            "like example.com,.example.org"
-        )
-    return hosts
+def _module(settings: Mapping[str, Any]) -> tuple[Path | None, list[str]]:
+    """The file of the settings module, with the names it may have."""
+    spec, file = settings.get("__spec__"), settings.get("__file__")
+    given = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+    names = [getattr(spec, "name", None), settings.get("__name__"), given]
+    if file is None and given:
+        with suppress(ImportError, ValueError, AttributeError):
+            file = getattr(importlib.util.find_spec(given), "origin", None)
+        names = [given]
+    if not isinstance(file, str):
+        return None, []
+    known = [name for name in names if isinstance(name, str) and name]
+    # One that was not imported (runpy, exec) does not know whether it is in a package.
+    return Path(os.path.abspath(file)), [n for n in known if spec or "." in n]
 
 
-def as_origins(text: str) -> list[str]:
-    """Read origins. Raises ``Invalid`` for what has no scheme, or has a path."""
-    origins = as_list(text)
-    if not all(re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@]+", o) for o in origins):
-        raise Invalid(
-            "expected origins separated by commas, with scheme and without path, "
-            "like https://example.com,https://*.example.org"
-        )
-    return origins
+def _import_root(path: Path, names: list[str]) -> Path:
+    stem = path.parent if path.stem == "__init__" else path.with_suffix("")
+    parts = [tuple(name.split(".")) for name in names]
+    depth = max((len(n) for n in parts if n == stem.parts[-len(n) :]), default=0)
+    if depth:
+        return stem.parents[depth - 1]
+    # A folder that is a package is not an import root.
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        folder = folder.parent
+    return folder
 
 
-def as_level(text: str) -> str:
-    """Read the name of a log level. Raises ``Invalid`` for any other."""
-    if text.strip().upper() in LEVELS:
-        return text.strip().upper()
-    raise Invalid(f"expected one of {', '.join(LEVELS)}")
+def _upwards(start: Path, end: Path) -> Iterator[Path]:
+    """``start`` and its parents up to and with ``end``."""
+    yield start
+    yield from (folder for folder in start.parents if folder.is_relative_to(end))
 
 
-def as_log_format(text: str) -> str:
-    """Read the name of a log format. Raises ``Invalid`` for any other."""
-    if text.strip().lower() in ("simple", "verbose", "json"):
-        return text.strip().lower()
-    raise Invalid("expected one of simple, verbose, json")
+def called_command() -> str | None:
+    """Return the ``manage.py`` command that is being run, or None.
+
+    Django's own view of the command line decides, because it may not be that of
+    the process; before Django has one, a program named like ``manage.py`` does.
+    ``python -m yourlabs.setup`` is the command ``setup``.
+    """
+    for frame in frames():
+        name = frame.f_globals.get("__name__")
+        if (frame.f_code.co_name, name) == ("execute", "django.core.management"):
+            argv = getattr(frame.f_locals.get("self"), "argv", None) or [""]
+            return str(argv[1]) if len(argv) > 1 else "help"
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if getattr(main, "name", None) == "yourlabs.setup.__main__":
+        return "setup"
+    program = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if program in ("manage.py", "django-admin", "django-admin.py"):
+        return sys.argv[1] if len(sys.argv) > 1 else "help"
+    return None
+
+
+def is_in_development() -> bool:
+    """Whether the server of development is being run."""
+    return called_command() in SERVE_COMMANDS
+
+
+def is_serving() -> bool:
+    """Whether an application is being made that answers requests.
+
+    That is: ``get_wsgi_application()`` or ``get_asgi_application()`` was called, a
+    module of one of these names is being imported, or a server of development runs.
+    """
+    for frame in frames():
+        name = str(frame.f_globals.get("__name__"))
+        is_module = frame.f_code.co_name == "<module>"
+        if name in ("django.core.wsgi", "django.core.asgi") or (
+            is_module and name.rpartition(".")[2] in ("wsgi", "asgi")
+        ):
+            return True
+    return is_in_development()
+
+
+def frames() -> Iterator[FrameType]:
+    """Yield the frames of this thread, the caller's first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

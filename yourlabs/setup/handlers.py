@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from yourlabs.setup.messages import disk_warning
+from yourlabs.setup.context import warning
 
 try:
     import fcntl
@@ -65,7 +65,7 @@ class RotatingFileHandler(logging.handlers.RotatingFileHandler):
         self._tried_again_at = time.monotonic() + RETRY_AFTER
         self._close_stream()
         folder = os.path.dirname(self.baseFilename)
-        disk_warning(
+        warning(
             f"cannot write logs to {folder} ({error.strerror}): "
             "they go to the console only",
             always=False,

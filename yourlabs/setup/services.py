@@ -1,116 +1,155 @@
-"""What Django calls the services that URLs name: databases, caches, mailers."""
+"""What Django calls the services that URLs name."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
-from yourlabs.setup.environment import Invalid
-from yourlabs.setup.urls import Url, parse_url, switch, typed
+from yourlabs.setup import values
+from yourlabs.setup.values import Invalid, Url, known, need, number, parse_url, typed
+
+_DJANGO, _GIS = "django.db.backends.", "django.contrib.gis.db.backends."
+ENGINES = {
+    "sqlite sqlite3": _DJANGO + "sqlite3",
+    "spatialite": _GIS + "spatialite",
+    "postgres postgresql pgsql psql": _DJANGO + "postgresql",
+    "postgis": _GIS + "postgis",
+    "mysql mysql2 mariadb": _DJANGO + "mysql",
+    "mysqlgis": _GIS + "mysql",
+    "mysql-connector": "mysql.connector.django",
+    "oracle": _DJANGO + "oracle",
+    "oraclegis": _GIS + "oracle",
+    "mssql mssqlms": "mssql",
+    "cockroach cockroachdb": "django_cockroachdb",
+    "redshift": "django_redshift_backend",
+    "timescale": "timescale.db.backends.postgresql",
+    "timescalegis": "timescale.db.backends.postgis",
+}
+SWITCHES = "ATOMIC_REQUESTS AUTOCOMMIT CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS"
+PLACES = {"host": "HOST", "unix_socket": "HOST", "port": "PORT", "user": "USER"}
+PLACES |= {"dbname": "NAME"}
 
 EMAIL_TIMEOUT = 10
 """Seconds an SMTP server is waited for when the URL says nothing."""
 
-ENGINES = {
-    "sqlite": "sqlite3",
-    "sqlite3": "sqlite3",
-    "postgres": "postgresql",
-    "postgresql": "postgresql",
-    "pgsql": "postgresql",
-    "mysql": "mysql",
-    "mariadb": "mysql",
+SQLITE_OPTIONS = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+SQLITE_PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL"}
+"""Readers and one writer side by side, and writers wait for each other."""
+
+CACHES = {
+    "redis rediss unix": "redis.RedisCache",
+    "memcached pymemcache": "memcached.PyMemcacheCache",
+    "pylibmc": "memcached.PyLibMCCache",
+    "locmem": "locmem.LocMemCache",
+    "file": "filebased.FileBasedCache",
+    "db": "db.DatabaseCache",
+    "dummy": "dummy.DummyCache",
 }
-DATABASE_SWITCHES = frozenset(
-    {
-        "ATOMIC_REQUESTS",
-        "AUTOCOMMIT",
-        "CONN_HEALTH_CHECKS",
-        "DISABLE_SERVER_SIDE_CURSORS",
-    }
-)
-PLACES = {
-    "host": "HOST",
-    "unix_socket": "HOST",
-    "port": "PORT",
-    "user": "USER",
-    "dbname": "NAME",
-}
-REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 CACHE_OPTIONS = {"timeout": "TIMEOUT", "key_prefix": "KEY_PREFIX", "version": "VERSION"}
-MAIL_BACKENDS = {
-    "smtp": "smtp",
-    "smtps": "smtp",
-    "smtp+tls": "smtp",
-    "smtp+ssl": "smtp",
+MAILERS = {
+    "smtp smtps smtp+tls smtp+ssl": "smtp",
     "console": "console",
     "locmem": "locmem",
     "dummy": "dummy",
     "file": "filebased",
 }
+STORAGES = {
+    "s3": ("s3.S3", "bucket_name", "access_key", "secret_key"),
+    "gs": ("gcloud.GoogleCloud", "bucket_name", "", ""),
+    "azure": ("azure_storage.Azure", "azure_container", "account_name", "account_key"),
+    "file": ("", "", "", ""),
+}
 
 
 def database(text: str, root: Path) -> dict[str, Any]:
-    """Return the ``DATABASES`` entry of a URL.
-
-    Args:
-        text: The URL.
-        root: The folder a relative SQLite path starts from.
+    """Return the ``DATABASES`` entry of a URL, relative to ``root`` for SQLite.
 
     Raises:
         Invalid: When it is no URL of a database that is known.
     """
-    if text.strip().lower() in ("sqlite://:memory:", "sqlite3://:memory:"):
-        text = "sqlite://"
-    url = parse_url(text)
-    engine = ENGINES.get(url.scheme)
-    if engine is None:
-        raise Invalid(_unknown(ENGINES, "DATABASES"))
-    if engine == "sqlite3":
-        entry: dict[str, Any] = {"NAME": _sqlite_name(url, root)}
-    else:
-        entry = {
-            "NAME": url.path[1:],
-            "USER": url.user or "",
-            "PASSWORD": url.password or "",
-            "HOST": url.host,
-            "PORT": url.port or "",
-        }
-    entry = {"ENGINE": f"django.db.backends.{engine}", **entry}
-    _add_database_options(entry, url)
+    url = parse_url(
+        re.sub(r"(?i)^(\s*(sqlite3?|spatialite)://):memory:\s*$", r"\1", text)
+    )
+    engine = known(url, ENGINES, "DATABASES")
+    need(engine)
+    if engine.endswith(("sqlite3", "spatialite")):
+        if url.one_host() != ("", None) or url.user:
+            raise Invalid(
+                "expected sqlite:///path from the project's folder, or sqlite:////path"
+            )
+        name = url.path[1:].removeprefix(":memory:")
+        name = os.path.join(root, name) if name else ":memory:"
+        return {"ENGINE": engine, **sqlite(name, url.options)}
+    if not engine.endswith(("postgresql", "postgis", "cockroachdb")):
+        url.one_host()
+    # Without a port Django would take Oracle's name for all there is to know.
+    default = 1521 if engine.endswith("oracle") and url.hosts[0][0] else ""
+    ports = [port or default for _, port in url.hosts]
+    entry: dict[str, Any] = {
+        "ENGINE": engine,
+        "NAME": url.path[1:],
+        "USER": url.user,
+        "PASSWORD": url.password,
+        "HOST": ",".join(host for host, _ in url.hosts),
+        "PORT": ports[0] if len(ports) == 1 else ",".join(map(str, ports)),
+    }
+    if not any(ports):
+        entry["PORT"] = ""
+    _add_options(entry, *_dialect(engine, url.options))
     if not entry["NAME"] and "service" not in entry.get("OPTIONS", {}):
         raise Invalid("expected the name of a database after the host, as /name")
-    if engine != "sqlite3" and "/" in url.raw_path[1:]:
+    if "/" in url.raw_path[1:]:
         raise Invalid("expected one name of a database, a / in it as %2F")
     return entry
 
 
-def _sqlite_name(url: Url, root: Path) -> str:
-    if url.host or url.user is not None or url.port:
-        raise Invalid(
-            "expected sqlite:///relative/path, sqlite:////absolute/path or sqlite://"
-            " for a database in memory"
-        )
-    name = url.path[1:]
-    if name in ("", ":memory:"):
-        return ":memory:"
-    return os.path.join(root, name)
+def sqlite(name: str, options: dict[str, str]) -> dict[str, Any]:
+    """Return name and options of a database of SQLite that many processes write."""
+    entry: dict[str, Any] = {"NAME": name}
+    given, defaults = dict(options), {}
+    if name != ":memory:":
+        pragmas = {n: given.pop(n, value) for n, value in SQLITE_PRAGMAS.items()}
+        if not all(re.fullmatch(r"\w+", value) for value in pragmas.values()):
+            raise Invalid(f"expected a word for each of {', '.join(pragmas)}")
+        command = ";".join(f"PRAGMA {n}={value}" for n, value in pragmas.items())
+        defaults = {**SQLITE_OPTIONS, "init_command": command}
+    _add_options(entry, given, defaults)
+    return entry
 
 
-def _add_database_options(entry: dict[str, Any], url: Url) -> None:
-    options: dict[str, Any] = {}
-    for name, value in url.options.items():
+def _dialect(
+    engine: str, given: dict[str, str]
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return options as the driver knows them, of what providers write in URLs."""
+    extra: dict[str, Any] = {}
+    if "mysql" in engine:
+        given = {n.replace("-", "_"): v for n, v in given.items() if n != "reconnect"}
+        if "ssl_ca" in given:
+            extra["ssl"] = {"ca": given.pop("ssl_ca")}
+    names = {"pgbouncer": "disable_server_side_cursors"}
+    given = {names.get(name, name): value for name, value in given.items()}
+    if "currentSchema" in given:
+        extra["options"] = f"-c search_path={given.pop('currentSchema')}"
+    return given, extra
+
+
+def _add_options(
+    entry: dict[str, Any], given: dict[str, str], options: dict[str, Any]
+) -> None:
+    for name, value in given.items():
         upper = name.upper()
-        if upper in DATABASE_SWITCHES:
-            entry[upper] = switch(value, name)
+        if upper in SWITCHES.split():
+            entry[upper] = values.switch(value, name)
         elif upper == "CONN_MAX_AGE":
-            entry[upper] = None if value.lower() == "none" else _number(value, name)
+            entry[upper] = None if value.lower() == "none" else number(value, name)
         elif upper == "TIME_ZONE":
             entry[upper] = value
         elif name in PLACES and "HOST" in entry:
-            entry[PLACES[name]] = typed(value) if name == "port" else value
+            entry[PLACES[name]] = typed(value, name)
         else:
-            options[name] = typed(value)
+            options[name] = typed(value, name)
     if options:
         entry["OPTIONS"] = options
 
@@ -122,43 +161,62 @@ def cache(text: str) -> dict[str, Any]:
         Invalid: When it is no URL of a cache that is known.
     """
     url = parse_url(text)
-    entry: dict[str, Any] = {}
-    if url.scheme in REDIS_SCHEMES:
-        entry["BACKEND"] = "django.core.cache.backends.redis.RedisCache"
-        entry["LOCATION"] = _redis_location(text.strip(), url)
-    elif url.scheme == "locmem":
-        entry["BACKEND"] = "django.core.cache.backends.locmem.LocMemCache"
-        entry["LOCATION"] = (url.host + url.path).strip("/")
-    elif url.scheme == "file" and url.path.strip("/") and not url.host:
-        entry["BACKEND"] = "django.core.cache.backends.filebased.FileBasedCache"
-        entry["LOCATION"] = url.path
-    elif url.scheme == "dummy":
-        entry["BACKEND"] = "django.core.cache.backends.dummy.DummyCache"
-    else:
-        raise Invalid(
-            _unknown(("redis", "rediss", "unix", "locmem", "file", "dummy"), "CACHES")
-        )
-    for name, setting in CACHE_OPTIONS.items():
-        if name in url.options:
-            value = url.options[name]
-            if name == "timeout" and value.lower() == "none":
-                entry[setting] = None
-            else:
-                entry[setting] = value if name == "key_prefix" else _number(value, name)
+    backend = known(url, CACHES, "CACHES")
+    entry: dict[str, Any] = {"BACKEND": f"django.core.cache.backends.{backend}"}
+    entry["LOCATION"] = _cache_location(text.strip(), url, backend)
+    options: dict[str, Any] = {}
+    for name, value in url.options.items():
+        if name in CACHE_OPTIONS:
+            is_none = name == "timeout" and value.lower() == "none"
+            is_text = name == "key_prefix"
+            read = value if is_text else None if is_none else number(value, name)
+            entry[CACHE_OPTIONS[name]] = read
+        elif backend.startswith("memcached"):
+            options[name] = typed(value, name)
+        elif not backend.startswith("redis"):
+            if name not in ("max_entries", "cull_frequency"):
+                raise Invalid("the options are max_entries, cull_frequency, timeout")
+            options[name.upper()] = number(value, name)
+    if options:
+        entry["OPTIONS"] = options
     return {name: value for name, value in entry.items() if value != ""}
+
+
+def _cache_location(text: str, url: Url, backend: str) -> str | list[str]:
+    if backend.startswith("redis"):
+        return _redis_location(text, url)
+    if url.user or url.password:
+        raise Invalid("expected no user and no password: this cache takes none")
+    if backend.startswith("memcached"):
+        if url.path.strip("/"):
+            return f"unix:{url.path}"
+        hosts = [(f"[{h}]" if ":" in h else h or "localhost", p) for h, p in url.hosts]
+        servers = [f"{host}:{port or 11211}" for host, port in hosts]
+        return servers if len(servers) > 1 else servers[0]
+    host, _ = url.one_host()
+    name = (host + url.path).strip("/")
+    if backend.startswith("file"):
+        if host or not name:
+            raise Invalid("expected the folder of the cache, as file:///path")
+        return url.path
+    if backend.startswith("db") and not re.fullmatch(r"\w+", name):
+        raise Invalid("expected the name of the table of the cache, as db://table")
+    return name
 
 
 def _redis_location(text: str, url: Url) -> str | list[str]:
     base, _, query = text.partition("?")
     kept = [i for i in query.split("&") if i.partition("=")[0] not in CACHE_OPTIONS]
-    location = "?".join([base, "&".join(kept)]) if any(kept) else base
+    # Celery writes CERT_NONE; the client of Redis knows it as none.
+    pattern = "(?i)(^ssl_cert_reqs=)(?:cert_)?(.*)"
+    kept = [re.sub(pattern, lambda m: m[1] + m[2].lower(), item) for item in kept]
+    end = f"?{'&'.join(kept)}" if any(kept) else ""
+    match = re.fullmatch(r"(.*?://(?:.*@)?)([^/]*)(.*)", base)
+    begin, hosts, path = match.groups() if match else ("", base, "")
+    found = [f"{begin}{host}{path}{end}" for host in hosts.split(",")]
     # Django splits a string at these, in the middle of a password if need be.
-    return [location] if _is_split(location) else location
-
-
-def _is_split(location: str) -> bool:
-    """Whether Django would take a location of Redis for several of them."""
-    return "," in location or ";" in location
+    is_split = len(found) > 1 or "," in found[0] or ";" in found[0]
+    return found if is_split else found[0]
 
 
 def mailer(text: str) -> dict[str, Any]:
@@ -168,78 +226,115 @@ def mailer(text: str) -> dict[str, Any]:
         Invalid: When it is no URL of a mailer that is known.
     """
     url = parse_url(text)
-    backend = MAIL_BACKENDS.get(url.scheme)
-    if backend is None:
-        raise Invalid(_unknown(MAIL_BACKENDS, "MAILERS or EMAIL_BACKEND"))
-    entry: dict[str, Any] = {
-        "BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"
-    }
+    backend = known(url, MAILERS, "MAILERS or EMAIL_BACKEND")
+    entry = {"BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
     if backend == "filebased":
         if not url.path.strip("/"):
             raise Invalid("expected the folder of the mails, as file:///path")
-        entry["OPTIONS"] = {"file_path": url.path}
-    elif backend == "smtp":
-        entry["OPTIONS"] = _smtp_options(url)
-    return entry
+        return {**entry, "OPTIONS": {"file_path": url.path}}
+    return {**entry, "OPTIONS": _smtp_options(url)} if backend == "smtp" else entry
 
 
 def _smtp_options(url: Url) -> dict[str, Any]:
     if url.path.strip("/"):
         raise Invalid("expected nothing after the host and the port of the server")
-    given = dict(url.options)
-    use_ssl = url.scheme in ("smtps", "smtp+ssl")
-    use_tls = url.scheme == "smtp+tls"
-    use_ssl = switch(given.pop("ssl", str(use_ssl)), "ssl")
-    use_tls = switch(given.pop("tls", str(use_tls)), "tls")
+    given, (host, port) = dict(url.options), url.one_host()
+    use_ssl, use_tls = url.scheme in ("smtps", "smtp+ssl"), url.scheme == "smtp+tls"
+    use_ssl = values.switch(given.pop("ssl", str(use_ssl)), "ssl")
+    use_tls = values.switch(given.pop("tls", str(use_tls)), "tls")
+    if port == 465 and not use_ssl:
+        raise Invalid("expected smtps:// with the port 465, it is TLS from the start")
     if use_ssl and use_tls:
         raise Invalid("expected either ssl or tls, they exclude each other")
     options: dict[str, Any] = {
-        "host": url.host or "localhost",
-        "port": url.port or (465 if use_ssl else 587 if use_tls else 25),
+        "host": host or "localhost",
+        "port": port or (465 if use_ssl else 587 if use_tls else 25),
         "use_tls": use_tls,
         "use_ssl": use_ssl,
-        "timeout": _number(given.pop("timeout", str(EMAIL_TIMEOUT)), "timeout"),
+        "timeout": number(given.pop("timeout", str(EMAIL_TIMEOUT)), "timeout"),
     }
     if not options["timeout"]:
         raise Invalid("expected the option timeout to be more than 0 seconds")
     if url.user or url.password:
-        options |= {"username": url.user or "", "password": url.password or ""}
-    for name in ("ssl_certfile", "ssl_keyfile"):
-        if name in given:
-            options[name] = given.pop(name)
+        options |= {"username": url.user, "password": url.password}
+    for name in {"ssl_certfile", "ssl_keyfile"} & given.keys():
+        options[name] = given.pop(name)
     if given:
         raise Invalid("the options are timeout, tls, ssl, ssl_certfile, ssl_keyfile")
     return options
 
 
-def _number(text: str, name: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 16:
-        return int(text)
-    raise Invalid(f"expected the option {name} to be a whole number of at least 0")
+def storage(text: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of ``STORAGES`` that a URL gives, by ``media`` and ``static``.
+
+    The class of S3 for static files is not complete: files may have hashes in their
+    names or not. An entry of files on disk is nothing but their folder.
+
+    Raises:
+        Invalid: When it is no URL of a storage that is known.
+    """
+    url = parse_url(text)
+    backend, bucket, user, password = known(url, STORAGES, "STORAGES")
+    given, (host, _) = dict(url.options), url.one_host()
+    kinds = {"media": ["media"], "static": ["static"], "both": ["media", "static"]}
+    found = kinds.get(given.pop("for", "media"))
+    if found is None:
+        raise Invalid("expected the option for to be media, static or both")
+    folders = {k: url.path.rstrip("/") + f"/{k}" * (len(found) > 1) for k in found}
+    if not backend:
+        if host or not url.path.strip("/") or given:
+            raise Invalid("expected the folder of the files, as file:///path")
+        return {kind: {"folder": folder} for kind, folder in folders.items()}
+    need("storages")
+    if not host or (url.user and not user):
+        raise Invalid("expected a bucket, as s3://key:secret@bucket/folder")
+    options: dict[str, Any] = {bucket: host, user: url.user, password: url.password}
+    options |= {name: typed(value, name) for name, value in given.items()}
+    options = {name: value for name, value in options.items() if name and value != ""}
+    return {
+        kind: {
+            "BACKEND": f"storages.backends.{backend}Storage",
+            "OPTIONS": {**options, "location": folder.strip("/")},
+        }
+        for kind, folder in folders.items()
+    }
 
 
-def _unknown(schemes: Any, setting: str) -> str:
-    # Not the scheme that was found: it may be the beginning of a password.
-    return (
-        f"expected a URL that begins with one of {', '.join(schemes)}; "
-        f"for anything else set {setting} in the settings file"
-    )
+def storages(
+    found: dict[str, dict[str, Any]], is_debug: bool, is_compressed: bool
+) -> dict[str, dict[str, Any]]:
+    """Return ``STORAGES``: files on disk, but for what a URL says of some."""
+    static = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+    if is_debug:
+        static = static.replace("Manifest", "")
+    elif is_compressed:
+        static = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    media = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    entries: dict[str, Any] = {"default": media, "staticfiles": {"BACKEND": static}}
+    for name, kind in (("default", "media"), ("staticfiles", "static")):
+        entry = dict(found.get(kind, {}))
+        if "BACKEND" in entry:
+            static = "Static" if is_debug else "ManifestStatic"
+            if kind == "static":
+                entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
+            entries[name] = entry
+    return entries
 
 
 def password_source(password: Any, source: str) -> dict[str, str]:
     """Return an expression for the password of a URL that ``source`` gives."""
-    if not password:
-        return {}
-    raw = f"{source}.partition('@')[0].rpartition(':')[2]"
-    return {password: f"unquote({raw})"}
+    expression = f"unquote({source}.partition('@')[0].rpartition(':')[2])"
+    return {password: expression} if password else {}
 
 
-def location_source(entry: dict[str, Any], source: str) -> dict[str, str]:
-    """Return an expression for the location of a cache that ``source`` gives."""
-    location = entry.get("LOCATION", "")
-    text = location[0] if isinstance(location, list) else location
-    base, question, query = text.partition("?")
-    if "@" not in base:
-        return {}
-    kept = repr(question + query)
-    return {text: f"{source}.partition('?')[0]" + (f" + {kept}" if query else "")}
+def location_sources(entry: dict[str, Any], source: str) -> dict[str, str]:
+    """Return expressions for the locations of a cache that ``source`` gives."""
+    found = entry.get("LOCATION", "")
+    userinfo = f"{source}.partition('://')[2].partition('@')[0]"
+    secrets = {}
+    for location in [found] if isinstance(found, str) else found:
+        begin, at, end = location.partition("@")
+        if at:
+            scheme = begin.partition("://")[0]
+            secrets[location] = f"'{scheme}://' + {userinfo} + {at + end!r}"
+    return secrets

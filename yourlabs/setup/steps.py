@@ -1,91 +1,339 @@
-"""``Setup``: all the steps."""
+"""The steps: functions of a context, each of which writes a few settings."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+from pathlib import Path
 from typing import Any
 
-from yourlabs.setup import messages
-from yourlabs.setup.base import FILE, step
-from yourlabs.setup.connections import ServiceSteps
-from yourlabs.setup.environment import Invalid, as_bool
-from yourlabs.setup.folders import FolderSteps
-from yourlabs.setup.logging_steps import LoggingSteps
-from yourlabs.setup.protection import SecuritySteps
+from yourlabs.setup import services
+from yourlabs.setup.context import DEFAULT, ENVIRONMENT, FILE, Context, notice, step
+from yourlabs.setup.security import debug, has_whitenoise, security
+from yourlabs.setup.values import one_of
+from yourlabs.setup.versions import admin, email
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+DEBUG_FALSE = {"()": "django.utils.log.RequireDebugFalse"}
+VERBOSE = "%(levelname)s %(asctime)s %(name)s %(process)d %(thread)d %(message)s"
+FORMATTERS: dict[str, dict[str, Any]] = {
+    "simple": {"format": "%(levelname)s %(message)s"},
+    "verbose": {"format": VERBOSE},
+    "json": {"()": "yourlabs.setup.handlers.JsonFormatter"},
+}
 
 
-class Setup(FolderSteps, SecuritySteps, ServiceSteps, LoggingSteps):
-    """Give a settings module what it does not set itself.
+@step
+def full(context: Context) -> None:
+    """Do all the steps."""
+    for one in (debug, filesystem, create_paths, defaults, locale, template, fixture):
+        one(context)
+    for one in (media, static, security, database, cache, email, admin, logging):
+        one(context)
+    applications(context)
 
-    ``Setup(globals()).full()`` in a settings module does everything; each step can
-    be called alone, in any order and again. What the module has set is never
-    changed, what the environment says comes next, then the default.
+
+@step
+def defaults(context: Context) -> None:
+    """Set what every project needs: its urls and its kind of keys."""
+    assert context.location is not None
+    context.set("SITE_ID", 1)
+    context.set("DEFAULT_AUTO_FIELD", "django.db.models.BigAutoField")
+    if urls := context.location.find_module("urls"):
+        context.set("ROOT_URLCONF", urls)
+    for name in ("wsgi", "asgi"):
+        if module := context.location.find_module(name):
+            context.set(f"{name.upper()}_APPLICATION", f"{module}.application")
+
+
+@step
+def filesystem(context: Context) -> None:
+    """Set the folders: ``PROJECT_ROOT``, ``VAR_ROOT``, ``RUN_ROOT``, ``LOG_ROOT``.
+
+    ``RUN_ROOT`` is where the runner has its pidfiles.
+    """
+    context.set("PROJECT_ROOT", context.root)
+    context.set("VAR_ROOT", context.root / "var")
+    context.set("RUN_ROOT", context.var / "run")
+    context.set("LOG_ROOT", context.var / "log")
+    for name in ("VAR_ROOT", "RUN_ROOT", "LOG_ROOT"):
+        context.add_path(name)
+
+
+@step
+def create_paths(context: Context) -> None:
+    """Make the folders of all steps, those that are done later too.
+
+    A folder that cannot be made is one warning on stderr, no error.
+    """
+    filesystem(context)
+    for path in context.paths:
+        context.make_folder(path)
+
+
+@step
+def media(context: Context) -> None:
+    """Set where uploaded files are: ``var/media``, or what ``STORAGE_URL`` says."""
+    _set_root(context, "media")
+    context.set("MEDIA_URL", "media/")
+    _set_storages(context)
+
+
+@step
+def static(context: Context) -> None:
+    """Set where static files are, and how files are stored.
+
+    They are collected in ``var/static``, or in what ``STORAGE_URL`` says, from the
+    apps and from ``static`` in the project where that exists. With ``DEBUG`` off their
+    names hold a hash of what is in them, and whitenoise compresses them where it is
+    installed.
+    """
+    _set_root(context, "static")
+    context.set("STATIC_URL", "static/")
+    folder = context.root / "static"
+    context.set("STATICFILES_DIRS", [folder] if folder.is_dir() else [])
+    _set_storages(context)
+
+
+@step
+def template(context: Context) -> None:
+    """Set the templates: of ``templates`` in the project, then of the apps."""
+    names = (
+        "template.%s.request",
+        "contrib.auth.%s.auth",
+        "contrib.messages.%s.messages",
+    )
+    processors = ["django." + name % "context_processors" for name in names]
+    engine = {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [context.root / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": processors},
+    }
+    context.set("TEMPLATES", [engine])
+
+
+@step
+def fixture(context: Context) -> None:
+    """Set where fixtures are: ``fixtures`` in the project."""
+    context.set("FIXTURE_DIRS", [context.root / "fixtures"])
+
+
+@step
+def locale(context: Context, value: bool = True) -> None:
+    """Set language and time zone: English, UTC.
 
     Args:
-        settings: The ``globals()`` of the settings module.
+        value: Whether to translate.
+    """
+    context.set("USE_I18N", value, DEFAULT if value else FILE)
+    context.set("USE_TZ", True)
+    context.set("LANGUAGE_CODE", "en-us")
+    context.set("TIME_ZONE", "UTC")
+    context.set("LOCALE_PATHS", [context.root / "locale"])
+
+
+@step
+def database(context: Context) -> None:
+    """Set ``DATABASES`` from ``DATABASE_URL``; SQLite in ``var`` without it.
+
+    ``REPLICA_DATABASE_URL`` is ``DATABASES["replica"]``, and so for every name.
+    ``DATABASE_PASSWORD`` is the password of a URL that has none.
+    """
+    sqlite = services.sqlite(str(context.var / "db.sqlite3"), {})
+    entries = {"default": {"ENGINE": "django.db.backends.sqlite3", **sqlite}}
+    secrets: dict[str, str] = {}
+    problems, origin = len(context.problems), DEFAULT
+    for name in sorted({"DATABASE_URL", *context.environment.names()}):
+        match = re.fullmatch(r"(?:([A-Z]\w*)_)?DATABASE_URL", name)
+        if match and context.claim(name, "DATABASES") and context.environment.has(name):
+            origin = ENVIRONMENT
+            password = name.replace("_URL", "_PASSWORD")
+            entry = _database(context, name, password, secrets)
+            entries |= {(match[1] or "default").lower(): entry}
+    if origin == DEFAULT and context.environment.has("DATABASE_PASSWORD"):
+        notice("DATABASE_PASSWORD is set, but DATABASE_URL is not: it is not used")
+    if len(context.problems) == problems:
+        context.set("DATABASES", entries, origin, secrets)
+
+
+def _database(
+    context: Context, url: str, password: str, secrets: dict[str, str]
+) -> dict[str, Any]:
+    root = context.root
+    entry, source = context.variable(url, lambda text: services.database(text, root))
+    text, file = context.variable(password, str)
+    if entry is None or source is None:
+        return {}
+    given = entry.get("PASSWORD")
+    if text is None or file is None or given == text:
+        secrets |= services.password_source(given, source.source)
+        return entry
+    if given != "":
+        context.problems[password] = f"{url} has another password, or takes none"
+    secrets[text] = file.source
+    return {**entry, "PASSWORD": text}
+
+
+@step
+def cache(context: Context) -> None:
+    """Set ``CACHES`` from ``CACHE_URL``; memory of the process without it."""
+    if not context.claim("CACHE_URL", "CACHES"):
+        return
+    entry, source = context.variable("CACHE_URL", services.cache)
+    if entry is not None and source is not None:
+        secrets = services.location_sources(entry, source.source)
+        context.set("CACHES", {"default": entry}, ENVIRONMENT, secrets)
+    elif "CACHE_URL" not in context.problems:
+        context.set("CACHES", {"default": services.cache("locmem://")})
+
+
+@step
+def logging(context: Context) -> None:
+    """Set ``LOGGING``: the console, and files where they can be written."""
+    is_free = [context.claim(name, "LOGGING") for name in ("LOG_LEVEL", "LOG_FORMAT")]
+    if not all(is_free):
+        return
+    given, _ = context.variable("LOG_LEVEL", one_of(LEVELS))
+    level, log_format = given or "INFO", _log_format(context)
+    mails: dict[str, Any] = {
+        "level": "ERROR",
+        "filters": ["require_debug_false"],
+        "class": "django.utils.log.AdminEmailHandler",
+    }
+    if context.is_ours("MAILERS") and "admins" in context.settings["MAILERS"]:
+        mails["using"] = "admins"
+    console = {"class": "logging.StreamHandler", "formatter": log_format or "simple"}
+    setting: dict[str, Any] = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"require_debug_false": dict(DEBUG_FALSE)},
+        "formatters": {name: dict(value) for name, value in FORMATTERS.items()},
+        "handlers": {"console": console, "mail_admins": mails},
+        # Handled by the root logger; mails are the only thing of their own.
+        "loggers": {"django": {"handlers": ["mail_admins"], "level": level}},
+        "root": {"handlers": ["console"], "level": level},
+    }
+    if level == "DEBUG":
+        # At DEBUG these two log each file looked at, each variable not found.
+        quiet = ("django.template", "django.utils.autoreload")
+        setting["loggers"] |= {name: {"level": "INFO"} for name in quiet}
+    if log_format == "json":
+        setting["loggers"]["django.server"] = _logger(["console"], "INFO")
+    file = _add_file(context, setting, "log_file", "django", "verbose")
+    setting["root"]["handlers"] += file
+    for name, (least, formatter) in context.said.get("loggers", {}).items():
+        _add_logger(context, setting, name, least, formatter)
+    context.set("LOGGING", setting, ENVIRONMENT if given or log_format else DEFAULT)
+    context.said["logging"] = setting
+
+
+@step
+def add_logger(
+    context: Context, name: str, level: str = "debug", formatter: str = "simple"
+) -> None:
+    """Add a logger with a file of its own, before or after ``logging()``.
+
+    Args:
+        name: The logger's name; its file is ``NAME.log`` in ``LOG_ROOT``.
+        level: The least level it lets pass.
+        formatter: ``simple``, ``verbose`` or ``json``, of the file.
 
     Raises:
-        ImproperlyConfigured: By a step, with a line for each variable of the
-            environment that cannot be used. It never shows a value.
+        ValueError: For any other level or formatter.
     """
+    if formatter not in FORMATTERS:
+        raise ValueError(f"unknown {formatter=}, expected simple, verbose or json")
+    if level.upper() not in LEVELS:
+        raise ValueError(f"unknown {level=}, expected one of {', '.join(LEVELS)}")
+    loggers = context.said.get("loggers", {})
+    context.said["loggers"] = {**loggers, name: (level.upper(), formatter)}
+    ours = context.said.get("logging")
+    if context.is_free("LOGGING"):
+        logging(context)
+    elif ours is not None and context.settings["LOGGING"] is ours:
+        # With changes that the project made in place and keeps.
+        _add_logger(context, ours, name, level.upper(), formatter)
+    else:
+        notice("LOGGING is set by the settings file, add_logger() ignored")
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__(settings)
-        self._debug: bool | None = None
 
-    @step
-    def full(self) -> None:
-        """Do all the steps."""
-        self.debug()
-        self.filesystem()
-        self.create_paths()
-        self.defaults()
-        self.locale()
-        self.template()
-        self.fixture()
-        self.media()
-        self.static()
-        self.security()
-        self.database()
-        self.cache()
-        self.email()
-        self.admin()
-        self.logging()
-        self.applications()
+@step
+def applications(context: Context) -> None:
+    """Give the installed ``yourlabs`` apps their loggers: ``runner``, ``smoke``.
 
-    @step
-    def debug(self, value: bool | str | None = None) -> None:
-        """Set ``DEBUG``, and again every setting of ours that depends on it.
+    Both where ``INSTALLED_APPS`` is not set yet.
+    """
+    ours = context.said.get("logging")
+    if not (context.is_free("LOGGING") or context.settings["LOGGING"] is ours):
+        return
+    for name in ("runner", "smoke"):
+        is_installed = context.has_app(f"yourlabs.{name}", unknown=True)
+        if is_installed and name not in context.said.get("loggers", {}):
+            add_logger(context, name)
 
-        Args:
-            value: On or off, as a string too. None for what the environment says,
-                which is off by default and on under ``runserver``.
 
-        Raises:
-            ImproperlyConfigured: When the string is neither.
-        """
-        if value is not None:
-            try:
-                self._debug = as_bool(value) if isinstance(value, str) else bool(value)
-            except Invalid as problem:
-                self._problems["DEBUG"] = str(problem)
-                return
-            if not self._is_free("DEBUG") and self.settings["DEBUG"] != self._debug:
-                messages.notice("DEBUG is set by the settings file, debug() ignored")
-        if self._debug is not None:
-            self._set("DEBUG", self._debug, FILE)
-        self._is_debug()
-        self._again("media", "static", "security", "email", "logging")
+def _log_format(context: Context) -> str | None:
+    return context.variable("LOG_FORMAT", one_of(FORMATTERS))[0]
 
-    @step
-    def defaults(self) -> None:
-        """Set what every project needs: its urls and its kind of keys."""
-        assert self.location is not None
-        self._set("SITE_ID", 1)
-        self._set("DEFAULT_AUTO_FIELD", "django.db.models.BigAutoField")
-        urls = self.location.find_module("urls")
-        if urls:
-            self._set("ROOT_URLCONF", urls)
-        for name in ("wsgi", "asgi"):
-            module = self.location.find_module(name)
-            if module:
-                self._set(f"{name.upper()}_APPLICATION", f"{module}.application")
+
+def _logger(handlers: list[str], level: str) -> dict[str, Any]:
+    return {"handlers": handlers, "level": level, "propagate": False}
+
+
+def _add_logger(
+    context: Context, setting: dict[str, Any], name: str, level: str, formatter: str
+) -> None:
+    if name not in setting.setdefault("loggers", {}):
+        file = _add_file(context, setting, f"{name}_log_file", name, formatter)
+        setting["loggers"][name] = _logger(["console", *file], level)
+
+
+def _add_file(
+    context: Context, setting: dict[str, Any], handler: str, stem: str, formatter: str
+) -> list[str]:
+    """Add a file, where one can be written; return the names of what was added."""
+    root = str(context.folder("LOG_ROOT", context.var / "log"))
+    if not os.path.isdir(root):
+        context.make_folder(root)
+    if not os.path.isdir(root):
+        return []
+    effective = os.access in os.supports_effective_ids
+    if not os.access(root, os.W_OK | os.X_OK, effective_ids=effective):
+        context.warn(root, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+        return []
+    formatter = "json" if _log_format(context) == "json" else formatter
+    setting.setdefault("formatters", {}).setdefault(formatter, FORMATTERS[formatter])
+    setting.setdefault("handlers", {})[handler] = {
+        "class": "yourlabs.setup.handlers.RotatingFileHandler",
+        "filename": os.path.join(root, stem.replace(os.sep, "_") + ".log"),
+        "maxBytes": 16 * 1024 * 1024,
+        "backupCount": 5,
+        "encoding": "utf-8",
+        # Not opened by a command that logs nothing, as another user perhaps.
+        "delay": True,
+        "formatter": formatter,
+    }
+    return [handler]
+
+
+def _set_root(context: Context, kind: str) -> None:
+    name = f"{kind.upper()}_ROOT"
+    found, _ = context.variable("STORAGE_URL", services.storage)
+    folder = (found or {}).get(kind, {}).get("folder")
+    value = Path(folder) if folder else context.var / kind
+    context.set(name, value, ENVIRONMENT if folder else DEFAULT)
+    context.add_path(name)
+
+
+def _set_storages(context: Context) -> None:
+    context.claim("STORAGE_URL", "STORAGES")
+    found, source = context.variable("STORAGE_URL", services.storage)
+    entries = services.storages(found or {}, context.is_debug(), has_whitenoise())
+    secrets: dict[str, str] = {}
+    for entry in entries.values():
+        for key in ("secret_key", "account_key"):
+            text = entry.get("OPTIONS", {}).get(key)
+            secrets |= services.password_source(text, source.source if source else "")
+    context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT, secrets)

@@ -126,7 +126,7 @@ def of(raised: Raised, **changes: object) -> str:
 
 def test_the_rule_has_a_version() -> None:
     """A fingerprint begins with the version of the rule that made it."""
-    assert fingerprint([RAISED]).startswith("1:")
+    assert fingerprint([RAISED]).startswith("2:")
 
 
 @pytest.mark.parametrize(

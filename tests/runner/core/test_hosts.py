@@ -6,13 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from yourlabs.runner.autostart.classify import (
-    PRIVILEGE_DELAY,
-    Decision,
-    Role,
-    decide,
-)
-from yourlabs.runner.autostart.servers import Facts, UwsgiFacts
+from yourlabs.runner.autostart.classify import PRIVILEGE_DELAY, Decision, Role, decide
+from yourlabs.runner.autostart.kinds import Facts, UwsgiFacts
 
 READY = [("project.app.apps", "ready"), ("django.apps.registry", "populate")]
 SETUP = [*READY, ("django", "setup")]
@@ -273,9 +268,10 @@ SITUATIONS = {
         "manage.py runserver",
     ),
     **{
-        f"manage.py {name}": (command(name), Role.NEVER, f"manage.py {name}")
-        for name in ("migrate", "shell", "check", "test", "collectstatic", "help")
+        f"manage.py {name}": (command(name), Role.IF_IT_SERVES, f"manage.py {name}")
+        for name in ("migrate", "shell", "check", "collectstatic", "help", "gunicorn")
     },
+    "manage.py test": (command("test"), Role.NEVER, "manage.py test"),
     "the tests of the project, run below runserver": (
         command("test", RUN_MAIN="true"),
         Role.NEVER,
@@ -292,7 +288,7 @@ SITUATIONS = {
         Role.NEVER,
         "celery",
     ),
-    "a script's setup()": (facts(SETUP + SCRIPT), Role.NEVER, "script"),
+    "a script's setup()": (facts(SETUP + SCRIPT), Role.IF_IT_SERVES, "script"),
     "gunicorn --check-config": (
         facts(
             [*WSGI, ("gunicorn.app.wsgiapp", "load"), ("gunicorn.app.base", "run")],
@@ -313,7 +309,7 @@ SITUATIONS = {
     ),
     "urls imported by migrate's checks": (
         later([*IMPORT, ("django.core.management", "execute")], command="migrate"),
-        Role.NEVER,
+        Role.IF_IT_SERVES,
         "manage.py migrate",
     ),
     "urls imported by a request of a test": (
@@ -382,7 +378,7 @@ SITUATIONS = {
     "a patched script": (later(SCRIPT, green="eventlet"), Role.UNABLE, "script"),
     "a patched command": (
         replace(command("migrate"), green="gevent"),
-        Role.NEVER,
+        Role.IF_IT_SERVES,
         "manage.py migrate",
     ),
     "uWSGI without threads": (
@@ -418,8 +414,33 @@ SITUATIONS = {
     ),
     "autostart on in a command": (
         replace(command("serve_with_something"), autostart=True),
-        Role.AFTER_READY,
+        Role.IF_IT_SERVES,
         "manage.py serve_with_something",
+    ),
+    "autostart on in a script that runs gunicorn": (
+        facts(SETUP + SCRIPT, autostart=True, forks=True),
+        Role.IF_IT_SERVES,
+        "script",
+    ),
+    "autostart on in wsgi.py that a script with gunicorn imports": (
+        facts(WSGI + IMPORT + SCRIPT, autostart=True, forks=True),
+        Role.FIRST_REQUEST,
+        "unknown server",
+    ),
+    "a request in a worker that a command forked": (
+        replace(command("gunicorn"), apps_ready=True, serving=True),
+        Role.START,
+        "manage.py gunicorn",
+    ),
+    "a request in a test's server": (
+        replace(command("test"), apps_ready=True, forked=True),
+        Role.NEVER,
+        "manage.py test",
+    ),
+    "autostart off in a command that serves": (
+        replace(command("serve"), autostart=False, serving=True),
+        Role.NEVER,
+        "manage.py serve",
     ),
     "autostart on under an unknown server": (
         facts(WSGI, autostart=True),

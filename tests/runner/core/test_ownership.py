@@ -10,23 +10,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yourlabs.runner.chain.task import Task, make_chain
+from yourlabs.runner.chain.task import Chain, Task, make_chain
 from yourlabs.runner.exceptions import ChainNameTaken
 from yourlabs.runner.ownership.record import (
+    BLOCK,
     COMMAND,
     HOSTED,
     MAX_PID,
+    MAX_TASK,
+    MAX_TOKEN,
     Identity,
     OwnerRecord,
+    Request,
     RunMark,
     check_functions,
     describe_owner,
+    digest_of,
+    encode_block,
     encode_head,
-    encode_tail,
+    encode_request,
+    fit,
     parse_record,
+    parse_request,
     pid_of,
-    run_tail,
-    tail_width,
 )
 
 RECORD = OwnerRecord(
@@ -38,9 +44,8 @@ RECORD = OwnerRecord(
 
 
 def encoded(record: OwnerRecord) -> bytes:
-    """The block that an owner writes while it runs nothing."""
-    tail = encode_tail(tail_width(record.functions), released=record.released)
-    return encode_head(record) + tail
+    """The block that an owner writes."""
+    return encode_block(encode_head(record), record.run, released=record.released)
 
 
 def raw(first: object = 4_711, /, **changes: Any) -> bytes:
@@ -56,22 +61,23 @@ def raw(first: object = 4_711, /, **changes: Any) -> bytes:
 
 LEFT_OUT: Any = object()
 
-TEXTS = st.text(st.characters(exclude_categories=()))
+TEXTS = st.text().filter(str.isprintable)
+NAMES = TEXTS.filter(lambda text: len(json.dumps(text)) < 200)
 
 IDENTITIES = st.builds(
     Identity,
     pid=st.integers(1, MAX_PID),
     start=st.none() | st.integers(0, 2**63),
-    boot=TEXTS,
+    boot=NAMES,
     pidns=st.integers(0, 2**63),
-    host=TEXTS,
+    host=NAMES,
     kind=st.sampled_from([HOSTED, COMMAND]),
 )
 
 RECORDS = st.builds(
     OwnerRecord,
     owner=IDENTITIES,
-    seq=st.integers(1, 2**63),
+    seq=st.integers(1, MAX_TOKEN),
     since=st.integers(0, 10**11).map(lambda thousandths: thousandths / 1_000),
     functions=st.lists(TEXTS, min_size=1).map(tuple),
     released=st.booleans(),
@@ -83,32 +89,67 @@ RECORDS = st.builds(
 def test_round_trip(record: OwnerRecord) -> None:
     """Every record is read as it was written, with the pid on the first line."""
     block = encoded(record)
+    found = parse_record(block)
 
-    assert parse_record(block) == record
+    assert len(block) == BLOCK
     assert pid_of(block) == record.owner.pid
     assert block.count(b"\n") == 2
+    assert found is not None
+    assert found.digest == digest_of(record.functions)
+    first = found.functions
+    assert record.functions[: len(first)] == first
+    assert replace(found, digest="", functions=record.functions) == record
 
 
 @settings(max_examples=50)
-@given(record=RECORDS, since=st.integers(0, 10**13))
+@given(record=RECORDS, since=st.integers(0, 10**11))
 def test_round_trip_of_a_run(record: OwnerRecord, since: int) -> None:
-    """The mark of a run fits where that of none was, and is read as it was written."""
-    width = tail_width(record.functions)
-    idle = encoded(record)
+    """The mark of a run is read as it was written."""
     for index, path in enumerate(record.functions):
-        tail = run_tail(path, index, width) % (since / 1_000)
+        mark = RunMark(path, float(since), index)
 
-        block = encode_head(record) + tail
+        found = parse_record(encoded(replace(record, run=mark)))
 
-        assert len(block) == len(idle)
-        assert parse_record(block) == replace(
-            record, released=False, run=RunMark(path, since / 1_000, index)
-        )
+        assert found is not None
+        assert found.run == replace(mark, task=fit(path, MAX_TASK))
+
+
+@pytest.mark.parametrize("letter", ["a", '"', "é", "\U0001f600", "\0", "\ud800"])
+def test_bounded(letter: str) -> None:
+    """Whatever the functions and the host are called, the record is one block."""
+    name, functions = letter * 500, [letter * length for length in range(1, 2_000, 99)]
+    functions.reverse()
+    owner = Identity(MAX_PID, 2**63, name, 2**63, name, COMMAND)
+    mark = RunMark(functions[0], 253_402_300_799.999, 2**31)
+    record = OwnerRecord(owner, MAX_TOKEN, 253_402_300_799.999, tuple(functions))
+
+    assert len(encode_block(encode_head(record), mark)) == BLOCK
+    assert len(encode_request(Request("borrow-" + 32 * "f", owner))) == BLOCK
+
+
+def test_request() -> None:
+    """A request is read as it was written, and nothing that is not whole is one."""
+    request = Request("borrow-5f", RECORD.owner)
+    block = encode_request(request)
+
+    assert parse_request(block) == request
+    assert parse_request(encode_request(Request("", RECORD.owner))) is None
+    for length in range(len(block.rstrip())):
+        assert parse_request(block[:length]) is None
+    assert parse_request(block.replace(b"4711", b"4712", 1)) is None
+    assert parse_request(encoded(RECORD)) is None
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31m", "a\u202eb", "a\u200bb", "a\nb"])
+def test_text_that_is_not_what_it_seems(text: str) -> None:
+    """Nothing that turns a line around, or hides in it, comes from a record."""
+    assert parse_record(raw(host=text)) is None
+    assert parse_record(raw(functions=[text])) is None
 
 
 def test_overwritten() -> None:
     """What stood in the file before, blanked out, does not matter."""
-    assert parse_record(encoded(RECORD).ljust(5_000)) == RECORD
+    assert parse_record(encoded(RECORD).ljust(5_000)) == parse_record(encoded(RECORD))
 
 
 def test_truncated() -> None:
@@ -152,6 +193,7 @@ def test_truncated() -> None:
         raw(kind="other"),
         raw(kind=[]),
         raw(seq=0),
+        raw(seq=MAX_TOKEN + 1),
         raw(seq=10**400),
         raw(since=None),
         raw(since=[]),
@@ -290,6 +332,22 @@ def test_describe_owner(changes: dict[str, Any], text: str) -> None:
 def test_describe_nobody() -> None:
     """An owner whose pidfile cannot be read is said to be unknown."""
     assert "cannot be read" in describe_owner(None, 1_000.0)
+
+
+def test_many_functions() -> None:
+    """Chains that differ in a function that the record has no room for differ."""
+    paths = [f"tasks.number_{number}" for number in range(600)]
+    other = [*paths[:-1], "tasks.another"]
+    record = parse_record(encoded(replace(RECORD, functions=tuple(paths))))
+    assert record is not None
+    assert len(record.functions) < 100
+
+    def chain(paths: list[str]) -> Chain:
+        return make_chain([Task(print, path, "x") for path in paths], name="many")
+
+    check_functions(chain(paths), record, 1_000.0)
+    with pytest.raises(ChainNameTaken):
+        check_functions(chain(other), record, 1_000.0)
 
 
 def test_check_functions() -> None:

@@ -10,54 +10,77 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.failures.records import ExceptionCount
+from yourlabs.runner.failures.downtime import Downtime, Hang, Latest, Seen
 from yourlabs.runner.notify.report import (
     MAX_BODY,
     MAX_SUBJECT,
     PHRASES,
-    Evidence,
-    Kind,
-    Reason,
     Report,
     duration,
+    own_frame,
+    redacted,
 )
+from yourlabs.runner.notify.throttle import Kind, Reason
+from yourlabs.runner.notify.told import Told
 
 AT = datetime(2026, 11, 21, 20, 3, 4, tzinfo=timezone.utc)
-FIRST = Reason(Kind.FIRST, 1, AT, "division by zero", "1:a")
-EVIDENCE = Evidence(
+NOW = AT.timestamp()
+LATEST = Latest(
     "builtins.ZeroDivisionError",
     "division by zero",
     "Traceback (most recent call last):\n  …\nZeroDivisionError: division by zero\n",
-    "1:a",
-    AT,
-    "web1, pid 17, release 3",
+    "2:a",
+    NOW,
+)
+WHAT = Downtime(
+    is_down=True,
+    since=NOW - 3 * 3_600,
+    lasted=3 * 3_600.0,
+    consecutive=37,
+    failures=137,
+    recoveries=4,
+    seen=(
+        Seen("app.Refused", "no", "2:b", 20),
+        Seen("builtins.ZeroDivisionError", "division by zero", "2:a", 5),
+    ),
+    latest=LATEST,
+)
+TOLD = Told(
+    is_down=True,
+    failures=118,
+    recoveries=4,
+    counts={"2:a": 2, "2:b": 5},
+    known=("2:b",),
+    since=WHAT.since,
+    at=NOW - 95 * 60,
+    mails=3,
+    thread="1.0",
+    position=2,
 )
 REPORT = Report(
     chain="sync_clean",
     task="sync",
+    path="app.tasks.sync",
     at=AT,
-    reasons=(FIRST,),
-    is_down=True,
-    down_since=AT - timedelta(hours=3),
-    downtime=timedelta(hours=3),
-    consecutive=37,
-    failures=19,
-    since=AT - timedelta(minutes=90),
-    exceptions=(
-        ExceptionCount("builtins.ZeroDivisionError", "division by zero", "1:a", 3),
-        ExceptionCount("app.Refused", "no", "1:b", 15),
-    ),
-    evidence=EVIDENCE,
+    reasons=(Reason(Kind.FIRST, "division by zero"),),
+    what=WHAT,
+    told=TOLD,
     next_at=AT + timedelta(hours=9),
     where="web1, pid 17, release 3",
 )
+STACK = """  File "/usr/lib/python3.12/threading.py", line 1, in run
+    self.func()
+  File "/srv/shop/tasks.py", line 3, in sync
+    client.get(URL)
+  File "/srv/venv/lib/python3.12/site-packages/requests/api.py", line 9, in get
+    return request()
+"""
+HANGING = replace(WHAT, hangs=True, stalls=1, hang=Hang(NOW - 720, 600.0, 600.5, STACK))
+UP = replace(WHAT, is_down=False, recoveries=5)
 
 
 def reasons(*kinds: Kind) -> tuple[Reason, ...]:
-    return tuple(
-        Reason(kind, number, AT, "bad luck" if kind is Kind.NEW else "")
-        for number, kind in enumerate(kinds)
-    )
+    return tuple(Reason(kind, "bad luck" if kind is Kind.NEW else "") for kind in kinds)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +91,16 @@ def reasons(*kinds: Kind) -> tuple[Reason, ...]:
         ([Kind.REACHED_AGAIN], "Non recoverable downtime reached again"),
         ([Kind.HEALED], "Process healed"),
         ([Kind.STALLED], "Task stalled"),
-        ([Kind.NEW, Kind.NEW], "New exception caught: bad luck (and 1 more)"),
-        ([Kind.HEALED, Kind.NEW], "New exception caught: bad luck; Process healed"),
+        ([Kind.HEALED, Kind.NEW], "Process healed"),
+        ([Kind.NEW, Kind.REACHED], "New exception caught: bad luck"),
     ],
 )
 def test_subjects(kinds: list[Kind], text: str) -> None:
-    """A subject names the task and every reason, the gravest first."""
-    assert replace(REPORT, reasons=reasons(*kinds)).subject == f"[sync] {text}"
+    """A subject names the task and one reason, the first."""
+    report = replace(REPORT, reasons=reasons(*kinds))
+
+    assert report.subject == f"[sync] {text}"
+    assert report.reason == text
 
 
 def test_every_reason_has_a_phrase() -> None:
@@ -87,51 +113,74 @@ def test_the_first_exception() -> None:
     assert REPORT.subject == "[sync] First exception caught: division by zero"
 
 
-def test_flapping_is_in_the_subject() -> None:
-    """The subject of a task that fails and recovers in turns says so."""
-    report = replace(REPORT, is_flapping=True, reasons=reasons(Kind.HEALED))
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("first\nsecond", "first"),
+        ("\n\n  indented\nmore", "indented"),
+        ("no route to <Host object at 0x7F12ab>", "no route to <Host object>"),
+        ("evil \u202e\u200b \x1b[2J", "evil \\u202e\\u200b \\x1b[2J"),
+        ("", ""),
+    ],
+)
+def test_messages_in_subjects(message: str, shown: str) -> None:
+    """The first line, without addresses; what cannot be seen is spelled out."""
+    report = replace(REPORT, reasons=(Reason(Kind.FIRST, message),))
+    expected = f"[sync] First exception caught: {shown}".removesuffix(": ")
 
-    assert report.subject == "[sync] Flapping: Process healed"
+    assert report.subject == expected
+
+
+def test_further_reasons() -> None:
+    """They stand in the first lines of the body, one on a line."""
+    report = replace(REPORT, what=UP, reasons=reasons(Kind.HEALED, Kind.NEW))
+
+    assert report.body.split("\n")[:4] == [
+        "sync works again.",
+        "",
+        "What happened:                Process healed",
+        "Also:                         New exception caught: bad luck",
+    ]
 
 
 def test_the_first_screen_says_it_all() -> None:
     """What is broken, since when, how often, what is new, and when the next mail is."""
-    screen = "\n".join(REPORT.body.split("\n")[:24])
-
-    assert screen.startswith("sync is down.\n")
-    for line in (
-        "What happened:                First exception caught: division by zero",
-        "Exception:                    ZeroDivisionError",
-        "Down since:                   2026-11-21 17:03:04 UTC",
-        "Downtime:                     3 hours",
-        "Failures in this downtime:    37",
-        "Failures since the last mail: 19 (one every 5 minutes)",
-        "Next mail:                    2026-11-22 05:03:04 UTC if it is still down",
-        "Chain:                        sync_clean",
-        "Where:                        web1, pid 17, release 3",
-        "     15 x app.Refused: no",
-        "      3 x ZeroDivisionError: division by zero",
-        "      1 x others",
-    ):
-        assert line in screen
-
-
-def test_the_traceback_is_at_the_end() -> None:
-    """Below what matters stands the traceback."""
-    assert REPORT.body.endswith("\nZeroDivisionError: division by zero\n")
+    assert REPORT.body == (
+        "sync is down.\n"
+        "\n"
+        "What happened:                First exception caught: division by zero\n"
+        "Task:                         app.tasks.sync\n"
+        "Exception:                    ZeroDivisionError\n"
+        "Message:                      division by zero\n"
+        "Down since:                   2026-11-21 17:03:04 UTC\n"
+        "Downtime:                     3 hours\n"
+        "Failures in this downtime:    37\n"
+        "Failures since the last mail: 19 (one every 5 minutes)\n"
+        "Next mail:                    2026-11-22 05:03:04 UTC if it is still down, or "
+        "sooner.\n"
+        "Chain:                        sync_clean\n"
+        "Where:                        web1, pid 17, release 3\n"
+        "\n"
+        "Exceptions since the last mail:\n"
+        "     15 x app.Refused: no\n"
+        "      3 x ZeroDivisionError: division by zero (new)\n"
+        "      1 x others\n"
+        "\n"
+        "Failure at 2026-11-21 20:03:04 UTC:\n"
+        "\n"
+        "Traceback (most recent call last):\n"
+        "  …\n"
+        "ZeroDivisionError: division by zero\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "headline"),
     [
-        ({"is_down": False, "reasons": reasons(Kind.HEALED)}, "sync works again."),
-        ({"is_down": False, "reasons": reasons(Kind.STALLED)}, "sync hangs: "),
-        ({"is_down": False, "reasons": reasons(Kind.RESUMED)}, "The run of sync that"),
-        ({"is_flapping": True}, "sync fails and recovers in turns; now it is down."),
-        (
-            {"is_flapping": True, "is_down": False},
-            "sync fails and recovers in turns; now it is up.",
-        ),
+        ({"what": UP, "reasons": reasons(Kind.HEALED)}, "sync works again."),
+        ({"what": HANGING, "reasons": reasons(Kind.STALLED)}, "sync hangs: "),
+        ({"what": UP, "reasons": reasons(Kind.RESUMED)}, "The run of sync that"),
+        ({"reasons": reasons(Kind.FIRST, Kind.RESUMED)}, "sync is down."),
     ],
 )
 def test_headlines(changes: dict[str, object], headline: str) -> None:
@@ -141,29 +190,112 @@ def test_headlines(changes: dict[str, object], headline: str) -> None:
 
 def test_a_recovery_says_when_it_was_down() -> None:
     """The mail of a recovery has the beginning and the end of the downtime."""
-    body = replace(REPORT, is_down=False, reasons=reasons(Kind.HEALED)).body
+    body = replace(REPORT, what=UP, reasons=reasons(Kind.HEALED)).body
 
     assert "Down since:                   2026-11-21 17:03:04 UTC" in body
     assert "Up since:                     2026-11-21 20:03:04 UTC" in body
     assert "Next mail:                    when something happens." in body
 
 
-def test_a_stall_shows_the_stack() -> None:
-    """The mail of a run that hangs shows where."""
-    report = replace(REPORT, stack="  File x, line 3", reasons=reasons(Kind.STALLED))
+def test_a_recovery_without_failures() -> None:
+    """Where nothing failed since the last mail, the old traceback is not repeated."""
+    told = replace(TOLD, failures=WHAT.failures)
+    body = replace(REPORT, what=UP, told=told, reasons=reasons(Kind.HEALED)).body
 
-    assert "Where the run hung" in report.body
-    assert report.body.endswith("  File x, line 3\n")
+    assert "Failures since the last mail: 0" in body
+    assert "Traceback" not in body
+
+
+def test_a_stall() -> None:
+    """The mail says for how long, what the limit is, and where in the project."""
+    what = replace(HANGING, is_down=False)
+    body = replace(REPORT, what=what, reasons=reasons(Kind.STALLED)).body
+
+    assert body.startswith(
+        "sync hangs: a run takes longer than it may.\n"
+        "\n"
+        "What happened:                Task stalled\n"
+        "Task:                         app.tasks.sync\n"
+        'Hangs in:                     File "/srv/shop/tasks.py", line 3, in sync: '
+        "client.get(URL)\n"
+        "Running since:                2026-11-21 19:51:04 UTC\n"
+        "Running for:                  12 minutes\n"
+        "Limit (max_duration):         10 minutes\n"
+    )
+    assert "Where the run hung, the last call at the end:" in body
+    assert body.endswith("    return request()\n")
+
+
+@pytest.mark.parametrize(
+    ("took", "end"),
+    [(1_500.0, "after 25 minutes"), (None, "with its process")],
+)
+def test_the_end_of_a_stall(took: float | None, end: str) -> None:
+    """The subject says how long the run took, where that is known."""
+    what = replace(HANGING, is_down=False).went_on(took)
+    report = replace(REPORT, what=what, reasons=reasons(Kind.RESUMED))
+
+    assert report.subject == f"[sync] Stalled task ended: {end}"
+    assert ("It took:                      25 minutes" in report.body) == bool(took)
+
+
+def test_own_frame() -> None:
+    """It is the last call in the project; where there is none, none is shown."""
+    assert own_frame(STACK) == (
+        'File "/srv/shop/tasks.py", line 3, in sync: client.get(URL)'
+    )
+    assert own_frame("(the thread is gone)") == ""
+
+
+def test_a_new_start_is_explained() -> None:
+    """A failure that was told before is told again for a reason, which is said."""
+    report = replace(REPORT, told=replace(TOLD, start="release 2, it was 1"))
+
+    assert "New start:                    release 2, it was 1" in report.body
+
+
+def test_thread() -> None:
+    """A conversation goes on while the reader believes that the task is down."""
+    closed = replace(REPORT, told=replace(TOLD, is_down=False))
+
+    assert (REPORT.thread, REPORT.position) == ("1.0", 2)
+    assert closed.thread != "1.0"
+    assert closed.position == 0
+
+
+def test_moments_beyond_the_calendar() -> None:
+    """Periods of thousands of years make a mail like any other."""
+    what = replace(WHAT, since=1e14, lasted=1e14)
+
+    assert replace(REPORT, what=what).body
+
+
+def test_redacted() -> None:
+    """Secrets are masked wherever they are, and what the project masks is, too."""
+    secret = "postgres://app:hunter2@db/shop of ACME"
+    what = replace(
+        HANGING,
+        latest=replace(LATEST, message=secret, traceback=f"in {secret}"),
+        seen=(Seen("E", secret, "2:c", 3),),
+        hang=Hang(NOW, 1, 2, f"at {secret}"),
+    )
+    shown = redacted(what, lambda text: text.replace("ACME", "<customer>"))
+    report = replace(REPORT, what=shown, reasons=reasons(Kind.STALLED))
+
+    assert "hunter2" not in report.body
+    assert "ACME" not in report.body
+    assert report.body.count("postgres://app:***@db/shop of <customer>") == 4
 
 
 @given(st.text(), st.text(), st.text())
 def test_any_text_can_be_sent(task: str, message: str, traceback: str) -> None:
     """Whatever the names and messages are, the mail is one that can be sent."""
+    latest = replace(LATEST, message=message, traceback=traceback)
     report = replace(
         REPORT,
         task=task,
-        reasons=(FIRST._replace(message=message),),
-        evidence=EVIDENCE._replace(message=message, traceback=traceback),
+        reasons=(Reason(Kind.FIRST, message),),
+        what=replace(WHAT, latest=latest),
     )
 
     assert len(report.subject) <= MAX_SUBJECT
@@ -179,10 +311,13 @@ def test_long_texts_are_cut(text: str) -> None:
     report = replace(
         REPORT,
         task="sync" + text * 100,
-        reasons=(FIRST._replace(message=text * 1_000_000),) * 50,
-        exceptions=(ExceptionCount("a" * 9_000, text * 9_000, "1:a", 1),) * 50,
-        evidence=EVIDENCE._replace(traceback=text * 100_000),
-        stack=text * 100_000,
+        reasons=(Reason(Kind.FIRST, text * 1_000_000),),
+        what=replace(
+            HANGING,
+            latest=replace(LATEST, traceback=text * 100_000, message=text * 9_000),
+            seen=(Seen("a" * 9_000, text * 9_000, "2:a", 1),) * 20,
+            hang=Hang(NOW, 1, 2, text * 100_000),
+        ),
     )
 
     assert len(report.subject) <= MAX_SUBJECT

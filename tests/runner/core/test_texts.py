@@ -17,6 +17,7 @@ from yourlabs.runner.failures.text import cut, one_line, printable
         ("a\r\nb", "a\nb"),
         ("a\rb\0c\x1bd", r"a\rb\x00c\x1bd"),
         ("a\ud800b\u2028c", r"a\ud800b\u2028c"),
+        ("a\u200bb\u202ec\ufeffd\xade", r"a\u200bb\u202ec\ufeffd\xade"),
         ("snow \u2603", "snow \u2603"),
     ],
 )

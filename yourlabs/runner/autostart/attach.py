@@ -12,18 +12,22 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from django.apps import apps
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
 from yourlabs.runner.autostart.classify import Decision, Role, decide
 from yourlabs.runner.autostart.facts import collect, uwsgi_module
-from yourlabs.runner.autostart.servers import Facts
+from yourlabs.runner.autostart.kinds import Facts
+from yourlabs.runner.forks import renew_in_child
 
 logger = logging.getLogger("runner")
 
@@ -32,6 +36,12 @@ PATIENCE = 0.1
 
 MOMENT = 0.001
 """A wait that is long enough to notice that the thread is to stop, in seconds."""
+
+LATER = (Role.AFTER_FORK, Role.FIRST_REQUEST, Role.IF_IT_SERVES)
+"""What is not decided for good: a fork or a request may start the chain."""
+
+SERVED_BY = (WSGIHandler, ASGIHandler)
+"""What a server calls."""
 
 _DISPATCH_UID = "yourlabs.runner.autostart.attach"
 
@@ -55,17 +65,9 @@ class Startable(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A chain that is to start later, if at all."""
-
-    thread: Startable
-    autostart: bool | str
-
-
-_waiting: list[_Waiting] = []
+_waiting: list[tuple[Startable, bool | str]] = []
 """
-Chains that wait for a fork or for the first request.
+Chains that wait for a fork or for the first request, with what the settings say.
 
 Changed by single list operations only: a lock could be held by another thread while
 the process forks, and nobody would release it in the child.
@@ -103,11 +105,11 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     decision = decide(collect(autostart))
     _announce(decision)
     for entry in list(_waiting):
-        if entry.thread is thread:
+        if entry[0] is thread:
             with contextlib.suppress(ValueError):
                 _waiting.remove(entry)
-    if decision.role in (Role.AFTER_FORK, Role.FIRST_REQUEST):
-        _waiting.append(_Waiting(thread, autostart))
+    if decision.role in LATER:
+        _waiting.append((thread, autostart))
         # After a fork too: there are forks that call no hook, and modules that
         # overwrite the one hook that uWSGI has.
         request_started.connect(_on_request, weak=False, dispatch_uid=_DISPATCH_UID)
@@ -143,9 +145,23 @@ def serving() -> None:
 
 
 def _on_request(sender: Any, **_: Any) -> None:
-    # The test client sends the signal too, and serves nobody.
-    if not str(getattr(sender, "__module__", "")).startswith("django.test"):
+    # Test clients have handlers of their own, which send the signal, too.
+    is_served = isinstance(sender, type) and issubclass(sender, SERVED_BY)
+    if is_served and not _is_test_run():
         serving()
+
+
+def _is_test_run() -> bool:
+    """Say whether a server here, as of a `LiveServerTestCase`, is part of a test."""
+    utils = sys.modules.get("django.test.utils")
+    # What `setup_test_environment` notes, for its own counterpart.
+    if hasattr(getattr(utils, "_TestState", None), "saved_data"):
+        return True
+    return any(
+        base.__module__.startswith("django.test.")
+        for thread in threading.enumerate()
+        for base in type(thread).__mro__
+    )
 
 
 def _after_fork() -> None:
@@ -159,16 +175,16 @@ def _resume(**changes: bool) -> None:
     """Decide again about the chains that wait, and act on it."""
     waiting = _take_waiting()
     facts: Facts = replace(collect(), **changes)  # type: ignore[arg-type]
-    if waiting and _exit.stop is not None:
+    if waiting:
         _exit.pid = os.getpid()
-    for entry in waiting:
-        decision = decide(replace(facts, autostart=entry.autostart))
-        if decision.role in (Role.AFTER_FORK, Role.FIRST_REQUEST):
-            _waiting.append(entry)
+    for thread, autostart in waiting:
+        decision = decide(replace(facts, autostart=autostart))
+        if decision.role in LATER:
+            _waiting.append((thread, autostart))
             continue
         _announce(decision)
         try:
-            _follow(decision, entry.thread)
+            _follow(decision, thread)
         except Exception:
             # It would be lost in a fork hook, and fail the request in a receiver.
             logger.exception(
@@ -178,7 +194,7 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take_waiting() -> list[_Waiting]:
+def _take_waiting() -> list[tuple[Startable, bool | str]]:
     taken = []
     while _waiting:
         try:
@@ -222,7 +238,7 @@ def _announce(decision: Decision) -> None:
 def _hook_forks() -> None:
     if "fork" not in _hooked:
         _hooked.add("fork")
-        os.register_at_fork(after_in_child=_after_fork)
+        renew_in_child("autostart", _after_fork)
     uwsgi = uwsgi_module()
     if uwsgi is not None and "uwsgi fork" not in _hooked:
         # Unless it is told to, uWSGI calls none of Python's own fork hooks.

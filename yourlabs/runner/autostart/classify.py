@@ -1,8 +1,8 @@
 """
 Is this a process that should run chains? A decision, from facts that others collect.
 
-The question is put each time a chain is declared, and again in a forked child of a
-process that declared one.
+The question is put each time a chain is declared, again in a forked child of a process
+that declared one, and with the first request.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from yourlabs.runner.autostart.servers import (
+from yourlabs.runner.autostart.kinds import (
     TASK_WORKERS,
     Facts,
     Kind,
-    Place,
     belongs,
-    find_place,
+    find_kind,
 )
 
 PRIVILEGE_DELAY = 2.0
@@ -27,10 +26,10 @@ Seconds to wait where a forked child still has its parent's user.
 Files that are made before it changes would belong to the wrong user.
 """
 
-SERVERS = (Kind.SERVING, Kind.MASTER, Kind.UNKNOWN_SERVER)
-"""Where chains belong, whether somebody asked for them there or not."""
-
-GREEN_WORKERS = ("gunicorn.workers.ggevent", "gunicorn.workers.geventlet")
+GREEN_WORKERS = {
+    "gunicorn.workers.ggevent": "gevent",
+    "gunicorn.workers.geventlet": "eventlet",
+}
 """Modules of gunicorn's worker classes that patch threads, sooner or later."""
 
 IMPORT_MACHINERY = (
@@ -39,6 +38,15 @@ IMPORT_MACHINERY = (
     "_frozen_importlib",
     "_frozen_importlib_external",
 )
+
+QUIET = (
+    Kind.TEST,
+    Kind.CONFIGURATION,
+    Kind.COMMAND,
+    Kind.RELOADER,
+    Kind.RUNNER,
+)
+"""Where nobody wonders why no chain starts."""
 
 
 class Role(Enum):
@@ -56,6 +64,9 @@ class Role(Enum):
     FIRST_REQUEST = auto()
     """Start when the first request shows that this process serves."""
 
+    IF_IT_SERVES = auto()
+    """Do not start, unless a request shows that this process serves after all."""
+
     NEVER = auto()
     """Do not start: the process is there for something else."""
 
@@ -65,20 +76,22 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a chain, and why."""
+    """
+    What to do with a chain, and why.
+
+    Attributes:
+        role: What to do.
+        host: What this process is, in two or three words: `gunicorn worker`.
+        reason: One sentence for the log and for `status()`.
+        delay: Seconds that the thread waits after the apps are ready.
+        quiet: The sentence is no news in this process: a command, a test run.
+    """
 
     role: Role
     host: str
-    """What this process is, in two or three words: `gunicorn worker`."""
-
     reason: str
-    """One sentence for the log and for `status()`."""
-
     delay: float = 0.0
-    """Seconds that the thread waits after the apps are ready."""
-
     quiet: bool = False
-    """Whether the sentence is no news in this process: a command, a test run."""
 
     @property
     def starts(self) -> bool:
@@ -88,63 +101,66 @@ class Decision:
 
 def decide(facts: Facts) -> Decision:
     """Decide what to do with a chain that is declared under these `facts`."""
-    place = find_place(facts)
-    direct = _is_direct(facts, place)
+    kind, host = find_kind(facts)
+    direct = _is_direct(facts, kind)
     if facts.autostart is False:
-        return _never(place, "autostart is off")
-    if place.kind is Kind.RELOADER or (place.kind is Kind.RUNNER and not direct):
+        return _never(kind, host, "autostart is off")
+    if kind is Kind.RELOADER or (kind is Kind.RUNNER and not direct):
         # No setting helps here: another process, or another chain, is the right one.
-        return _never(place, place.why)
-    known = place.kind in (Kind.SERVING, Kind.MASTER)
-    if not (
-        known or direct or facts.autostart is True or place.kind is Kind.UNKNOWN_SERVER
-    ):
-        return _never(place, place.why)
-    obstacle = _obstacle(facts)
-    if obstacle:
-        reason = f"Chains cannot run in this process ({place.host}): {obstacle}"
-        return Decision(Role.UNABLE, place.host, reason)
-    if place.kind is Kind.MASTER:
-        reason = f"Chains start in the workers, after the fork ({place.host})."
-        return Decision(Role.AFTER_FORK, place.host, reason)
-    return _start(facts, place, direct=direct)
+        return _never(kind, host, kind.value)
+    if not (direct or _is_to_start(facts, kind)):
+        may_serve = kind in (Kind.COMMAND, Kind.SCRIPT)
+        role = Role.IF_IT_SERVES if may_serve else Role.NEVER
+        return _never(kind, host, kind.value, role)
+    if obstacle := _obstacle(facts):
+        reason = f"Chains cannot run in this process ({host}): {obstacle}"
+        return Decision(Role.UNABLE, host, reason)
+    if kind is Kind.MASTER:
+        reason = f"Chains start in the workers, after the fork ({host})."
+        return Decision(Role.AFTER_FORK, host, reason)
+    return _start(facts, kind, host, direct=direct)
 
 
-def _start(facts: Facts, place: Place, *, direct: bool) -> Decision:
-    if place.kind is Kind.SERVING:
-        why = place.why
+def _is_to_start(facts: Facts, kind: Kind) -> bool:
+    """Whether chains start here now or later, though nobody asked for them here."""
+    if kind in (Kind.SERVING, Kind.MASTER, Kind.UNKNOWN_SERVER):
+        return True
+    # No setting starts a thread in a process that is about to fork: any command may
+    # run a server that does, and what loaded one is likely to.
+    return facts.autostart is True and not (kind is Kind.COMMAND or facts.forks)
+
+
+def _start(facts: Facts, kind: Kind, host: str, *, direct: bool) -> Decision:
+    if kind is Kind.SERVING:
+        why = kind.value
     elif direct:
         why = "it was asked for by code that runs in it"
-    elif facts.autostart is True:
+    elif facts.autostart is True and not facts.forks:
         why = "autostart is on"
     else:
         reason = (
-            f"Chains start with the first request ({place.host}): {place.why}. "
+            f"Chains start with the first request ({host}): {kind.value}. "
             "RUNNER_AUTOSTART=1 starts them at once."
         )
-        return Decision(Role.FIRST_REQUEST, place.host, reason)
+        return Decision(Role.FIRST_REQUEST, host, reason)
     return Decision(
         role=Role.START if facts.apps_ready else Role.AFTER_READY,
-        host=place.host,
-        reason=f"Chains may run in this process ({place.host}): {why}.",
+        host=host,
+        reason=f"Chains may run in this process ({host}): {why}.",
         delay=PRIVILEGE_DELAY if facts.changes_user else 0.0,
     )
 
 
-def _never(place: Place, why: str) -> Decision:
-    return Decision(
-        role=Role.NEVER,
-        host=place.host,
-        reason=f"Chains do not start in this process ({place.host}): {why}.",
-        quiet=place.kind in (Kind.QUIET, Kind.RELOADER, Kind.RUNNER),
-    )
+def _never(kind: Kind, host: str, why: str, role: Role = Role.NEVER) -> Decision:
+    reason = f"Chains do not start in this process ({host}): {why}."
+    return Decision(role, host, reason, quiet=kind in QUIET)
 
 
-def _is_direct(facts: Facts, place: Place) -> bool:
+def _is_direct(facts: Facts, kind: Kind) -> bool:
     """Whether somebody asked for the chain in this very process."""
     if not facts.apps_ready or facts.forked:
         return False
-    if place.kind not in (Kind.QUIET, Kind.RUNNER, Kind.TASK_WORKER):
+    if kind not in (*QUIET, Kind.TASK_WORKER):
         return True
     # A command or a test run imports views, urls and task modules by itself: who
     # starts a chain at import did not ask for it there.
@@ -169,12 +185,12 @@ def _obstacle(facts: Facts) -> str:
             "uWSGI runs without threads. Start it with --enable-threads, or run the "
             "chains in a process of their own: manage.py run_functions."
         )
-    worker_class = set(facts.worker_classes).intersection(GREEN_WORKERS)
-    if not facts.green and not worker_class:
+    of_workers = [GREEN_WORKERS.get(module, "") for module in facts.worker_classes]
+    library = facts.green or "".join(of_workers)
+    if not library:
         return ""
-    library = facts.green or ("gevent" if GREEN_WORKERS[0] in worker_class else "")
     return (
-        f"{library or 'eventlet'} makes greenlets of its threads, so that a task "
-        "would block the requests. Serve with threads (gunicorn -k gthread), or run "
-        "the chains in a process of their own: manage.py run_functions."
+        f"{library} makes greenlets of its threads, so that a task would block the "
+        "requests. Serve with threads (gunicorn -k gthread), or run the chains in a "
+        "process of their own: manage.py run_functions."
     )

@@ -14,12 +14,17 @@ from typing import Any
 
 from django.apps import apps
 
-from yourlabs.runner.autostart.servers import SERVING_COMMANDS, Facts, UwsgiFacts
+from yourlabs.runner.autostart.kinds import (
+    FORKING_SERVERS,
+    SERVING_COMMANDS,
+    Facts,
+    UwsgiFacts,
+)
 from yourlabs.runner.failures.frames import frame_of
 
 
 def collect(autostart: bool | str = "auto") -> Facts:
-    """Return what can be seen of this process now, for `core.hosts.decide`."""
+    """Return what can be seen of this process now, for `classify.decide`."""
     frames = list(_frames())
     command, arguments = _command(frames)
     worker = _gunicorn_worker(frames)
@@ -36,6 +41,7 @@ def collect(autostart: bool | str = "auto") -> Facts:
         uwsgi=_uwsgi_facts(),
         worker_classes=tuple(c.__module__ for c in type(worker).__mro__),
         changes_user=_changes_user(worker),
+        forks=not sys.modules.keys().isdisjoint(FORKING_SERVERS),
         green=_green(),
     )
 

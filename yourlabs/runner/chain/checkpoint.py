@@ -1,117 +1,181 @@
-"""What the thread of a chain writes for the next owner, and reads of the last one."""
+"""What the owner of a chain keeps for the next one, and writes through a `Store`."""
 
 from __future__ import annotations
 
-import time
+import os
+import threading
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import NamedTuple
+from typing import Any
 
-from yourlabs.runner.chain.execution import TaskRunner
-from yourlabs.runner.chain.plan import (
-    Schedule,
-    schedule_from_json,
-    schedule_to_json,
-    wait_for,
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.plan import Plan, plan_from_json, plan_to_json
+from yourlabs.runner.failures.downtime import (
+    INTERRUPTED_LIMIT,
+    MAX_STORED,
+    Downtime,
+    downtimes_from_json,
 )
-from yourlabs.runner.failures.downtime import incidents_from_json
-from yourlabs.runner.ownership.base import State
+from yourlabs.runner.log import logger
+from yourlabs.runner.ownership.base import Claim, Clock
+from yourlabs.runner.storage.base import Store
 
-WRITE_EVERY = 1.0
-"""Between waits that are worth writing it is written at most this often, in seconds."""
+LONG_COOLDOWN_S = 1.0
+"""A longer cooldown is saved when it begins, in seconds: a new owner honours it. After
+a shorter one, the new owner is early by less than that."""
 
-WRITE_SELDOM = 30.0
-"""How often it is written while no task of the chain fails, in seconds."""
+SAVE_EVERY_S = 1.0
+"""How often a chain of shorter cooldowns saves what happens, in seconds."""
 
+SAVE_COUNTS_EVERY_S = 30.0
+"""The same while there is nothing but counts of runs to lose."""
 
-class Plan(NamedTuple):
-    """What the chain does next."""
-
-    next: int = 0
-    """Which task comes next."""
-    deadline: float = 0.0
-    """When, on the monotonic clock."""
-    after: str = ""
-    """Key of the task whose cooldown ends then."""
+MAX_DOWNTIMES = 200_000
+"""How much text all downtimes of a chain take in its document, in bytes."""
 
 
-class Logbook:
-    """Keeps the plan, the downtimes and the counts of a chain in its state."""
+class Checkpoint:
+    """
+    The sections of a chain's document. Only between `open` and `close` are they saved.
 
-    __slots__ = ("_due", "_next", "_runners", "_state", "_written")
+    `get` and `put` may be called from any thread; the rest belongs to the chain's. In
+    a forked child nothing is kept: the document is the parent's.
+    """
 
-    def __init__(self, runners: Sequence[TaskRunner], state: State) -> None:
-        self._runners = runners
-        self._state = state
-        self._written = self._next = 0.0
-        # When the next run may begin, as it was written last; since the epoch.
-        self._due = 0.0
+    def __init__(
+        self, store: Store, executions: Sequence[Execution], clock: Clock
+    ) -> None:
+        self._store = store
+        # A function may come twice in a chain.
+        self._executions = tuple(dict.fromkeys(executions))
+        self._keys = [execution.key for execution in executions]
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._pid = os.getpid()
+        self._claim: Claim | None = None
+        self._sections: dict[str, Any] = {}
+        self._saved_at = 0.0
+        self._saved_deadline = 0.0
 
-    @property
-    def _keys(self) -> list[str]:
-        return [runner.key for runner in self._runners]
+    def get(self, section: str) -> Any:
+        """Return what was put, by this owner or the last one. None: nothing."""
+        return self._sections.get(section)
 
-    def read(self) -> Plan:
-        """Go on where the last owner ended: book the downtimes that it knew of."""
-        now, monotonic = time.time(), time.monotonic()
-        known = self._state.get("incidents")
-        if known is not None:
-            incidents = incidents_from_json(known, now=now, monotonic=monotonic)
-            # Another owner may have seen the end of a downtime that began here.
-            for runner in self._runners:
-                runner.incident = incidents.get(runner.key)
-        schedule = schedule_from_json(self._state.get("schedule"), self._keys)
-        self._due = schedule.due
-        longest = self._longest(schedule.after)
-        wait = wait_for(schedule, now=now, longest=longest)
-        return Plan(schedule.index, monotonic + wait, schedule.after)
-
-    def _longest(self, key: str) -> float:
-        """Return the longest cooldown that the task of `key` can have now, in s."""
-        for runner in self._runners:
-            if runner.key == key:
-                options = runner.options
-                longest = max(options.success_cooldown, options.fail_cooldown)
-                if runner.incident is not None and runner.incident.interrupted:
-                    longest = max(longest, timedelta(hours=1))
-                return longest.total_seconds()
-        return 0.0
-
-    def is_due(self, deadline: float) -> bool:
+    def put(self, section: str, value: Any, *, now: bool = False) -> None:
         """
-        Say whether to write now, where the next run is not worth it by itself.
-
-        It is so at once where what is written would have the next owner wait longer
-        than until `deadline`, on the monotonic clock, and else now and then.
-        """
-        now = time.monotonic()
-        return now >= self._next or time.time() + deadline - now < self._due
-
-    def hurry(self) -> None:
-        """Have it written soon: a task has failed."""
-        self._next = min(self._next, self._written + WRITE_EVERY)
-
-    def write(self, plan: Plan | None) -> None:
-        """
-        Put into the state what has changed, and write it.
+        Keep `value`, which must be plain JSON and must not be changed afterwards.
 
         Args:
-            plan: Where the chain is in its round. None: as it was written last.
+            section: Its name.
+            value: Replaces what was put before.
+            now: Save it before returning, with all that is known of the tasks.
+                Otherwise it is saved with the next section that is, at the latest
+                when the chain is let go of.
         """
-        incidents = {
-            runner.key: runner.incident.to_json()
-            for runner in self._runners
-            if runner.incident is not None
+        if os.getpid() != self._pid:
+            return
+        with self._mutex:
+            if self._claim is not None:
+                self._sections[section] = value
+                if now:
+                    self._save(self._claim)
+
+    def open(self, claim: Claim) -> Plan:
+        """
+        Read what the last owner left, book its downtimes, and return what comes next.
+
+        Raises:
+            OSError: It cannot be read now.
+        """
+        sections = self._store.load()
+        with self._mutex:
+            self._pid = os.getpid()
+            self._sections, self._claim = sections, claim
+        self._resume(sections.get("downtimes"))
+        now = self._clock.monotonic()
+        plan = plan_from_json(
+            sections.get("schedule"),
+            self._keys,
+            now=now,
+            offset=self._offset(),
+            longest={one.key: _longest_cooldown(one) for one in self._executions},
+        )
+        self._saved_at, self._saved_deadline = now, plan.deadline
+        return plan
+
+    def _resume(self, known: Any) -> None:
+        """Go on with what the last owner counted."""
+        if known is None:
+            return
+        try:
+            downtimes = downtimes_from_json(known)
+        except ValueError as exc:
+            logger.warning(
+                "What was known of failures cannot be read, and begins anew: %s",
+                exc,
+                extra={"action": "downtimes_dropped"},
+            )
+            return
+        for execution in self._executions:
+            # None: another owner has seen nothing of what began here.
+            execution.resume(downtimes.get(execution.key, Downtime()))
+
+    def note(self, plan: Plan) -> None:
+        """
+        Save where the chain is, if a kill would cost the next owner something.
+
+        What is not saved now is saved when the chain is let go of.
+        """
+        now = self._clock.monotonic()
+        every = SAVE_COUNTS_EVERY_S
+        is_down = any(one.downtime.is_down for one in self._executions)
+        if is_down or plan.deadline < self._saved_deadline:
+            # What is saved would have a new owner know too little, or wait too long.
+            every = SAVE_EVERY_S
+        if plan.deadline - now > LONG_COOLDOWN_S or now - self._saved_at >= every:
+            self.save(plan)
+
+    def save(self, plan: Plan | None = None) -> None:
+        """
+        Save what has changed.
+
+        Args:
+            plan: What comes next. None: what was saved before still does.
+        """
+        with self._mutex:
+            if self._claim is None:
+                return
+            if plan is not None:
+                self._saved_deadline = plan.deadline
+                self._sections["schedule"] = plan_to_json(
+                    plan, self._keys, offset=self._offset()
+                )
+            self._save(self._claim)
+
+    def _save(self, claim: Claim) -> None:
+        self._saved_at = self._clock.monotonic()
+        room = min(MAX_STORED, MAX_DOWNTIMES // len(self._executions))
+        self._sections["downtimes"] = {
+            one.key: one.downtime.to_json(room)
+            for one in self._executions
+            if one.downtime != Downtime()
         }
-        self._written = time.monotonic()
-        # While all is well there is nothing to lose but a count of runs.
-        self._next = self._written + (WRITE_EVERY if incidents else WRITE_SELDOM)
-        self._state.put("incidents", incidents)
-        # A function may come twice in a chain.
-        runners = dict.fromkeys(self._runners)
-        self._state.put("status", [runner.to_json() for runner in runners])
-        if plan is not None:
-            self._due = time.time() + plan.deadline - time.monotonic()
-            schedule = Schedule(plan.next, self._due, plan.after)
-            self._state.put("schedule", schedule_to_json(schedule, self._keys))
-        self._state.save()
+        self._sections["status"] = [one.to_json() for one in self._executions]
+        self._store.save(claim, self._sections)
+
+    def close(self) -> None:
+        """Save nothing more: another process may own the chain from now on."""
+        with self._mutex:
+            self._claim = None
+
+    def _offset(self) -> float:
+        """Return seconds since the epoch at the zero of the monotonic clock."""
+        return self._clock.time() - self._clock.monotonic()
+
+
+def _longest_cooldown(execution: Execution) -> float:
+    """Return the longest cooldown that the task can have now, in seconds."""
+    options = execution.options
+    longest = max(options.success_cooldown, options.fail_cooldown)
+    if execution.downtime.interrupted:
+        longest = max(longest, INTERRUPTED_LIMIT)
+    return longest.total_seconds()

@@ -1,73 +1,90 @@
 """
-Django's database connections in a thread that serves no requests.
+Django's database connections, and caches, in a thread that serves no requests.
 
-Django closes old connections when a request begins and ends. A chain's thread has no
-requests, so the same is done around each run; and what a task left unusable or inside
-a transaction is dropped whole, because no later run could use it.
+Each run has connections of its own: they are made when it first uses them and dropped
+when it ends, Django's object as well as the session on the server. So nothing rests in
+a cooldown that the server could end or that others wait for, and no run finds what
+another one left: an open transaction, ``search_path``, a role, a tenant that a library
+keeps as an attribute of the connection. Nothing is kept for speed, whatever
+``CONN_MAX_AGE`` says, as no database tells whether a session is as it was; to connect
+takes milliseconds, once a run, as it does once a request by default.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Sequence
 from typing import Any
 
+from django.core.cache import caches
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 from yourlabs.runner.log import logger
 
-_connected: set[int] = set()
-"""The threads that have opened a connection: in others there is nothing to do."""
-
-
-class _Opened(threading.local):
-    """The connections that this thread has opened: to ask Django takes longer."""
-
-    def __init__(self) -> None:
-        self.all: list[BaseDatabaseWrapper] = []
-
-
-_opened = _Opened()
-
-
-def _note_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    # A copy that is none of Django's own is left to who made it.
-    if connection not in _opened.all and connection in _all():
-        _opened.all.append(connection)
-        _connected.add(threading.get_ident())
-
-
-def _known() -> tuple[BaseDatabaseWrapper, ...]:
-    # To look into a thread's own variables makes them.
-    return tuple(_opened.all) if threading.get_ident() in _connected else ()
-
-
-def _all() -> Sequence[BaseDatabaseWrapper]:
-    return connections.all(initialized_only=True)
-
-
-connection_created.connect(_note_connection, dispatch_uid=__name__)
-
 
 def before_run() -> None:
-    """Close what has grown obsolete since the last run, as before a request."""
-    for connection in _known():
-        if not connection.in_atomic_block:
-            _close_if_obsolete(connection)
+    """Drop what receivers and log handlers used since the last run."""
+    after_run()
 
 
 def after_run() -> None:
-    """Close what is obsolete, as after a request, and drop what a task left broken."""
-    for connection in _known():
-        # With DEBUG on it would grow for ever: no request clears it here.
-        connection.queries_log.clear()
-        if _is_left_broken(connection):
+    """Drop every connection of this thread, and say what was left in a transaction."""
+    for connection in _all():
+        if _is_of_a_test(connection):
+            continue
+        broken = _is_left_broken(connection)
+        if _is_in_memory(connection) and not broken:
+            # To close it would empty the database.
+            continue
+        _drop(connection)
+        if broken:
+            logger.warning(
+                "A task left the database connection %r inside a transaction or "
+                "unusable; it was dropped, and what was not committed with it.",
+                connection.alias,
+                extra={"action": "connection_dropped"},
+            )
+    _stay_out_of_pools()
+
+
+def close_all() -> None:
+    """Close every connection of this thread, which is about to end."""
+    for connection in _all():
+        if not (_is_of_a_test(connection) or _is_in_memory(connection)):
             _drop(connection)
-        else:
-            _close_if_obsolete(connection)
+
+
+def close_caches() -> None:
+    """Close the caches that a run used; to be called in the context of the run."""
+    try:
+        for cache in caches.all(initialized_only=True):
+            cache.close()
+            # Django leaves the sockets of its cache in Redis to the garbage collector.
+            for pool in getattr(vars(cache).get("_cache"), "_pools", {}).values():
+                pool.disconnect()
+    except Exception:
+        logger.exception("A cache could not be closed.")
+
+
+def _all() -> Sequence[BaseDatabaseWrapper]:
+    """Return the connections of this thread."""
+    try:
+        return connections.all(initialized_only=True)
+    except Exception:
+        # DATABASES is wrong: whoever uses a database is told.
+        return []
+
+
+def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether a test wants it back: it is in a `TestCase`, or shared by threads."""
+    return connection.allow_thread_sharing or any(
+        getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
+    )
+
+
+def _is_in_memory(connection: Any) -> bool:
+    return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
 
 
 def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
@@ -99,40 +116,40 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return getattr(raw, "in_transaction", False) is True
 
 
-def _close_if_obsolete(connection: BaseDatabaseWrapper) -> None:
-    try:
-        connection.close_if_unusable_or_obsolete()
-    except Exception:
-        # The server may be gone: the connection with it.
-        _drop(connection)
-
-
 def _drop(connection: BaseDatabaseWrapper) -> None:
-    """Close the raw connection, and let the next run begin with a new wrapper."""
-    alias = connection.alias
-    raw, connection.connection = connection.connection, None
-    if raw is not None:
-        with contextlib.suppress(Exception):
-            raw.close()
-    with contextlib.suppress(AttributeError):
-        del connections[alias]
-    if connection in _known():
-        _opened.all.remove(connection)
-    logger.warning(
-        "A task left the database connection %r inside a transaction or unusable; "
-        "it was dropped, and what was not committed with it.",
-        alias,
-        extra={"action": "connection_dropped"},
-    )
-
-
-def close_all() -> None:
-    """Close every connection of this thread."""
-    for connection in _all():
-        try:
+    """Close the session, and have the next use of the alias begin with a new object."""
+    raw, is_pooled = connection.connection, bool(_pool_of(connection.settings_dict))
+    with contextlib.suppress(Exception):
+        if is_pooled:
+            # Else its pool would wait for it for ever.
             connection.close()
-        except Exception:
-            _drop(connection)
-    if _known():
-        _opened.all.clear()
-    _connected.discard(threading.get_ident())
+        elif raw is not None:
+            # Not Django's `close`, which does nothing after a broken transaction.
+            raw.close()
+    connection.connection = None
+    with contextlib.suppress(AttributeError):
+        del connections[connection.alias]
+
+
+def _stay_out_of_pools() -> None:
+    """
+    Have this thread connect by itself where Django would take from a pool.
+
+    What a pool hands out may have died while it rested, and what it gets back goes to
+    requests, with what a task left in the session.
+    """
+    try:
+        for alias, database in connections.settings.items():
+            if _pool_of(database):
+                own = connections.create_connection(alias)
+                options = {**database["OPTIONS"], "pool": None}
+                own.settings_dict = {**own.settings_dict, "OPTIONS": options}
+                connections[alias] = own
+    except Exception:
+        # As above.
+        return
+
+
+def _pool_of(database: dict[str, Any]) -> Any:
+    """Return the options of Django's own pool for a database; nothing: it has none."""
+    return database["OPTIONS"].get("pool")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from yourlabs.runner.chain.task import CHAIN_NAME, Options, Task, as_option
+from yourlabs.runner.chain.options import options_for
+from yourlabs.runner.chain.refusals import path_of, why_refused
+from yourlabs.runner.chain.task import CHAIN_NAME, Task, as_option, innermost
 from yourlabs.runner.exceptions import InvalidTask
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,7 +79,10 @@ def task(
         if value is not UNSET
     }
     if func is not None and not callable(func):
-        msg = f"@task was called with {func!r}: options are given by keyword."
+        msg = (
+            why_refused(func)
+            or f"@task was called with {func!r}: options are given by keyword."
+        )
         raise InvalidTask(msg)
 
     def decorate(function: F) -> F:
@@ -118,11 +121,8 @@ def task_of(function: Any) -> Task:
         made = _make(
             function, name=made.name, declared=made.declared, origin=made.sender
         )
-    elif callable(function):
-        made = _make(function)
     else:
-        msg = f"{function!r} is no function: it cannot be called."
-        raise InvalidTask(msg)
+        made = _make(function)
     # A bound method or a builtin gets a new task each time it is asked for.
     with contextlib.suppress(AttributeError, TypeError):
         function.runner_task = made
@@ -136,12 +136,12 @@ def _make(
     declared: Mapping[str, timedelta | None] | None = None,
     origin: Task | None = None,
 ) -> Task:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        msg = f"{function!r} is a generator function: calling it would run nothing."
-        raise InvalidTask(msg)
-    inner = innermost(function)
-    qualified = getattr(inner, "__qualname__", type(inner).__qualname__)
-    path = f"{getattr(inner, '__module__', None) or 'builtins'}.{qualified}"
+    reason = why_refused(function)
+    if not reason and not callable(function):
+        reason = f"{function!r} is no function: it cannot be called."
+    if reason:
+        raise InvalidTask(reason)
+    inner, path = innermost(function), path_of(function)
     if name is None:
         # It may be none for a chain, like that of a lambda: then that has to have one.
         name = str(getattr(inner, "__name__", type(inner).__name__))
@@ -151,19 +151,4 @@ def _make(
             "digits, '_', '-' and '.'. Give it another with task(name=...)."
         )
         raise InvalidTask(msg)
-    return Task(function, path, name, declared or {}, _options_in_force, origin)
-
-
-def innermost(function: Any) -> Any:
-    """Return what a `functools.partial` calls in the end; anything else as it is."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
-def _options_in_force(task: Task) -> Options:
-    # The settings are read when a task is run, not when it is declared: a module of
-    # tasks can be imported while the settings are still being loaded.
-    from yourlabs.runner import conf
-
-    return conf.options_for(task)
+    return Task(function, path, name, declared or {}, options_for, origin)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import CoroutineType
@@ -20,70 +21,87 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.chain.coroutines import Coroutines
+from yourlabs.runner.chain.endless import Endless
+from yourlabs.runner.chain.refusals import why_nothing_ran
+from yourlabs.runner.chain.selfwait import running_chain
+from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.status import TaskStatus
 from yourlabs.runner.chain.task import Task
-from yourlabs.runner.exceptions import RunnerError
+from yourlabs.runner.exceptions import InvalidTask, RunnerError
 from yourlabs.runner.failures.describe import Described, describe, forget
-from yourlabs.runner.failures.downtime import Incident, interrupted_cooldown
-from yourlabs.runner.failures.records import Failure, Recovery, Run
-from yourlabs.runner.log import logger
-from yourlabs.runner.ownership.record import OwnerRecord
+from yourlabs.runner.failures.downtime import (
+    Downtime,
+    Hang,
+    Latest,
+    interrupted_cooldown,
+)
+from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
+from yourlabs.runner.log import StaysSwitchedOn, logger
+from yourlabs.runner.ownership.base import Clock
+from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
 
 
 class Interrupted(RunnerError):
     """The process that ran the task ended before the task did."""
 
 
-class TaskRunner:
+class Execution:
     """
-    Runs one task of a chain, and keeps count.
+    Runs one task of a chain, and counts what comes of it.
 
-    It belongs to the chain's thread; other threads read `status` only.
+    It belongs to the chain's thread. Other threads may read `status` and `downtime`,
+    and call `stalled`.
+
+    Attributes:
+        task: What is run.
+        chain: Name of the chain.
+        key: Identifies the task in the chain's state.
+        options: The task's, as they were when this was made.
+        more: It is to be run again at once: the last run returned True, or was cut by
+            the end of the process.
+        cooldown: The wait after the last run.
+        downtime: How the task fares, over all owners of the chain.
+        changed: Called when `downtime` is another one, before anybody is told of it:
+            what is told must be known to the next owner.
+        runs: How many runs there were since this was made.
+        failures: How many of them failed.
+        started: When the last run began, on the monotonic clock.
+        last_run: The same in seconds since the epoch. None: there was none.
+        coroutines: What runs it where it is a coroutine function, or returns a
+            coroutine.
     """
 
-    __slots__ = (
-        "_call",
-        "_success_seconds",
-        "chain",
-        "cooldown",
-        "coroutines",
-        "failures",
-        "incident",
-        "is_called",
-        "key",
-        "last_run",
-        "more",
-        "options",
-        "runs",
-        "started",
-        "task",
-    )
-
-    def __init__(self, task: Task, chain: str, key: str) -> None:
+    def __init__(
+        self, task: Task, chain: str, key: str, *, clock: Clock = time
+    ) -> None:
+        self._clock = clock
         self.task = task
-        self.key = key
-        """Tells it from the others in the chain's state."""
-        self.options = task.options
         self.chain = chain
+        self.key = key
+        self.options = task.freeze()
         self.more = False
-        """It is to be run again at once: the last run returned True, or was cut by the
-        end of the process."""
         self.cooldown = timedelta()
-        """The wait after the last run."""
-        self.incident: Incident | None = None
+        self.downtime = Downtime()
+        self.changed: Callable[[Execution], None] = lambda _: None
         self.runs = self.failures = 0
         self.started = 0.0
-        """When the last run began, on the monotonic clock."""
         self.last_run: float | None = None
-        self.is_called = False
-        """The function has not come back yet."""
         self.coroutines: Coroutines | None = None
-        """What runs it where it is a coroutine function, or returns a coroutine."""
         self._call = task.func
         if _is_async(task.func):
             self.coroutines = Coroutines(task.name)
             self._call = partial(self.coroutines.run, task.func)
-        self._success_seconds = self.options.success_cooldown.total_seconds()
+        self.is_called = self._is_running = False
+        self._endless = Endless(task.name)
+        # When the downtime began, on the monotonic clock: the one on the wall jumps.
+        self._began = 0.0
+        # A run may be found to hang in the moment in which it ends.
+        self._counting = threading.Lock()
+
+    def resume(self, downtime: Downtime) -> None:
+        """Go on with what another owner has counted; nothing of it hangs any more."""
+        self.downtime = downtime.went_on(None)
+        self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
     def run(self, *, rested: bool) -> float:
         """
@@ -97,24 +115,31 @@ class TaskRunner:
             When the cooldown ends, on the monotonic clock. It begins with the end of
             the call: what receivers and log handlers take is part of it.
         """
+        self._is_running = True
+        try:
+            deadline = self._run(rested=rested)
+            if self.cooldown and not self.more:
+                # What a receiver or a log handler used does not rest in a cooldown.
+                db.after_run()
+            return deadline
+        finally:
+            self._note_hang(self._clock.monotonic(), is_running=False)
+
+    def _run(self, *, rested: bool) -> float:
         context = contextvars.Context()
-        self.last_run = time.time()
+        context.run(running_chain.set, threading.current_thread())
+        self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, _instant(self.last_run))
-            signals.send_robust(signals.task_started, self.task.sender, run=run)
+            send_robust(signals.task_started, self.task.sender, run=run)
         pid = os.getpid()
-        self.started = started = time.monotonic()
+        self.started = self._clock.monotonic()
         try:
             if rested:
                 db.before_run()
             self.is_called = True
-            result = context.run(self._call)
-            if type(result) is CoroutineType:
-                # Of a lambda, or of a wrapper that does not look like one.
-                result = context.run(self._wait_for, result)
-            # No more is kept of it: on Python 3.10 this frame lives on in a cycle
-            # that looking for connections leaves behind.
-            result = result is True
+            with StaysSwitchedOn():
+                more = self._call_in(context)
             if os.getpid() != pid:
                 end_child(self.task.name)
         except BaseException as exc:
@@ -122,64 +147,112 @@ class TaskRunner:
                 end_child(self.task.name, exc)
             # Everything: SystemExit would end the thread without a word, and
             # KeyboardInterrupt comes from the task, signals reach the main thread only.
-            self._ran(context)
-            return self._after_failure(exc, started)
-        self._ran(context)
-        return self._after_success(result, started)
+            more = False
+            if exit_code(exc) != 0:
+                return self._after_failure(exc, self._ended(context))
+            forget(exc)
+        return self._after_success(more, self._ended(context))
+
+    def _call_in(self, context: contextvars.Context) -> bool:
+        """Call the task, and say whether it has more to do."""
+        result = context.run(self._call)
+        if type(result) is CoroutineType:
+            # Of a lambda, or of a wrapper that does not look like one.
+            result = context.run(self._wait_for, result)
+        if result is not None and result is not True:
+            reason = why_nothing_ran(self.task.func, result)
+            if reason:
+                raise InvalidTask(reason)
+        return result is True
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self.coroutines is None:
             self.coroutines = Coroutines(self.task.name)
         return self.coroutines.run(lambda: coroutine)
 
-    def _ran(self, context: contextvars.Context) -> None:
+    def _ended(self, context: contextvars.Context) -> float:
+        """Leave nothing of the run behind; return when the call ended."""
+        ended = self._clock.monotonic()
         self.is_called = False
+        self._note_hang(ended)
         self.runs += 1
         db.after_run()
-        if len(context):
+        if len(context) > 1:
             # The task used something that lives in its context, maybe a cache.
-            context.run(_close_caches)
+            context.run(db.close_caches)
+        return ended
+
+    def _note_hang(self, ended: float, *, is_running: bool = True) -> None:
+        """Note how long the run took, if it was found to take too long."""
+        with self._counting:
+            self._is_running = is_running
+            hung = self.downtime.hangs
+            if hung:
+                self.downtime = self.downtime.went_on(ended - self.started)
+        if hung:
+            self.changed(self)
+
+    def stalled(self, started: float, stack: str) -> Stall | None:
+        """
+        Count that a run takes too long. May be called from any thread.
+
+        Args:
+            started: When the run began, as `started` said.
+            stack: Where its thread is.
+
+        Returns:
+            What is to be told. None: the run has ended.
+        """
+        limit = self.options.max_duration or timedelta()
+        with self._counting:
+            # Not only while it is called: the log that it ended in may hang.
+            if not self._is_running or self.started != started:
+                return None
+            seconds = self._clock.monotonic() - started
+            began = self.last_run or 0.0
+            hang = Hang(began, limit.total_seconds(), seconds, stack)
+            self.downtime = self.downtime.stalled(hang)
+        self.changed(self)
+        return Stall(
+            self.task, self.chain, _instant(began), timedelta(seconds=seconds), stack
+        )
 
     def interrupt(self, record: OwnerRecord) -> float:
-        """Book the run that the owner of `record` began and did not live to end."""
+        """
+        Book the run that the owner of `record` began and did not live to end.
+
+        Returns:
+            When the cooldown ends, on the monotonic clock. It grows with each such run
+            in a row.
+        """
+        now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        owner = f"{record.owner.pid} on {record.owner.host}"
-        who = f"Process {owner}"
-        if since < record.since:
-            who = f"An owner before process {owner}, which did not come to say so,"
-        exc = Interrupted(
-            f"{who} ended while the task was running: it was killed, crashed, or had "
-            "no time left to finish."
-        )
-        described = Described(
-            f"{Interrupted.__module__}.{Interrupted.__qualname__}", str(exc), "", "1:0"
-        )
-        duration = max(0.0, time.time() - since)
-        incident = self._count(described)
-        incident.interrupted += 1
-        deadline = self._cool_down(
-            interrupted_cooldown(self.options.fail_cooldown, incident.interrupted)
-        )
-        self._tell(exc, described, timedelta(seconds=duration))
-        return deadline
+        exc = Interrupted(describe_interruption(record, now))
+        described = replace(describe(exc), traceback="")
+        in_a_row = self.downtime.interrupted + 1
+        ended = self._clock.monotonic()
+        self._count(described, ended, in_a_row)
+        self.cooldown = interrupted_cooldown(self.options.fail_cooldown, in_a_row)
+        self._tell(exc, described, timedelta(seconds=max(0.0, now - since)))
+        return ended + self.cooldown.total_seconds()
 
     def status(self) -> TaskStatus:
         """Return how the task fares."""
-        incident = self.incident
+        downtime = self.downtime
         return TaskStatus(
             name=self.task.name,
             path=self.task.path,
             runs=self.runs,
             failures=self.failures,
-            consecutive=incident.failures if incident else 0,
+            consecutive=downtime.consecutive if downtime.is_down else 0,
             last_run=None if self.last_run is None else _instant(self.last_run),
-            down_since=incident.down_since if incident else None,
+            down_since=_instant(downtime.since) if downtime.is_down else None,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return how the task fares, as plain values for the chain's state."""
+        """Return what was run, as plain values for the chain's state."""
         return {
             "task": self.task.path,
             "runs": self.runs,
@@ -187,14 +260,10 @@ class TaskRunner:
             "last_run": self.last_run,
         }
 
-    def _cool_down(self, cooldown: timedelta) -> float:
-        self.cooldown = cooldown
-        return time.monotonic() + cooldown.total_seconds()
-
-    def _after_success(self, more: bool, started: float) -> float:
-        ended = time.monotonic()
+    def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
         self.cooldown = self.options.success_cooldown
+        self._endless.count(more, self.started, ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Execution successful",
@@ -202,59 +271,61 @@ class TaskRunner:
                 extra={"action": "task_succeeded", "task": self.task.name},
             )
         if signals.task_succeeded.receivers:
-            self._tell_success(ended - started)
-        if self.incident is not None:
-            self._recover(self.incident)
-        return ended if more else ended + self._success_seconds
+            run = Run(
+                self.task,
+                self.chain,
+                _instant(self.last_run or 0),
+                _instant(self._clock.time()),
+                timedelta(seconds=ended - self.started),
+            )
+            send_robust(signals.task_succeeded, self.task.sender, run=run)
+        if self.downtime.is_down:
+            self._recover(ended)
+        return ended if more else ended + self.cooldown.total_seconds()
 
-    def _tell_success(self, seconds: float) -> None:
-        run = Run(
-            self.task,
-            self.chain,
-            _instant(self.last_run or 0),
-            _now(),
-            timedelta(seconds=seconds),
-        )
-        signals.send_robust(signals.task_succeeded, self.task.sender, run=run)
-
-    def _recover(self, incident: Incident) -> None:
-        self.incident = None
+    def _recover(self, ended: float) -> None:
+        with self._counting:
+            self.downtime = self.downtime.recovered(lasted=ended - self._began)
+        self.changed(self)
         if not signals.task_recovered.receivers:
             return
-        now = _now()
+        downtime = self.downtime
         recovery = Recovery(
             task=self.task,
             chain=self.chain,
-            recovered_at=now,
-            down_since=incident.down_since,
-            downtime=incident.downtime(time.monotonic()),
-            failures=incident.failures,
-            exceptions=incident.distinct(),
+            recovered_at=_instant(self._clock.time()),
+            down_since=_instant(downtime.since),
+            downtime=timedelta(seconds=downtime.lasted),
+            failures=downtime.consecutive,
+            exceptions=downtime.exceptions(),
         )
-        signals.send_robust(signals.task_recovered, self.task.sender, recovery=recovery)
+        send_robust(signals.task_recovered, self.task.sender, recovery=recovery)
 
-    def _after_failure(self, exc: BaseException, started: float) -> float:
+    def _after_failure(self, exc: BaseException, ended: float) -> float:
         self.more = False
-        ended = time.monotonic()
         try:
             if _is_shutdown(exc):
                 self.more = True
                 return ended
-            deadline = self._cool_down(self.options.fail_cooldown)
+            self.cooldown = self.options.fail_cooldown
             described = describe(exc)
-            self._count(described).interrupted = 0
-            self._tell(exc, described, timedelta(seconds=ended - started))
+            if code := exit_code(exc):
+                described = replace(described, message=f"exit code {code}")
+            self._count(described, ended)
+            self._tell(exc, described, timedelta(seconds=ended - self.started))
         finally:
             forget(exc)
-        return deadline
+        return ended + self.cooldown.total_seconds()
 
-    def _count(self, described: Described) -> Incident:
+    def _count(self, described: Described, ended: float, in_a_row: int = 0) -> None:
         self.failures += 1
-        incident = self.incident
-        if incident is None:
-            incident = self.incident = Incident(_now(), time.monotonic())
-        incident.add(described.exception_type, described.message, described.fingerprint)
-        return incident
+        latest = Latest(**vars(described), at=self._clock.time())
+        with self._counting:
+            if not self.downtime.is_down:
+                self._began = ended
+            downtime = self.downtime.failed(latest, lasted=ended - self._began)
+            self.downtime = replace(downtime, interrupted=in_a_row)
+        self.changed(self)
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta
@@ -263,30 +334,58 @@ class TaskRunner:
             "[%s] Execution failed",
             self.task.name,
             exc=exc,
-            # The bounded text, made once a place.
+            # A formatter would make an unbounded one.
             text=described.traceback or described.message,
             extra={"action": "task_failed", "task": self.task.name},
         )
-        if not signals.task_failed.receivers or self.incident is None:
+        if not signals.task_failed.receivers:
             return
-        now = _now()
+        downtime = self.downtime
         failure = Failure(
             task=self.task,
             chain=self.chain,
             started_at=_instant(self.last_run or 0),
-            failed_at=now,
+            failed_at=_instant(self._clock.time()),
             duration=duration,
             exception_type=described.exception_type,
             message=described.message,
             traceback=described.traceback,
             fingerprint=described.fingerprint,
-            consecutive=self.incident.failures,
-            down_since=self.incident.down_since,
-            downtime=self.incident.downtime(time.monotonic()),
+            consecutive=downtime.consecutive,
+            down_since=_instant(downtime.since),
+            downtime=timedelta(seconds=downtime.lasted),
         )
-        signals.send_robust(
+        send_robust(
             signals.task_failed, self.task.sender, failure=failure, exception=exc
         )
+
+
+def describe_interruption(record: OwnerRecord, now: float) -> str:
+    """
+    Return what is known of the end of a process that ended while it ran a task.
+
+    Args:
+        record: What the process said of itself.
+        now: When it was noticed, in seconds since the epoch.
+    """
+    owner, run = record.owner, record.run
+    kind = "run_functions" if owner.kind == COMMAND else "a web worker"
+    who = f"process {owner.pid} on {owner.host} ({kind})"
+    text = "Its process ended while the task was running.\n"
+    if run is None:
+        return f"{text}It was {who}."
+    if run.since < record.since:
+        # That one took over, and ended before it could say so.
+        text += f"It was an owner before {who}."
+    else:
+        text += f"It was {who}."
+    seconds = max(0.0, now - run.since)
+    return (
+        f"{text} The run had begun at {_instant(run.since):%Y-%m-%d %H:%M:%S} UTC, "
+        f"{seconds:.0f} seconds before this was noticed.\nSo ends what is killed "
+        "(kill -9, out of memory, a deploy that does not wait) and what crashes in "
+        "code that is not Python; the system's log may say more."
+    )
 
 
 def _is_async(func: Callable[[], Any]) -> bool:
@@ -295,13 +394,15 @@ def _is_async(func: Callable[[], Any]) -> bool:
     )
 
 
-def _close_caches() -> None:
-    from django.core.cache import caches
-
-    try:
-        caches.close_all()
-    except Exception:
-        logger.exception("A cache could not be closed.")
+def exit_code(exc: BaseException) -> int | None:
+    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
+    if not issubclass(type(exc), SystemExit):
+        return None
+    # Whatever a class makes of its attributes.
+    code = SystemExit.__dict__["code"].__get__(exc)
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else None
 
 
 _SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
@@ -318,7 +419,3 @@ def _is_shutdown(exc: BaseException) -> bool:
 
 def _instant(epoch: float) -> datetime:
     return datetime.fromtimestamp(epoch, timezone.utc)
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

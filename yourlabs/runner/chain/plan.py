@@ -1,4 +1,4 @@
-"""Where a chain is in its round, and when it goes on: what a next owner honours."""
+"""What comes next in a chain, and how a new owner goes on: values, and no clock."""
 
 from __future__ import annotations
 
@@ -11,52 +11,86 @@ MAX_DUE = 1e15
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """What comes next in a chain."""
+class Plan:
+    """
+    What a chain does next.
+
+    Attributes:
+        index: Of the task that is next.
+        deadline: When it may begin, in seconds on the owner's monotonic clock.
+        after: Key of the task whose cooldown ends then; empty where there is none.
+    """
 
     index: int = 0
-    """Of the task that is next."""
-    due: float = 0.0
-    """When it may begin, in seconds since the epoch."""
+    deadline: float = 0.0
     after: str = ""
-    """Key of the task whose cooldown is being served."""
 
 
-def schedule_to_json(schedule: Schedule, keys: Sequence[str]) -> dict[str, Any]:
-    """Return it as plain values; the task is named, so that a reordered chain shows."""
+def plan_after(
+    plan: Plan, count: int, key: str, deadline: float, *, more: bool = False
+) -> Plan:
+    """
+    Return what comes after the run that `plan` led to.
+
+    Args:
+        plan: What was done.
+        count: How many tasks the chain has.
+        key: Of the task that was run.
+        deadline: When its cooldown ends, on the monotonic clock.
+        more: It has more to do, and comes again before the next one.
+    """
+    index = plan.index if more else (plan.index + 1) % count
+    return Plan(index, deadline, key)
+
+
+def plan_to_json(plan: Plan, keys: Sequence[str], *, offset: float) -> dict[str, Any]:
+    """
+    Return the plan as plain values that another process understands.
+
+    Args:
+        plan: What comes next here.
+        keys: Of the chain's tasks, in order. The next one is named, so that it is
+            found when the chain is reordered.
+        offset: Seconds since the epoch at the zero of the monotonic clock.
+    """
     return {
-        "next": keys[schedule.index],
-        "index": schedule.index,
-        "due": round(schedule.due, 3),
-        "after": schedule.after,
+        "next": keys[plan.index],
+        "index": plan.index,
+        "due": round(plan.deadline + offset, 3),
+        "after": plan.after,
     }
 
 
-def schedule_from_json(value: Any, keys: Sequence[str]) -> Schedule:
-    """Return the schedule that was written, or that of a chain that begins."""
+def plan_from_json(
+    value: Any,
+    keys: Sequence[str],
+    *,
+    now: float,
+    offset: float,
+    longest: Mapping[str, float],
+) -> Plan:
+    """
+    Return the plan that `plan_to_json` wrote, or that of a chain that begins.
+
+    Args:
+        value: What was read. Whatever no owner can have written counts for nothing.
+        keys: As for `plan_to_json`.
+        now: On this process's monotonic clock, in seconds.
+        offset: As for `plan_to_json`, in this process.
+        longest: By key, the longest cooldown that a task can have now, in seconds.
+            More than that is left only when a clock was set or the cooldown was made
+            shorter; it is the most that is waited for then.
+    """
     if not isinstance(value, Mapping):
-        return Schedule()
+        return Plan()
     key, index = value.get("next"), value.get("index")
     due, after = value.get("due"), value.get("after")
     if isinstance(due, bool) or not isinstance(due, (int, float)):
-        return Schedule()
+        return Plan()
     # Compared first: an integer of JSON can be too large for a float.
     if not -MAX_DUE < due < MAX_DUE or key not in keys or not isinstance(after, str):
-        return Schedule()
+        return Plan()
     if type(index) is not int or not 0 <= index < len(keys) or keys[index] != key:
         index = keys.index(key)
-    return Schedule(index, float(due), after)
-
-
-def wait_for(schedule: Schedule, *, now: float, longest: float) -> float:
-    """
-    Return how many seconds of the cooldown are left.
-
-    Args:
-        schedule: What the last owner wrote.
-        now: Seconds since the epoch.
-        longest: The longest cooldown that the task can have now, in seconds. More than
-            that is left only when a clock was set back or the cooldown shortened; it is
-            the most that is waited for then.
-    """
-    return max(0.0, min(schedule.due - now, longest))
+    wait = max(0.0, min(due - offset - now, longest.get(after, 0.0)))
+    return Plan(index, now + wait, after)

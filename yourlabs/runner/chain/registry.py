@@ -1,55 +1,51 @@
-"""Wiring: `start_chain` for a thread in this process, `Runner` for a whole one."""
+"""The chains of this process, by name: `start_chain`, `stop_chain`, `stop_all`."""
 
 from __future__ import annotations
 
-import logging
-import os
+import functools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from yourlabs.runner import conf
-from yourlabs.runner.autostart import attach as hosts
-from yourlabs.runner.chain import systemd
+from yourlabs.runner.autostart import attach
+from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.stopping import StopSignals
+from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.task import Chain, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
-from yourlabs.runner.chain.watcher import housekeeper
+from yourlabs.runner.chain.watcher import watcher
 from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
+from yourlabs.runner.forks import renew_in_child
+from yourlabs.runner.log import logger
 from yourlabs.runner.notify import releases
-from yourlabs.runner.ownership.pidfile import PidfileLock
-from yourlabs.runner.ownership.record import COMMAND, HOSTED
-from yourlabs.runner.ownership.takeover import read_pidfile, refuse_or_take, take_over
-from yourlabs.runner.storage.file import FileState
-
-logger = logging.getLogger("runner")
-
-TAKEOVER_TIMEOUT = timedelta(minutes=5)
-"""How long `run_functions` waits for the owner of its chain."""
+from yourlabs.runner.storage.base import Backend
 
 Functions = Iterable[str | Callable[[], Any]]
 
 
 class Registry:
-    """The chains of this process, by name."""
+    """
+    The threads of this process that have not ended.
+
+    A name has one chain; the thread that had it before may still be in its last
+    function. A `Runner` has its name only while it runs.
+    """
 
     def __init__(self) -> None:
         # To make a thread may import modules, which may declare chains themselves.
         self._mutex = threading.RLock()
-        self._threads: dict[str, RunnerThread] = {}
-        self._leaving: list[RunnerThread] = []
-        """Others have their names, while their last functions are running."""
-        self._commands: dict[str, RunnerThread] = {}
-        """Those of a `Runner`: while they run, their names are theirs."""
-        self._arranged: set[RunnerThread] = set()
-        """Somebody is about to start them, or to find out that they do not start."""
+        self._threads: list[RunnerThread] = []
 
-    def add(self, chain: Chain, make: Callable[[], RunnerThread]) -> RunnerThread:
+    def get_or_make(
+        self, chain: Chain, make: Callable[[], RunnerThread]
+    ) -> RunnerThread:
         """
         Return the thread of `chain`: the one there is, else what `make` makes.
 
@@ -57,15 +53,13 @@ class Registry:
             ChainNameTaken: Another chain has this name.
         """
         with self._mutex:
-            known = self._command(chain.name) or self._threads.get(chain.name)
+            known = self.all().get(chain.name)
             if known is None or known.is_ending():
-                made = self._threads[chain.name] = make()
-                self._leaving = [one for one in self._leaving if not one.has_ended()]
-                if known is not None and not known.has_ended():
-                    # The new one stands by until its last function has ended.
-                    self._leaving.append(known)
-                return made
-        if functions_of(known.chain) == functions_of(chain):
+                # It stands by until the last function of the one before has ended.
+                thread = make()
+                self.add(thread)
+                return thread
+        if _functions_of(known.chain) == _functions_of(chain):
             return known
         msg = (
             f"The name {chain.name} is taken in this process by the chain of "
@@ -74,94 +68,91 @@ class Registry:
         )
         raise ChainNameTaken(msg)
 
-    def all(self) -> dict[str, RunnerThread]:
-        """Return those that have not ended."""
+    def add(self, thread: RunnerThread) -> None:
+        """Know a thread until it has ended."""
         with self._mutex:
-            threads = dict(self._threads)
-            commands = [self._command(name) for name in self._commands]
-        threads.update((one.chain.name, one) for one in commands if one is not None)
-        return {
-            name: thread for name, thread in threads.items() if not thread.has_ended()
-        }
+            self._threads = [one for one in self._threads if not one.has_ended()]
+            self._threads.append(thread)
 
     def living(self) -> list[RunnerThread]:
-        """Return those that have not ended, with those whose names were taken over."""
+        """Return the threads that have not ended, in the order they were made in."""
         with self._mutex:
-            threads = [*self._leaving, *self._threads.values()]
-            commands = [self._command(name) for name in self._commands]
-        threads += [one for one in commands if one is not None]
-        return [thread for thread in threads if not thread.has_ended()]
+            self._threads = [one for one in self._threads if not one.has_ended()]
+            return list(self._threads)
 
-    def named(self, name: str) -> list[RunnerThread]:
-        """Return those of this name that have not ended."""
-        return [thread for thread in self.living() if thread.chain.name == name]
-
-    def put(self, thread: RunnerThread) -> None:
-        """Know the thread of a `Runner` for as long as it runs."""
-        with self._mutex:
-            self._commands[thread.chain.name] = thread
-
-    def _command(self, name: str) -> RunnerThread | None:
-        thread = self._commands.get(name)
-        if thread is None or thread.ident is None or thread.has_ended():
-            return None
-        return thread
-
-    @contextmanager
-    def arranging(self, thread: RunnerThread) -> Iterator[bool]:
-        """Say whether the caller is the one to start it, if it is to be started."""
-        with self._mutex:
-            is_mine = (
-                thread.kind == HOSTED
-                and thread.ident is None
-                and thread not in self._arranged
-            )
-            if is_mine:
-                self._arranged.add(thread)
-        # What is done in the block may log, and wait for who waits for the mutex.
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                self._arranged.discard(thread)
+    def all(self) -> dict[str, RunnerThread]:
+        """Return the present thread of each name."""
+        return {thread.chain.name: thread for thread in self.living()}
 
     def renew(self) -> None:
         """In a forked child: keep what was declared and not started."""
         self._mutex = threading.RLock()
-        self._leaving, self._commands, self._arranged = [], {}, set()
-        self._threads = {
-            name: thread
-            for name, thread in self._threads.items()
-            if thread.ident is None
-        }
+        self._threads = [one for one in self._threads if one.ident is None]
 
 
 registry = Registry()
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=registry.renew)
+renew_in_child("registry", registry.renew)
 
 
-def functions_of(chain: Chain) -> list[Callable[[], Any]]:
+def _functions_of(chain: Chain) -> list[Callable[[], Any]]:
     """Return what is called: bound methods are equal, though their tasks are not."""
     return [task.func for task in chain.tasks]
 
 
-def make_thread(chain: Chain, kind: str, **options: Any) -> RunnerThread:
-    """Return a thread for `chain` with its files in RUN_ROOT; none is touched yet."""
+@functools.cache
+def load_backend(path: str) -> Backend:
+    """
+    Return the one backend of this process that ``RUNNER["BACKEND"]`` names.
+
+    Args:
+        path: Of a class, or of a module with a class `Backend`.
+
+    Raises:
+        ImproperlyConfigured: There is no such thing.
+    """
+    found: Any = None
+    try:
+        found = import_module(path)
+    except ModuleNotFoundError:
+        module, _, name = path.rpartition(".")
+        try:
+            found = getattr(import_module(module), name, None)
+        except (ImportError, ValueError):
+            found = None
+    if isinstance(found, ModuleType):
+        found = getattr(found, "Backend", None)
+    if found is None:
+        msg = (
+            f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or "
+            "of a module with a class Backend."
+        )
+        raise ImproperlyConfigured(msg)
+    backend: Backend = found()
+    return backend
+
+
+def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
+    """
+    Return a thread for `chain`, in the backend of the settings; nothing is touched yet.
+
+    Raises:
+        ImproperlyConfigured: A setting of the runner is not usable.
+    """
     if sys.platform == "win32":  # pragma: no cover - tested on POSIX only
         msg = "The runner needs the file locks of Linux or macOS: Windows has none."
         raise RunnerError(msg)
     conf.validate()
-    root = conf.run_root()
+    backend = load_backend(conf.get("BACKEND"))
     # Read now: when a chain that stands by takes over, other code may lie there.
     releases.release_of(chain)
     return RunnerThread(
         chain,
-        lock=PidfileLock(root, chain, kind),
-        state=FileState(os.path.join(root, f"{chain.name}.json")),
-        keeper=housekeeper,
-        kind=kind,
+        ownership=backend.ownership(chain, kind=mode.kind),
+        store=backend.store(chain),
+        watcher=watcher,
+        mode=mode,
+        trouble=Trouble(chain, backend),
         **options,
     )
 
@@ -188,17 +179,19 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
         TaskNotFound: A dotted path leads nowhere. It is an `ImportError`, too.
         ChainNameTaken: Another chain in this process has this name. It is a
             `ValueError`.
-        ImproperlyConfigured: A setting of the runner is not usable.
+        ImproperlyConfigured: A setting of the runner is not usable, or the app is not
+            installed.
     """
+    conf.require_app()
     autostart = conf.autostart()
     chain = make_chain(load_tasks(functions), name=name)
-    thread = registry.add(
-        chain, lambda: make_thread(chain, HOSTED, ready=hosts.until_ready)
+    thread = registry.get_or_make(
+        chain,
+        lambda: make_thread(chain, Mode.HOSTED, until_ready=attach.until_ready),
     )
-    with registry.arranging(thread) as is_mine:
-        if is_mine:
-            hosts.at_exit(_stop_with_host)
-            hosts.arrange(thread, autostart=autostart)
+    if thread.mode is Mode.HOSTED and thread.ident is None:
+        attach.at_exit(_stop_with_host)
+        attach.arrange(thread, autostart=autostart)
     return thread
 
 
@@ -218,7 +211,8 @@ def stop_chain(name: str, timeout: float | None = None) -> bool:
     Returns:
         True when it has stopped, or was not there; False when it still runs.
     """
-    return _stop(registry.named(name), timeout)
+    living = registry.living()
+    return _stop([one for one in living if one.chain.name == name], timeout)
 
 
 def stop_all(timeout: float | None = None) -> bool:
@@ -234,7 +228,7 @@ def stop_all(timeout: float | None = None) -> bool:
     return _stop(registry.living(), timeout)
 
 
-def _stop(threads: Iterable[RunnerThread], timeout: float | None) -> bool:
+def _stop(threads: list[RunnerThread], timeout: float | None) -> bool:
     for thread in threads:
         thread.ask_to_stop()
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -245,8 +239,7 @@ def _stop(threads: Iterable[RunnerThread], timeout: float | None) -> bool:
 
 
 def _stop_with_host() -> None:
-    timeout = conf.stop_timeout().total_seconds()
-    if stop_all(timeout):
+    if stop_all(conf.stop_timeout().total_seconds()):
         return
     for thread in registry.living():
         status = thread.status()
@@ -256,126 +249,3 @@ def _stop_with_host() -> None:
             status.current_task or "The chain",
             extra={"action": "task_cut", "chain": thread.chain.name},
         )
-
-
-class Runner:
-    """
-    Runs one chain in the foreground of a process of its own.
-
-    It takes the chain over from whoever runs it. Not to be used in a process that
-    serves requests: `run` handles SIGTERM, SIGINT and SIGHUP.
-    """
-
-    def __init__(
-        self,
-        functions: Functions,
-        *,
-        name: str | None = None,
-        killconcurrent: bool = True,
-        takeover_timeout: timedelta | float = TAKEOVER_TIMEOUT,
-        once: bool = False,
-    ) -> None:
-        """
-        Find the functions.
-
-        Args:
-            functions: Dotted paths or callables, in order.
-            name: Of the chain. None: the functions' names joined by ``_``.
-            killconcurrent: Take the chain over from another process. False: be
-                refused when there is one.
-            takeover_timeout: How long to wait for the other process, as a
-                `timedelta` or in seconds.
-            once: Run each function once, without cooldowns.
-
-        Raises:
-            InvalidTask, TaskNotFound, ImproperlyConfigured: As `start_chain`.
-        """
-        self.chain = make_chain(load_tasks(functions), name=name)
-        self.killconcurrent = killconcurrent
-        self.takeover_timeout = (
-            takeover_timeout
-            if isinstance(takeover_timeout, timedelta)
-            else timedelta(seconds=takeover_timeout)
-        )
-        self.thread = make_thread(self.chain, COMMAND, once=once)
-        self._lock: PidfileLock = self.thread.lock  # type: ignore[assignment]
-        self._signals = StopSignals(
-            self._stop,
-            give_way=self.thread.ask_to_yield,
-            candidate=self._lock.signed,
-        )
-        self.thread.ended = self._signals.end
-
-    def concurrency_security(self) -> bool:
-        """
-        Take the pidfile: from now on no other process runs the chain.
-
-        Returns:
-            True. False only when a signal came while waiting for the owner.
-
-        Raises:
-            AlreadyOwned: Another process runs it, and `killconcurrent` is False.
-            ChainNameTaken: Another process runs other functions under this name.
-            TakeOverTimeout: The other process did not let go in time.
-            UnusableRunRoot: RUN_ROOT or the pidfile cannot be used.
-        """
-        self._note_kind()
-        read_pidfile(self._lock)
-        if not self.killconcurrent:
-            refuse_or_take(self._lock)
-        elif not take_over(
-            self._lock, timeout=self.takeover_timeout, pause=self._signals.wait
-        ):
-            return False
-        logger.debug("Wrote pidfile %s", self.chain.name)
-        return True
-
-    def _note_kind(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            # Here nobody would handle the SIGTERM that asks a command to yield.
-            self._lock.kind = HOSTED
-
-    def run(self, *, leaving: bool = False) -> int:
-        """
-        Run the chain until a signal comes or another process takes it over.
-
-        SIGTERM, SIGINT and SIGHUP let the current function finish; a second one ends
-        the process at once.
-
-        Args:
-            leaving: The process ends after this. The signals stay handled, so that a
-                late one does not change its exit code.
-
-        Returns:
-            The exit code: 0, or 1 when a function failed with `once`.
-
-        Raises:
-            As `concurrency_security`.
-        """
-        self._signals.handle()
-        try:
-            if not self._lock.is_held() and not self.concurrency_security():
-                return 0
-            registry.put(self.thread)
-            self.thread.start()
-            self._tell_systemd()
-            self._signals.join(self.thread)
-        finally:
-            # Whatever ended the wait: while the thread lives, a task may be running.
-            if not self.thread.is_alive():
-                self._lock.release()
-            if not leaving:
-                self._signals.restore()
-        return 1 if self.thread.once and self.thread.failed else 0
-
-    def _tell_systemd(self) -> None:
-        systemd.notify(systemd.READY)
-        interval = systemd.watchdog_interval()
-        if interval is not None:
-            housekeeper.beat(
-                interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
-            )
-
-    def _stop(self) -> None:
-        self.thread.ask_to_stop()
-        systemd.notify(systemd.STOPPING)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import threading
 import time
@@ -11,57 +13,42 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from yourlabs.runner.ownership.descriptors import SelfPipe
+from yourlabs.runner.forks import renew_in_child
+from yourlabs.runner.ownership.descriptors import is_open
+from yourlabs.runner.ownership.files import inode_of
 
-ONCE = 0.05
+SAME_SIGNAL_S = 0.05
 """Two signals of one kind within this time are one, in seconds: ``timeout`` tells its
 child and then its whole group, and so do parents that pass on Ctrl-C."""
 
-LOOK_EVERY = 10.0
-"""Longest sleep, in seconds. A signal and the end of the thread end it by a pipe, which
-something in the process may close without knowing what it is."""
+LOOK_EVERY_S = 10.0
+"""Longest sleep, in seconds, should a signal not reach the pipe."""
 
-WITHOUT_PIPE = 0.5
-"""How long it sleeps where none is to be had, in seconds."""
+WITHOUT_PIPE_S = 0.5
+"""How long it sleeps where something has closed the pipe, in seconds."""
 
 
 class StopSignals:
     """
     Calls `stop` at the first signal, and leaves the process at the second.
 
-    SIGTERM from another process that wants to take the chain over is not counted: it
-    asks to yield, should that process be waiting still when the running function is
-    finished. However many candidates come and go, no function is cut, and while none
-    of them takes over, the chain goes on. Forked children handle signals as if this
-    had never been.
+    Forked children handle signals as if this had never been.
     """
 
-    def __init__(
-        self,
-        stop: Callable[[], None],
-        *,
-        give_way: Callable[[], None],
-        candidate: Callable[[], bytes],
-    ) -> None:
+    def __init__(self, stop: Callable[[], None]) -> None:
         """
         Handle nothing yet.
 
         Args:
-            stop: Called in a signal handler, like the others.
-            give_way: Stops if another process wants it then.
-            candidate: Returns who has announced a signal last; empty: nobody.
+            stop: Called in a signal handler: it must not wait, nor log.
         """
         self._stop = stop
-        self._give_way = give_way
-        self._candidate = candidate
-        self._candidates: set[bytes] = set()
         self._previous: dict[int, Any] = {}
-        self._stopped = False
-        self._count = 0
-        self._has_ended = False
         self._last: dict[int, float] = {}
-        self._pipe = SelfPipe()
-        self._wakeup = -1
+        self._reading = self._writing = self._wakeup_before = -1
+        self._inode = (0, 0)
+        self.count = 0
+        """How many signals have come."""
         _handling.add(self)
 
     def handle(self) -> None:
@@ -72,17 +59,18 @@ class StopSignals:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             # Under nohup it is ignored, and is to stay so.
             numbers.append(signal.SIGHUP)
-        # The kernel may have any thread take a signal, of a process that was frozen for
-        # example; Python calls the handler in the main thread, which has to wake up.
-        self._wakeup = self._open()
+        # The kernel may hand a signal to any thread, of a process that was frozen for
+        # example, and Python calls the handler in the main thread, which has to wake.
+        self._reading, self._writing = os.pipe()
+        self._inode = inode_of(self._reading)
+        os.set_blocking(self._reading, False)
+        os.set_blocking(self._writing, False)
+        self._wakeup_before = signal.set_wakeup_fd(
+            self._writing, warn_on_full_buffer=False
+        )
         # As pid 1 of a container, too: without a handler SIGTERM would be ignored.
         for number in numbers:
             self._previous[number] = signal.signal(number, self._on_signal)
-
-    def _open(self) -> int:
-        """Make the pipe; return what signals were written to before."""
-        self._pipe.open()
-        return signal.set_wakeup_fd(self._pipe.writing, warn_on_full_buffer=False)
 
     def restore(self) -> None:
         """Handle the signals as before `handle`."""
@@ -91,62 +79,50 @@ class StopSignals:
             # None: it was not set from Python, and cannot be set again from here.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if previous:
-            signal.set_wakeup_fd(self._wakeup)
-            self._pipe.close()
+            signal.set_wakeup_fd(self._wakeup_before)
+            for descriptor in (self._reading, self._writing):
+                if self._is_ours(descriptor):
+                    os.close(descriptor)
+            self._reading = self._writing = -1
 
     def handled(self) -> set[int]:
         """Return the signals that are handled now."""
         return set(self._previous)
 
+    def notify(self) -> None:
+        """End the current `wait`. Safe in any thread."""
+        if self._is_ours(self._writing):
+            # It may be full: then the wait ends anyway.
+            with contextlib.suppress(OSError):
+                os.write(self._writing, b".")
+
     def wait(self, seconds: float) -> bool:
-        """Sleep, or less when a signal comes. True: one came."""
-        self._sleep(seconds)
-        return self._stopped
-
-    def join(self, thread: threading.Thread) -> None:
-        """Wait for `thread`, which calls `end` last, and handle signals meanwhile."""
-        while self._previous and thread.is_alive() and not self._has_ended:
-            self._sleep(LOOK_EVERY)
-        thread.join()
-
-    def end(self) -> None:
-        """Say that the thread that is waited for is about to end."""
-        self._has_ended = True
-        self._pipe.ring()
-
-    def _sleep(self, seconds: float) -> None:
+        """Sleep, or less when a signal or `notify` comes. True: a signal has come."""
         if not self._previous:
             time.sleep(seconds)
-        elif not self._pipe.wait(min(seconds, LOOK_EVERY)):
-            # Something closed it. Signals would be written into who got the number.
+        elif self._is_ours(self._reading) and self._is_ours(self._writing):
+            poll = select.poll()
+            poll.register(self._reading, select.POLLIN)
+            if poll.poll(min(seconds, LOOK_EVERY_S) * 1000):
+                os.read(self._reading, 4096)
+        else:
+            # Something has closed it. Signals would be written to who has the number.
             signal.set_wakeup_fd(-1)
-            try:
-                self._open()
-            except OSError:
-                # No descriptor is to be had now. Signals are handled all the same.
-                time.sleep(min(seconds, WITHOUT_PIPE))
+            time.sleep(min(seconds, WITHOUT_PIPE_S))
+        return self.count > 0
+
+    def _is_ours(self, descriptor: int) -> bool:
+        return is_open(descriptor, self._inode)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM and self._is_from_candidate():
-            self._give_way()
-            return
         now = time.monotonic()
-        if now - self._last.get(number, -ONCE) < ONCE:
+        if now - self._last.get(number, -SAME_SIGNAL_S) < SAME_SIGNAL_S:
             return
         self._last[number] = now
-        self._count += 1
-        if self._count > 1:
+        self.count += 1
+        if self.count > 1:
             os._exit(128 + number)
-        self._stopped = True
         self._stop()
-
-    def _is_from_candidate(self) -> bool:
-        candidate = self._candidate()
-        if not candidate or candidate in self._candidates:
-            # Each announces one signal; the next one is from somebody else.
-            return False
-        self._candidates.add(candidate)
-        return True
 
 
 _handling: weakref.WeakSet[StopSignals] = weakref.WeakSet()
@@ -174,8 +150,5 @@ def _restore_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(
-        before=_hold_signals,
-        after_in_parent=_let_signals,
-        after_in_child=_restore_in_child,
-    )
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals)
+renew_in_child("stop signals", _restore_in_child)

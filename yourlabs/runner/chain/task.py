@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +86,13 @@ def _as_timedelta(name: str, value: object) -> timedelta:
         raise InvalidTask(msg) from None
 
 
+def innermost(function: Any) -> Any:
+    """Return what a `functools.partial` calls in the end; anything else as it is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """
@@ -116,6 +124,8 @@ class Task:
     """The task of the decorated function, where this is one of a wrapper around it, or
     of a method that is bound. None: this is the one."""
 
+    _frozen: list[Options] = field(default_factory=list, init=False, repr=False)
+
     @property
     def sender(self) -> Task:
         """The sender of its signals: what is ``runner_task`` of the function."""
@@ -123,22 +133,31 @@ class Task:
 
     @property
     def options(self) -> Options:
-        """The options in force now; read from the settings at each access."""
-        return self.resolve(self)
+        """The options in force: those its chain was made with, else as set now."""
+        return self._frozen[0] if self._frozen else self.resolve(self)
+
+    def freeze(self) -> Options:
+        """Keep to the options that are in force now: a chain's thread is made."""
+        self._frozen[:] = [self.resolve(self)]
+        return self._frozen[0]
+
+    def thaw(self) -> None:
+        """Go by the settings again: the chain's thread has ended."""
+        self._frozen.clear()
 
     @property
     def success_cooldown(self) -> timedelta:
-        """Wait after a run that succeeded, as it is in force now."""
+        """Wait after a run that succeeded, as it is in force."""
         return self.options.success_cooldown
 
     @property
     def fail_cooldown(self) -> timedelta:
-        """Wait after a run that failed, as it is in force now."""
+        """Wait after a run that failed, as it is in force."""
         return self.options.fail_cooldown
 
     @property
     def non_recoverable_downtime(self) -> timedelta:
-        """Time between two reminders of one downtime, as it is in force now."""
+        """Time between two reminders of one downtime, as it is in force."""
         return self.options.non_recoverable_downtime
 
     @property

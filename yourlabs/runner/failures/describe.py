@@ -2,23 +2,22 @@
 Turn an exception into plain text and a fingerprint, and let go of it.
 
 Whatever the exception is, this takes milliseconds, never raises, and keeps neither
-the exception nor its frames. Text is made once a place: what is remembered is keyed
-on code objects and positions in them, and bounded. Safe to use in any thread.
+the exception nor its frames. Safe to use in any thread.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
+import sysconfig
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
-from typing import Any
+from linecache import getline
+from types import FrameType, TracebackType
 
-from yourlabs.runner.chain.stacks import MAX_LINE, Key, place_of, remember
-from yourlabs.runner.failures.fingerprint import Raised, fingerprint, signature
+from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, signature
 from yourlabs.runner.failures.text import cut, printable
 
 MAX_TRACEBACK = 20_000
@@ -27,8 +26,11 @@ MAX_TRACEBACK = 20_000
 MAX_MESSAGE = 10_000
 """Longest message, in bytes of UTF-8."""
 
-FIRST_CAUSES, LAST_CAUSES = 8, 4
-"""How many exceptions are shown of a chain that has more."""
+MAX_LINE = 500
+"""Longest name and line of source that takes part in a fingerprint, in characters."""
+
+MAX_LINKS = 12
+"""How many exceptions of a chain of causes are shown, or tell it from others."""
 
 MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
@@ -39,7 +41,11 @@ MAX_COUNTED = 100
 MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
 
-_MAX_KEY = 400
+FIRST_FRAMES, LAST_FRAMES = 30, 50
+"""How many frames are shown of a traceback that has more."""
+
+MAX_FRAMES = 200
+"""How many distinct frames of a traceback take part in the fingerprint."""
 
 _MAY_GO_ON = (
     inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -52,9 +58,8 @@ Flags of code whose frame may be suspended, by somebody who caught the exception
 Up to Python 3.12 to clear such a frame ends it; a later one refuses.
 """
 
-_CAUSE = (
-    "\nThe above exception was the direct cause of the following exception:\n\n",
-    "\nDuring handling of the above exception, another exception occurred:\n\n",
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
 )
 
 
@@ -72,9 +77,6 @@ class Described:
     """Key that equal failures share."""
 
 
-_described: dict[Key, tuple[tuple[object, ...], Described]] = {}
-
-
 def describe(exc: BaseException) -> Described:
     """
     Return what is to be told of `exc`.
@@ -84,11 +86,23 @@ def describe(exc: BaseException) -> Described:
         runner itself, with which the traceback of a task begins, are left out.
     """
     try:
-        return _recall(exc)
+        text = cut(printable(_text(exc)), MAX_TRACEBACK, head=0.4)
+        raised = _raised(exc)
+        return Described(raised[0].type, raised[0].message, text, fingerprint(raised))
     except BaseException:
         # A hostile class can make anything raise, even SystemExit, and the chain
         # has to go on.
         return _describe_type(exc)
+
+
+def _describe_type(exc: BaseException) -> Described:
+    try:
+        name = printable(f"{type.__dict__['__name__'].__get__(type(exc))}")[:200]
+    except BaseException:
+        name = "BaseException"
+    message = "<the exception cannot be described>"
+    key = fingerprint([Raised(name, message, ())])
+    return Described(name, message, f"{name}: {message}\n", key)
 
 
 def forget(exc: BaseException) -> None:
@@ -127,71 +141,22 @@ def _clear(tb: TracebackType | None) -> None:
             tb = tb.tb_next if tb is not None else None
 
 
-def _recall(exc: BaseException) -> Described:
-    try:
-        key = _key(exc)
-    except BaseException:
-        # __str__ raises, or an attribute does: rare enough to be described anew.
-        key = None
-    if key is None:
-        return _describe(exc)
-    known = _described.get(key)
-    if known is None:
-        known = (_held(exc), _describe(exc))
-        remember(_described, key, known)
-    return known[1]
+def _links(exc: BaseException) -> list[BaseException]:
+    """Return `exc` and what Python would print above it, the nearest first."""
+    links, seen = [exc], {id(exc)}
+    while len(links) < MAX_CHAIN:
+        link = links[-1]
+        origin = link.__cause__
+        if origin is None and not link.__suppress_context__:
+            origin = link.__context__
+        if origin is None or id(origin) in seen:
+            break
+        seen.add(id(origin))
+        links.append(origin)
+    return links
 
 
-def _key(exc: BaseException) -> Key | None:
-    """
-    Return what tells `exc` from others; the ids in it are of what `_held` returns.
-
-    None for what is rare or long: it is described anew each time.
-    """
-    parts: list[Any] = []
-    link: BaseException | None = exc
-    while link is not None:
-        # str() of a str subclass calls nothing of the subclass.
-        message = str.__str__(str(link))
-        if (
-            len(message) > MAX_LINE * 4
-            or len(parts) > _MAX_KEY
-            or isinstance(link, SyntaxError)
-            or hasattr(link, "exceptions")
-            or hasattr(link, "__notes__")
-        ):
-            return None
-        parts += (id(type(link)), message, link.__cause__ is None)
-        tb = link.__traceback__
-        while tb is not None:
-            parts += (id(tb.tb_frame.f_code), tb.tb_lasti)
-            tb = tb.tb_next
-        link = _origin(link)
-    return tuple(parts)
-
-
-def _held(exc: BaseException) -> tuple[object, ...]:
-    """Return the objects whose ids are in the key: no other can have them then."""
-    held: list[object] = []
-    link: BaseException | None = exc
-    while link is not None:
-        held.append(type(link))
-        tb = link.__traceback__
-        while tb is not None:
-            held.append(tb.tb_frame.f_code)
-            tb = tb.tb_next
-        link = _origin(link)
-    return tuple(held)
-
-
-def _origin(exc: BaseException) -> BaseException | None:
-    """Return the exception that Python would print above `exc`."""
-    if exc.__cause__ is not None:
-        return exc.__cause__
-    return None if exc.__suppress_context__ else exc.__context__
-
-
-def _members(exc: BaseException) -> Sequence[BaseException]:
+def _members(exc: BaseException) -> tuple[BaseException, ...]:
     """Return the exceptions of a group; Python 3.10 has only backports of it."""
     members = getattr(exc, "exceptions", None)
     if not isinstance(members, tuple):
@@ -199,120 +164,100 @@ def _members(exc: BaseException) -> Sequence[BaseException]:
     return tuple(one for one in members if isinstance(one, BaseException))
 
 
-def _describe(exc: BaseException) -> Described:
-    raised: list[Raised] = []
-    text = "".join(_chain(exc, raised, 0))
-    return Described(
-        exception_type=raised[-1].type,
-        message=_message(exc),
-        traceback=cut(text, MAX_TRACEBACK, head=0.4),
-        fingerprint=fingerprint(reversed(raised)),
-    )
+# What is shown.
 
 
-def _describe_type(exc: BaseException) -> Described:
+def _text(exc: BaseException, depth: int = 0) -> str:
+    links = _links(exc)
     try:
-        name = printable(f"{type.__dict__['__name__'].__get__(type(exc))}")[:200]
+        if len(links) <= MAX_LINKS and all(map(_is_ordinary, links)):
+            tb = _without_machinery(exc.__traceback__)
+            found = traceback.TracebackException(
+                type(exc), exc, tb, lookup_lines=False, compact=True
+            )
+            _shorten(found)
+            return "".join(found.format())
     except BaseException:
-        name = "BaseException"
-    message = "<the exception cannot be described>"
-    return Described(
-        name, message, f"{name}: {message}\n", fingerprint([Raised(name, message, ())])
+        # Attributes that are not what they should be.
+        return _alone(exc)
+    return "".join(_ends(links, depth))
+
+
+def _is_ordinary(exc: BaseException) -> bool:
+    """Say whether Python's own text of it is of reasonable size."""
+    notes = getattr(exc, "__notes__", ())
+    return (
+        len(str.__str__(str(exc))) <= MAX_MESSAGE
+        and not _members(exc)
+        and sum(len(note) for note in notes) <= MAX_MESSAGE
     )
 
 
-def _chain(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
-    """Yield the text of `exc` below that of its causes; fill `raised` likewise."""
-    links = [exc]
-    seen = {id(exc)}
-    while len(links) < MAX_CHAIN:
-        origin = _origin(links[-1])
-        if origin is None or id(origin) in seen:
-            break
-        seen.add(id(origin))
-        links.append(origin)
-    left_out = len(links) - FIRST_CAUSES - LAST_CAUSES
+def _shorten(found: traceback.TracebackException | None) -> None:
+    """Leave out the middle of long tracebacks, before any source is looked up."""
+    while found is not None:
+        _shorten_stack(found.stack)
+        found = found.__cause__ or found.__context__
+
+
+def _shorten_stack(stack: traceback.StackSummary) -> None:
+    left_out = len(stack) - FIRST_FRAMES - LAST_FRAMES
     if left_out > 0:
-        links[FIRST_CAUSES:-LAST_CAUSES] = []
-    for index in range(len(links) - 1, -1, -1):
-        link = links[index]
-        yield from _one(link, raised, depth)
-        if index and left_out > 0 and index == FIRST_CAUSES:
-            yield f"\n[… {left_out} exceptions left out …]\n\n"
-        elif index:
-            yield _CAUSE[links[index - 1].__cause__ is not link]
+        name = f"[… {left_out} frames left out …]"
+        gap = traceback.FrameSummary(name, 0, "…", lookup_line=False, line="")
+        stack[FIRST_FRAMES:-LAST_FRAMES] = [gap]
+    if sys.version_info >= (3, 11):
+        # Python parses a line to mark the place in it, which takes longer than all
+        # the rest of the text; so it is marked where the exception was raised.
+        for summary in stack[:-1]:
+            summary.colno = None
 
 
-def _one(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
-    place = place_of(exc.__traceback__)
-    if place.text:
-        yield "Traceback (most recent call last):\n"
-        yield cut(place.text, MAX_TRACEBACK // 2)
-    name = _type_name(type(exc))
-    message = _message(exc)
-    if isinstance(exc, SyntaxError):
-        yield _syntax(exc)
-    shown = name.removeprefix("builtins.").removeprefix("__main__.")
-    yield cut(f"{shown}: {message}" if message else shown, MAX_TRACEBACK // 4) + "\n"
-    yield from _notes(exc)
-    yield from _group(exc, raised, depth)
-    raised.append(Raised(name, message, place.frames))
-
-
-def _group(exc: BaseException, raised: list[Raised], depth: int) -> Iterator[str]:
-    members = getattr(exc, "exceptions", None)
-    if not isinstance(members, tuple):
-        return
-    # They come in the order in which they ended, which is chance.
+def _ends(links: list[BaseException], depth: int) -> Iterator[str]:
+    """Yield the text of what is too much: the root, and the exception itself."""
+    if len(links) > 1:
+        yield _alone(links[-1])
+        yield f"\n[… {len(links) - 2} exceptions left out …]\n\n"
+    yield _alone(links[0])
+    members = _members(links[0])
+    # One of each kind, before others of the same: they come in any order.
     kinds: dict[str, int] = {}
-    below: dict[str, Raised] = {}
-    numbers = []
-    counted = max(MAX_MEMBERS, MAX_COUNTED // 10**depth)
-    for number, member in enumerate(members[:counted]):
-        if not isinstance(member, BaseException) or depth >= MAX_DEPTH:
-            continue
-        found: list[Raised] = []
-        deque(_chain(member, found, depth + 1), maxlen=0)
-        below.update((signature(one), one) for one in found)
-        kinds.setdefault(fingerprint(reversed(found)), number)
-        numbers.append(number)
-    raised.extend(below[key] for key in sorted(below))
-    # One of each kind, before others of the same.
+    counted = () if depth >= MAX_DEPTH else members[:MAX_COUNTED]
+    for number, member in enumerate(counted):
+        kinds.setdefault(fingerprint(_raised(member, MAX_DEPTH)), number)
     first = set(kinds.values())
-    shown = sorted(numbers, key=lambda number: number not in first)[:MAX_MEMBERS]
-    for number in sorted(shown):
+    numbers = sorted(range(len(counted)), key=lambda number: number not in first)
+    shown = sorted(numbers[:MAX_MEMBERS])
+    for number in shown:
         yield f"  +---------------- {number + 1} ----------------\n"
-        text = "".join(_chain(members[number], [], depth + 1)).rstrip("\n")
+        text = _text(members[number], depth + 1).rstrip("\n")
         yield "".join(f"  | {line}\n" for line in text.split("\n"))
     if len(members) > len(shown):
         yield f"  [… {len(members) - len(shown)} exceptions left out …]\n"
 
 
-def _notes(exc: BaseException) -> Iterator[str]:
+def _alone(exc: BaseException) -> str:
+    """Return the text of an exception without what it comes from or consists of."""
+    tb = _without_machinery(exc.__traceback__)
+    stack = traceback.StackSummary.extract(traceback.walk_tb(tb), lookup_lines=False)
+    _shorten_stack(stack)
+    name = _type_name(type(exc)).removeprefix("builtins.").removeprefix("__main__.")
+    lines = ["Traceback (most recent call last):\n", *stack.format()] if stack else []
+    message = _message(exc)
+    lines.append(f"{name}: {message}\n" if message else f"{name}\n")
     notes = getattr(exc, "__notes__", ())
     if isinstance(notes, (list, tuple)):
         for note in islice(notes, 10):
-            if isinstance(note, str):
-                yield cut(printable(note[:MAX_MESSAGE]), 1_000) + "\n"
+            lines.append(f"{note[:1_000]}\n" if isinstance(note, str) else "")
+    return cut(printable("".join(lines)), MAX_TRACEBACK // 2)
 
 
-def _syntax(exc: SyntaxError) -> str:
-    """Return where the syntax is wrong, as Python prints it above the message."""
-    if exc.filename is None and exc.lineno is None:
-        return ""
-    where = f'  File "{_bounded(exc.filename)}", line {_bounded(exc.lineno)}\n'
-    if not isinstance(exc.text, str):
-        return where
-    line = printable(exc.text[:MAX_LINE].partition("\n")[0])
-    code = line.lstrip()
-    where += f"    {code.rstrip()}\n"
-    if isinstance(exc.offset, int) and 0 < exc.offset <= len(line) + 1:
-        where += "    " + " " * (exc.offset - 1 - (len(line) - len(code))) + "^\n"
-    return where
-
-
-def _bounded(value: object) -> str:
-    return printable(str(value)[:MAX_LINE])
+def _without_machinery(tb: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from where it leaves the runner; all of it where it stays."""
+    step = tb
+    while step is not None and _is_machinery(step.tb_frame):
+        step = step.tb_next
+    return step or tb
 
 
 def _message(exc: BaseException) -> str:
@@ -333,3 +278,60 @@ def _type_name(cls: type) -> str:
     if not isinstance(module, str):
         return printable(name[:MAX_LINE])
     return printable(f"{module[:MAX_LINE]}.{name[:MAX_LINE]}")
+
+
+# What tells it from others.
+
+
+def _raised(exc: BaseException, depth: int = 0) -> list[Raised]:
+    """Return an exception and what it comes from and consists of, itself first."""
+    links = _links(exc)
+    raised = []
+    for link in links[: MAX_LINKS - 4] + links[MAX_LINKS - 4 :][-4:]:
+        frames = _frames(link.__traceback__)
+        raised.append(Raised(_type_name(type(link)), _message(link), frames))
+        counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
+        below = {
+            signature(one): one
+            for member in _members(link)[:counted]
+            for one in _raised(member, depth + 1)
+        }
+        # Members come in the order in which they ended, which is chance.
+        raised += [below[key] for key in sorted(below)]
+    return raised
+
+
+def _frames(tb: TracebackType | None) -> tuple[Frame, ...]:
+    steps: dict[tuple[int, int], TracebackType] = {}
+    while tb is not None:
+        steps.setdefault((id(tb.tb_frame.f_code), tb.tb_lineno or 0), tb)
+        tb = tb.tb_next
+    return tuple(_frame(step) for step in islice(steps.values(), MAX_FRAMES))
+
+
+def _frame(step: TracebackType) -> Frame:
+    frame = step.tb_frame
+    code = frame.f_code
+    source = getline(code.co_filename, step.tb_lineno or 0, frame.f_globals)
+    return Frame(
+        module=_module(frame)[:MAX_LINE],
+        function=getattr(code, "co_qualname", code.co_name)[:MAX_LINE],
+        source=source[:MAX_LINE],
+        is_application=not (
+            code.co_filename.startswith((*_LIBRARIES, "<frozen "))
+            or "/site-packages/" in code.co_filename
+            or "/dist-packages/" in code.co_filename
+            or _is_machinery(frame)
+        ),
+    )
+
+
+def _module(frame: FrameType) -> str:
+    name = frame.f_globals.get("__name__")
+    return name if isinstance(name, str) else ""
+
+
+def _is_machinery(frame: FrameType) -> bool:
+    """Say whether this frame is of the runner itself, its example tasks apart."""
+    module = _module(frame)
+    return module.startswith("yourlabs.runner.") and module != "yourlabs.runner.tasks"

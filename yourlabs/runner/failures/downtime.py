@@ -1,133 +1,277 @@
-"""Downtimes: consecutive failures of one task, from the first to the recovery."""
+"""
+What is: how one task fares, from its first failure on.
+
+A `Downtime` is a value. The chain counts in it, once, and keeps it for the next owner;
+notifiers compare it with what they have told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from yourlabs.runner.failures.records import ExceptionCount
+from yourlabs.runner.failures.redact import redact
+from yourlabs.runner.failures.text import cut, one_line, printable
 
-MAX_DISTINCT = 50
-"""How many distinct exceptions of one downtime are remembered."""
+MAX_DISTINCT = 20
+"""How many distinct exceptions are counted apart: the last ones."""
 
-MAX_MESSAGE = 500
-"""How much of a message is remembered with them, in characters."""
+MAX_MESSAGE = 200
+"""How much of a message is remembered with its count, in characters."""
+
+MAX_LATEST = 2_000
+"""How much of the newest failure's message is remembered, in characters."""
+
+MAX_STORED = 16_000
+"""How much text of one task is written for the next owner, in bytes."""
+
+MAX_NUMBER = 1e15
+"""No count and no instant that was written is as large."""
 
 INTERRUPTED_LIMIT = timedelta(hours=1)
 """Longest wait that repeated crashes of the process can grow a cooldown to."""
 
 
-@dataclass
-class Incident:
-    """
-    One downtime of one task.
+@dataclass(frozen=True)
+class Seen:
+    """One distinct exception of a task, and how often it was raised."""
 
-    It belongs to the thread of the chain, which alone changes it.
-    """
+    exception_type: str
+    message: str
+    """Of the first time, on one line."""
+    fingerprint: str
+    count: int
+    """Since failure number `first`."""
+    before: int = 0
+    """How much of `count` was before this downtime."""
+    first: int = 1
+    """Number of the task's failure that it is counted from: who was forgotten for
+    others and comes again is counted anew."""
 
-    down_since: datetime
-    began: float = 0.0
-    """When it began on this process's monotonic clock, in seconds."""
-    failures: int = 0
+
+@dataclass(frozen=True)
+class Latest:
+    """The newest failure, as it is shown in full."""
+
+    exception_type: str
+    message: str
+    traceback: str
+    fingerprint: str
+    at: float
+    """In seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class Hang:
+    """The last run that took too long."""
+
+    started_at: float
+    """In seconds since the epoch."""
+    limit: float
+    """The task's `max_duration` then, in seconds."""
+    running_for: float
+    """How long it had been running when it was found, in seconds."""
+    stack: str
+    """Where its thread was then."""
+    took: float | None = None
+    """How long it took in all, in seconds. None: it hangs still, or its process ended
+    before it did."""
+
+
+@dataclass(frozen=True)
+class Downtime:
+    """How a task fares. Instants are seconds since the epoch, lengths are seconds."""
+
+    is_down: bool = False
+    """The last run failed."""
+    since: float = 0.0
+    """When this downtime began, or the last one. 0: the task has never failed."""
+    lasted: float = 0.0
+    """How long it had lasted at its last failure, or until its end."""
+    consecutive: int = 0
+    """How many runs failed in it."""
     interrupted: int = 0
     """How many of the last failures in a row took their process with them."""
-    exceptions: dict[str, ExceptionCount] = field(default_factory=dict)
-    """By fingerprint; the first `MAX_DISTINCT` of them."""
+    failures: int = 0
+    """How many runs ever failed, over all owners of the chain."""
+    recoveries: int = 0
+    """How many downtimes ever ended."""
+    seen: tuple[Seen, ...] = ()
+    """Distinct exceptions, the one raised last at the end; at most `MAX_DISTINCT`."""
+    latest: Latest | None = None
+    hangs: bool = False
+    """A run has been found to take too long, and goes on."""
+    stalls: int = 0
+    """How many runs ever took too long."""
+    hang: Hang | None = None
 
-    def add(self, exception_type: str, message: str, fingerprint: str) -> None:
-        """Count one more failure."""
-        self.failures += 1
-        known = self.exceptions.get(fingerprint)
-        if known is None and len(self.exceptions) >= MAX_DISTINCT:
-            return
-        if known is None:
-            known = ExceptionCount(
-                exception_type, message[:MAX_MESSAGE], fingerprint, 0
+    def failed(self, latest: Latest, *, lasted: float) -> Downtime:
+        """
+        Return it with one more failure.
+
+        Args:
+            latest: The failure.
+            lasted: How long the task has been down. Of no account for the first
+                failure of a downtime.
+        """
+        down = self if self.is_down else self._began(latest.at)
+        # Before it is cut again: half a password would not be known as one.
+        latest = replace(latest, message=redact(latest.message[:MAX_LATEST]))
+        return replace(
+            down,
+            lasted=max(0.0, lasted) if self.is_down else 0.0,
+            consecutive=down.consecutive + 1,
+            failures=self.failures + 1,
+            seen=_counted(down.seen, latest, self.failures + 1),
+            latest=latest,
+        )
+
+    def _began(self, at: float) -> Downtime:
+        seen = tuple(replace(one, before=one.count) for one in self.seen)
+        return replace(self, is_down=True, since=at, consecutive=0, seen=seen)
+
+    def recovered(self, *, lasted: float) -> Downtime:
+        """Return it after a success; the task has been down for `lasted` seconds."""
+        if not self.is_down:
+            return self
+        return replace(
+            self,
+            is_down=False,
+            interrupted=0,
+            lasted=max(0.0, lasted),
+            recoveries=self.recoveries + 1,
+        )
+
+    def stalled(self, hang: Hang) -> Downtime:
+        """Return it after a run was found to take too long."""
+        return replace(self, hangs=True, stalls=self.stalls + 1, hang=hang)
+
+    def went_on(self, took: float | None) -> Downtime:
+        """Return it after that run ended. None: its process ended before it did."""
+        if not self.hangs or self.hang is None:
+            return self
+        return replace(self, hangs=False, hang=replace(self.hang, took=took))
+
+    def lasts(self, now: float) -> float:
+        """Return how long it had lasted when another owner finds it at `now`."""
+        return max(self.lasted, now - self.since)
+
+    def exceptions(self) -> tuple[ExceptionCount, ...]:
+        """Return the distinct exceptions of this downtime, most frequent first."""
+        found = [
+            ExceptionCount(
+                one.exception_type, one.message, one.fingerprint, one.count - one.before
             )
-        self.exceptions[fingerprint] = ExceptionCount(
-            known.exception_type, known.message, fingerprint, known.count + 1
-        )
+            for one in self.seen
+            if one.count > one.before
+        ]
+        return tuple(sorted(found, key=lambda one: one.count, reverse=True))
 
-    def downtime(self, monotonic: float) -> timedelta:
-        """Return how long it has lasted, at `monotonic` of this process's clock."""
-        return timedelta(seconds=max(0.0, monotonic - self.began))
+    def to_json(self, room: int = MAX_STORED) -> dict[str, Any]:
+        """
+        Return it as plain values.
 
-    def distinct(self) -> tuple[ExceptionCount, ...]:
-        """Return the distinct exceptions, most frequent first."""
-        return tuple(
-            sorted(self.exceptions.values(), key=lambda item: item.count, reverse=True)
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        Args:
+            room: How much text is kept, in bytes: the traceback is shortened, and the
+                exceptions that were not raised for the longest time are left out.
+        """
+        latest, hang = self.latest, self.hang
+        seen = self.seen[-max(1, room // 1_000) :]
         return {
-            "down_since": self.down_since.timestamp(),
-            "failures": self.failures,
+            "is_down": self.is_down,
+            "since": self.since,
+            "lasted": self.lasted,
+            "consecutive": self.consecutive,
             "interrupted": self.interrupted,
-            "exceptions": [
-                [item.exception_type, item.message, item.fingerprint, item.count]
-                for item in self.exceptions.values()
-            ],
+            "failures": self.failures,
+            "recoveries": self.recoveries,
+            "seen": [list(vars(one).values()) for one in seen],
+            "latest": None if latest is None else _shortened(latest, room // 2),
+            "hangs": self.hangs,
+            "stalls": self.stalls,
+            "hang": None if hang is None else _shortened(hang, room // 4),
         }
 
 
-def resumed(down_since: float, *, now: float, monotonic: float) -> Incident:
+def _counted(seen: tuple[Seen, ...], latest: Latest, number: int) -> tuple[Seen, ...]:
+    others = tuple(one for one in seen if one.fingerprint != latest.fingerprint)
+    if len(others) < len(seen):
+        known = next(one for one in seen if one.fingerprint == latest.fingerprint)
+        return (*others, replace(known, count=known.count + 1))
+    message = one_line(latest.message, MAX_MESSAGE)
+    new = Seen(
+        latest.exception_type[:MAX_MESSAGE], message, latest.fingerprint, 1, 0, number
+    )
+    return (*others[-MAX_DISTINCT + 1 :], new)
+
+
+def _shortened(value: Latest | Hang, room: int) -> dict[str, Any]:
+    return {
+        name: cut(printable(item), max(room, 200)) if isinstance(item, str) else item
+        for name, item in vars(value).items()
+    }
+
+
+def downtimes_from_json(value: Any) -> dict[str, Downtime]:
     """
-    Return the incident of a downtime that another owner saw begin.
+    Return the downtimes of a chain's tasks that were written with `to_json`.
 
-    Args:
-        down_since: When it began, in seconds since the epoch.
-        now: Seconds since the epoch.
-        monotonic: The same moment on this process's monotonic clock, in seconds.
-    """
-    began = monotonic - max(0.0, now - down_since)
-    return Incident(datetime.fromtimestamp(down_since, timezone.utc), began)
-
-
-def incident_from_json(value: Any, *, now: float, monotonic: float) -> Incident | None:
-    """
-    Return the incident that `to_json` wrote, or None when it is not one.
-
-    Args:
-        value: What was read.
-        now: As for `resumed`.
-        monotonic: As for `resumed`.
+    Raises:
+        ValueError: That is not what a chain writes.
     """
     try:
-        incident = resumed(float(value["down_since"]), now=now, monotonic=monotonic)
-        incident.failures = _count(value["failures"])
-        incident.interrupted = _count(value["interrupted"])
-        for exception_type, message, fingerprint, count in value["exceptions"]:
-            incident.exceptions[str(fingerprint)] = ExceptionCount(
-                str(exception_type), str(message), str(fingerprint), _count(count)
-            )
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        return None
-    if len(incident.exceptions) > MAX_DISTINCT or not incident.failures:
-        return None
-    return incident
+        return {str(key): _from_json(item) for key, item in value.items()}
+    except (AttributeError, KeyError, TypeError) as exc:
+        msg = f"expected the downtimes of tasks ({type(exc).__name__}: {exc})"
+        raise ValueError(msg) from exc
 
 
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        msg = f"{value!r} is no count"
+def _from_json(value: Any) -> Downtime:
+    values = {**value, "seen": tuple(Seen(*item) for item in value["seen"])}
+    for name, kind in (("latest", Latest), ("hang", Hang)):
+        if values[name] is not None:
+            values[name] = kind(**values[name])
+    downtime = Downtime(**values)
+    parts = [downtime, *downtime.seen, downtime.latest, downtime.hang]
+    for part in parts:
+        if part is not None:
+            check_fields(part)
+    if len(downtime.seen) > MAX_DISTINCT:
+        msg = f"there are more than {MAX_DISTINCT} exceptions"
         raise ValueError(msg)
-    return value
+    return downtime
 
 
-def incidents_from_json(
-    value: Any, *, now: float, monotonic: float
-) -> dict[str, Incident]:
-    """Return the incidents by the keys of the tasks; what is not one is left out."""
-    if not isinstance(value, Mapping):
-        return {}
-    read = {
-        str(key): incident_from_json(item, now=now, monotonic=monotonic)
-        for key, item in value.items()
-    }
-    return {key: incident for key, incident in read.items() if incident is not None}
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+}
+
+
+def check_fields(value: Any) -> None:
+    """Raise ValueError where a plain field does not hold what its annotation says."""
+    for name, item in vars(value).items():
+        kind = type(value).__annotations__[name]
+        if kind in _PLAIN:
+            check_types(_PLAIN[kind], (item,))
+
+
+def check_types(kinds: type | tuple[type, ...], items: Iterable[Any]) -> None:
+    """Raise ValueError where an item is of another type, or a number that cannot be."""
+    kinds = kinds if isinstance(kinds, tuple) else _PLAIN[kinds.__name__]
+    for item in items:
+        is_one = isinstance(item, kinds) and isinstance(item, bool) == (bool in kinds)
+        # What is no number, or infinite, is not between these two either.
+        is_sane = isinstance(item, str) or item is None or 0 <= item < MAX_NUMBER
+        if not is_one or not is_sane:
+            msg = f"{str(item)[:100]!r} is not what was written"
+            raise ValueError(msg)
 
 
 def interrupted_cooldown(fail_cooldown: timedelta, interrupted: int) -> timedelta:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-VERSION = "1"
+VERSION = "2"
 """Prefix of every fingerprint: another rule makes other keys, and says so."""
 
 MAX_LINE = 500

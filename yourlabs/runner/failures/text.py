@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    # What has no width, and what turns the direction of the text around it.
+    "\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+    "]"
+)
 
 _LEFT_OUT = "\n[… {} characters left out …]\n"
 
 
 def printable(text: str) -> str:
     r"""
-    Return `text` with control characters and lone surrogates spelled out.
+    Return `text` with what cannot be seen in it spelled out.
+
+    That is control characters, those that have no width or turn the direction of
+    writing around, and lone surrogates.
 
     Line feeds and tabs stay. What is returned can be written to any file, header
     apart, and encoded as UTF-8.

@@ -9,61 +9,99 @@ and no text: it is bounded by the number of tasks.
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from typing import Protocol
 
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify.attempts import Attempt, Key
+from yourlabs.runner.notify.base import Unanswered
 from yourlabs.runner.notify.report import Report
 
 FIRST_RETRY = 1.0
-"""Wait after the first send that failed, in seconds; it doubles with each."""
+"""Wait after the first send of a report that failed, in seconds; it doubles."""
 
 LAST_RETRY = 300.0
-"""Longest wait between two tries, in seconds."""
-
-FRESH_RETRY = 10.0
-"""Longest wait of a report that was not tried yet, after another one failed, in
-seconds: that one may have been refused for what it says."""
+"""Longest wait between two tries of one report, in seconds."""
 
 GIVE_UP = 60.0
 """A send that takes longer is left to itself and tried anew, in seconds."""
 
-MAX_STUCK = 3
-"""How many sends that were given up may hang at once before no other is begun."""
+MAX_HUNG = 3
+"""How many that were left to themselves may hang before no other is begun."""
 
-FORGET = 3_600.0
-"""After so long one that hangs is not counted any more, in seconds."""
-
-MAX_THREADS = 30
-"""How many may hang in all: each has a thread."""
+Key = tuple[str, str]
+"""Name of the chain, and key of the task."""
 
 
 class Source(Protocol):
     """Knows what is to be told. Called from the threads of a `Delivery`."""
 
-    def take(self, key: Key) -> Report | None:
-        """Return what is to be told now. None: nothing."""
-
-    def wait(self, key: Key) -> timedelta | None:
-        """Return how long the rest has to wait. None: nothing is left."""
+    def take(self, key: Key) -> Report | float | None:
+        """Return what is to be told now, or in how many seconds to ask again."""
 
     def sent(self, key: Key, report: Report) -> None:
         """Take note that `report` was delivered."""
+
+    def unanswered(self, key: Key, report: Report) -> bool:
+        """Take note that it may have been; return whether that is the end of it."""
+
+
+class Send(threading.Thread):
+    """
+    One try to deliver a report, in a daemon thread: it may hang for ever, alone.
+
+    Attributes:
+        ends: When it is given up, on the monotonic clock.
+        error: What was raised. None: nothing, until it is over.
+        is_whole: The report was handed over; what is missing is the answer.
+        is_hung: It was given up, and goes on.
+    """
+
+    def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
+        super().__init__(name=f"{delivery.name}-send", daemon=True)
+        self.delivery, self.key, self.report = delivery, key, report
+        self.ends = time.monotonic() + GIVE_UP
+        self.error: BaseException | None = None
+        self.is_over = self.is_whole = self.is_hung = False
+
+    def run(self) -> None:
+        """Send, and say how it went. Called by `start`."""
+        error = None
+        try:
+            self.delivery.send(self.report)
+        except BaseException as exc:
+            # A backend can raise anything, even SystemExit.
+            error = exc
+        try:
+            # A backend may keep mails in a database.
+            connections.close_all()
+        except Exception:
+            logger.exception("A database connection could not be closed.")
+        self.delivery.end(self, error)
+
+
+def expect_answer(seconds: float) -> None:
+    """
+    Give a channel more time; it has handed its report over and waits for the answer.
+
+    To be called in its `send`. Without it a send is given up after `GIVE_UP` seconds.
+    """
+    send = threading.current_thread()
+    if isinstance(send, Send):
+        send.is_whole, send.ends = True, time.monotonic() + seconds
 
 
 class Delivery:
     """
     Sends reports, one after the other, until they are delivered.
 
-    All methods may be called from any thread, and none of them raises. In a forked
-    child it begins empty: what waited is sent by the parent.
+    All methods may be called from any thread, and none of them raises.
     """
 
     def __init__(
@@ -78,37 +116,22 @@ class Delivery:
             send: Delivers one report, or raises. Called in a thread.
             label: What the log calls that which is sent.
         """
-        self.name = name
-        self.send = send
-        self._source = source
-        self._label = label
-        self._renew()
-        this = weakref.ref(self)
-        if hasattr(os, "register_at_fork"):  # pragma: no branch
-            os.register_at_fork(after_in_child=lambda: _renew(this()))
-
-    def _renew(self) -> None:
+        self.name, self.send = name, send
+        self.is_failing = False
+        """The last send failed, so nobody should wait for the next one."""
+        self._source, self._label = source, label
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._due: dict[Key, float] = {}
         self._tries: dict[Key, int] = {}
         self._busy: Key | None = None
-        self._failures = 0
-        self._retry_at = self._fresh_at = 0.0
-        self._stuck: set[Attempt] = set()
-        self._is_closed = False
-        self._is_hopeless = False
-        self._has_complained = False
+        self._hung: set[Send] = set()
+        self._is_closed = self._is_hopeless = self._has_complained = False
 
-    @property
-    def is_failing(self) -> bool:
-        """The last send failed, so nobody should wait for the next one."""
-        return self._failures > 0
-
-    def post(self, key: Key, delay: timedelta = timedelta()) -> None:
-        """Have what is to be told of `key` sent, after `delay`."""
+    def post(self, key: Key, delay: float = 0.0) -> None:
+        """Have what is to be told of `key` sent, after `delay` seconds."""
         with self._changed:
-            due = time.monotonic() + delay.total_seconds()
+            due = time.monotonic() + delay
             known = self._due.get(key, due)
             # It has failed: something more to tell is no reason to hurry. Else the
             # sooner one: who comes too early is told how long to wait.
@@ -116,23 +139,7 @@ class Delivery:
             self._start()
             self._changed.notify_all()
 
-    def restart(self) -> None:
-        """Start the thread where it could not be started for what waits."""
-        if self._thread is None and self._due:
-            with self._changed:
-                self._start()
-
-    def wait(self, key: Key, timeout: float) -> bool:
-        """
-        Wait until what is to be told of `key` now was sent.
-
-        Args:
-            key: What was posted.
-            timeout: At most so many seconds, and no longer than sends succeed.
-        """
-        return self._wait_for({key}, timeout) and not self.is_failing
-
-    def flush(
+    def wait(
         self, keys: Iterable[Key], timeout: float, *, retry_for: float = 0.0
     ) -> bool:
         """
@@ -141,7 +148,20 @@ class Delivery:
         While sends fail only one that has begun already is waited for, and what is
         tried again in the next `retry_for` seconds.
         """
-        return self._wait_for(set(keys), timeout, retry_for=retry_for)
+        wanted, now = set(keys), time.monotonic()
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._is_awaited(wanted, now + retry_for), timeout
+            )
+            return not self.is_failing and not self._is_awaited(wanted, 0.0)
+
+    def _is_awaited(self, keys: set[Key], retry_until: float) -> bool:
+        until = time.monotonic()
+        if self.is_failing:
+            until = -1.0 if self._is_hopeless or retry_until <= until else retry_until
+        return self._busy in keys or any(
+            due <= until for key, due in self._due.items() if key in keys
+        )
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Take back what waits of `keys`; a send that has begun goes on."""
@@ -158,208 +178,158 @@ class Delivery:
             self._due.clear()
             self._changed.notify_all()
 
-    def end(self, attempt: Attempt) -> None:
-        """Take note that `attempt` is over; called by its own thread."""
+    def end(self, send: Send, error: BaseException | None) -> None:
+        """Take note that `send` is over; called by its own thread."""
         with self._changed:
-            attempt.is_over = True
-            is_late = attempt.is_given_up
-            self._stuck.discard(attempt)
-            if is_late and attempt.error and attempt.key in self._due:
+            send.is_over, was_hung = True, send.is_hung
+            send.error = error
+            self._hung.discard(send)
+            if was_hung and error is not None and send.key in self._due:
                 # It was waited for, lest it be told twice.
-                self._due[attempt.key] = time.monotonic()
+                self._due[send.key] = time.monotonic()
             self._changed.notify_all()
-        if is_late and not attempt.error:
-            self._take_note(attempt.key, attempt.report)
-
-    def _wait_for(
-        self, keys: set[Key], timeout: float, *, retry_for: float = 0.0
-    ) -> bool:
-        now = time.monotonic()
-        deadline, retry_until = now + timeout, now + retry_for
-        with self._changed:
-            while self._is_awaited(keys, retry_until):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-        return True
-
-    def _is_awaited(self, keys: set[Key], retry_until: float) -> bool:
-        if self._busy in keys:
-            return True
-        until = time.monotonic()
-        if self.is_failing:
-            if self._is_hopeless or retry_until <= until:
-                return False
-            until = retry_until
-        return any(self._when(key) <= until for key in self._due if key in keys)
+        if was_hung and error is None:
+            self._finish(send, None)
 
     def _start(self) -> None:
         if self._is_closed or (self._thread is not None and self._thread.is_alive()):
             return
-        self._thread = threading.Thread(
-            target=self._run, args=(self._changed,), name=self.name, daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         try:
             self._thread.start()
         except RuntimeError as exc:
-            # No more threads, or the interpreter ends. What waits is in the state.
+            # No more threads, or the interpreter ends. The next post tries again.
             self._thread = None
-            self._complain(f"its thread cannot be started: {exc}")
+            self._complain(exc)
 
-    def _run(self, mutex: threading.Condition) -> None:
-        while True:
+    def _run(self) -> None:
+        while (key := self._next()) is not None:
             try:
-                key = self._next()
-                if key is None:
-                    return
                 self._deliver(key)
             except BaseException:
                 # A mistake in here must not cost the admins the rest.
                 logger.exception("The delivery of reports raised.")
                 time.sleep(FIRST_RETRY)
             finally:
-                with mutex:
+                with self._changed:
                     self._busy = None
-                    mutex.notify_all()
+                    self._changed.notify_all()
 
     def _next(self) -> Key | None:
         """Wait for a report that is due, and return its key. None: it was closed."""
         with self._changed:
             while not self._is_closed:
-                now = time.monotonic()
-                ready = [key for key in self._due if self._when(key) <= now]
-                if ready and not self._is_blocked(now):
+                now, left = time.monotonic(), None
+                if self._due and len(self._hung) < MAX_HUNG:
+                    left = min(min(self._due.values()) - now, threading.TIMEOUT_MAX)
+                if left is not None and left <= 0:
+                    ready = [key for key, due in self._due.items() if due <= now]
                     # Those that fail must not keep the others from being tried.
                     key = min(ready, key=lambda one: self._tries.get(one, 0))
                     del self._due[key]
                     self._busy = key
                     return key
-                self._changed.wait(self._sleep(now))
+                self._changed.wait(left)
         return None
 
-    def _sleep(self, now: float) -> float | None:
-        """Return how many seconds there is nothing to do. None: nobody knows."""
-        if not self._due:
-            return None
-        left = min(map(self._when, self._due)) - now
-        if self._is_blocked(now):
-            if len(self._stuck) >= MAX_THREADS:
-                return None
-            ends = sorted(one.given_up_at + FORGET for one in self._stuck)
-            left = ends[-MAX_STUCK] - now
-        return min(max(left, 0.0), threading.TIMEOUT_MAX)
-
-    def _is_blocked(self, now: float) -> bool:
-        """Say whether so many sends hang that none may be begun."""
-        fresh = sum(now - one.given_up_at < FORGET for one in self._stuck)
-        return fresh >= MAX_STUCK or len(self._stuck) >= MAX_THREADS
-
-    def _when(self, key: Key) -> float:
-        """Return when to send what waits of `key`, on the monotonic clock."""
-        rest = self._retry_at if key in self._tries else self._fresh_at
-        return max(self._due[key], rest)
-
     def _deliver(self, key: Key) -> None:
-        report = self._source.take(key)
-        if report is None:
-            delay = self._source.wait(key)
-            if delay is not None:
-                # Not at once: it would be asked for again and again.
-                self.post(key, max(delay, timedelta(seconds=FIRST_RETRY)))
-            else:
-                # Nothing of it is left that could be tried again.
-                with self._changed:
-                    self._tries.pop(key, None)
-            return
-        attempt = Attempt(self, key, report)
-        error = self._attempt(attempt)
-        if error:
-            self._after_failure(attempt, error)
+        found = self._source.take(key)
+        if isinstance(found, Report):
+            send = Send(self, key, found)
+            try:
+                send.start()
+                error = self._wait_for(send)
+            except RuntimeError as exc:
+                error = exc
+            if not self._is_closed:
+                self._finish(send, error)
+        elif found is not None:
+            # Not at once: it would be asked for again and again.
+            self.post(key, max(found, FIRST_RETRY))
         else:
-            self._take_note(key, report)
+            # Nothing of it is left that could be tried again.
+            with self._changed:
+                self._tries.pop(key, None)
 
-    def _attempt(self, attempt: Attempt) -> str:
-        """Send a report. Return what went wrong, empty when nothing did."""
-        try:
-            attempt.start()
-        except RuntimeError as exc:
-            return f"no thread can be started: {exc}"
+    def _wait_for(self, send: Send) -> BaseException | None:
+        """Wait for the end of a send, or give it up; return what went wrong."""
         with self._changed:
-            self._changed.wait_for(lambda: attempt.is_over or self._is_closed, GIVE_UP)
-            if attempt.is_over:
-                return attempt.error
-            attempt.is_given_up = True
-            attempt.given_up_at = time.monotonic()
-            self._stuck.add(attempt)
-            is_blocked = self._is_blocked(attempt.given_up_at)
-        if is_blocked:
+            while not (send.is_over or self._is_closed):
+                left = send.ends - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            if send.is_over or self._is_closed:
+                return send.error
+            send.is_hung = True
+            self._hung.add(send)
+        if len(self._hung) >= MAX_HUNG:
             logger.error(
-                "%d sends of %s hang: the next one begins when one of them ends, or in "
-                "an hour. Give what sends a timeout.",
-                len(self._stuck),
+                "%d sends of %s hang: the next one begins when one of them ends. Give "
+                "what sends a timeout.",
+                len(self._hung),
                 self._label,
                 extra={"action": "delivery_hangs"},
             )
-        return f"it hangs for {GIVE_UP:g} seconds"
+        if send.is_whole:
+            return Unanswered("no answer came")
+        return TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
 
-    def _after_failure(self, attempt: Attempt, error: str) -> None:
-        key, hangs = attempt.key, attempt.is_given_up
-        with self._changed:
-            if hangs and attempt.is_over:
-                # Just now, after all.
-                if not attempt.error:
-                    return
-                hangs = False
-            self._failures += 1
-            self._is_hopeless = attempt.is_hopeless
-            self._tries[key] = self._tries.get(key, 0) + 1
-            now = time.monotonic()
-            self._retry_at = now + backoff(self._failures)
-            self._fresh_at = min(self._retry_at, now + FRESH_RETRY)
-            # One that hangs may be delivered yet, and has an end as a rule.
-            self._due[key] = now + (LAST_RETRY if hangs else backoff(self._tries[key]))
-        self._complain(error)
-
-    def _complain(self, error: str) -> None:
-        level = logging.DEBUG if self._has_complained else logging.WARNING
-        self._has_complained = True
-        logger.log(
-            level,
-            "Could not send %s: %s. It is tried again until it works.",
-            self._label,
-            error,
-            extra={"action": "delivery_failed"},
+    def _finish(self, send: Send, error: BaseException | None) -> None:
+        """Take note of how a send went: it is tried again, or it is done."""
+        key = send.key
+        is_told = isinstance(error, Unanswered) and self._source.unanswered(
+            key, send.report
         )
-
-    def _take_note(self, key: Key, report: Report) -> None:
+        if error is not None and not is_told:
+            self._try_again(send, error)
+            return
         with self._changed:
-            self._failures = 0
-            self._is_hopeless = False
-            self._retry_at = self._fresh_at = 0.0
+            self.is_failing = self._is_hopeless = False
             self._tries.pop(key, None)
             works_again = self._has_complained and not self._tries
-            if works_again:
-                self._has_complained = False
+            self._has_complained = self._has_complained and not works_again
         if works_again:
             logger.warning(
                 "Sending %s works again.",
                 self._label,
                 extra={"action": "delivery_works"},
             )
+        if error is None:
+            try:
+                self._source.sent(key, send.report)
+            except BaseException:
+                # It was delivered: a mistake in here must not have it sent again.
+                logger.exception("Could not take note of what was sent.")
+
+    def _try_again(self, send: Send, error: BaseException) -> None:
+        key = send.key
+        with self._changed:
+            self.is_failing = True
+            self._is_hopeless = isinstance(error, ImproperlyConfigured)
+            self._tries[key] = self._tries.get(key, 0) + 1
+            # One that hangs may be delivered yet, and has an end as a rule.
+            wait = LAST_RETRY if send.is_hung else backoff(self._tries[key])
+            self._due[key] = time.monotonic() + wait
+        self._complain(error)
+
+    def _complain(self, error: BaseException) -> None:
         try:
-            self._source.sent(key, report)
+            reason = one_line(f"{type(error).__name__}: {error}", 300)
         except BaseException:
-            # It was delivered: a mistake in here must not have it sent again.
-            logger.exception("Could not take note of what was sent.")
+            reason = type(error).__name__
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        logger.log(
+            level,
+            "Could not send %s: %s. It is tried again until it works.",
+            self._label,
+            reason,
+            extra={"action": "delivery_failed"},
+        )
 
 
 def backoff(failures: int) -> float:
     """Return how many seconds to wait after so many failures, with jitter."""
     longest = min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
     return longest * random.uniform(0.8, 1.0)
-
-
-def _renew(delivery: Delivery | None) -> None:
-    if delivery is not None:
-        delivery._renew()

@@ -1,46 +1,33 @@
-"""Keeps failed runs out of Django's own mails to the admins."""
+"""Keeps the runner's records out of Django's own mails to the admins."""
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from django.utils.log import AdminEmailHandler
 
-from yourlabs.runner import conf
-
-logger = logging.getLogger("runner")
-
-
-class NotTheRunners(logging.Filter):
-    """Drop what the runner's own, throttled mails tell."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for a failed or stalled run, while the runner sends mails."""
-        if record.name != logger.name:
-            return True
-        told = getattr(record, "action", None) in ("task_failed", "task_stalled")
-        return not (told and conf.email())
+LOGGER = "runner"
 
 
 def spare_admins() -> None:
     """
-    Filter the handlers that would send a mail for each failed run.
+    Have no `AdminEmailHandler` mail what the runner logs of a run.
 
-    `AdminEmailHandler` has no flood control: on the root logger, where many projects
-    have it, it would send a weekend's worth of mails beside the throttled ones.
+    It has no flood control: a weekend of failures would be hundreds of mails beside
+    the throttled ones. Where it hangs in the tree of loggers cannot be found out: it
+    may be on any logger, behind another handler or a queue, or be added later. So this
+    changes what the class does with the records of one logger, and of no other.
     """
-    for handler in admin_handlers():
-        if not any(isinstance(known, NotTheRunners) for known in handler.filters):
-            handler.addFilter(NotTheRunners())
+    usual = AdminEmailHandler.handle
+    if hasattr(usual, "__wrapped__"):
+        return
 
+    @functools.wraps(usual)
+    def handle(self: AdminEmailHandler, record: logging.LogRecord) -> bool:
+        # What is critical comes once, and no mail of the runner tells it.
+        if record.name == LOGGER and record.levelno < logging.CRITICAL:
+            return False
+        return bool(usual(self, record))
 
-def admin_handlers() -> list[logging.Handler]:
-    """Return the handlers that mail the admins what the logger `runner` says."""
-    found: list[logging.Handler] = []
-    place: logging.Logger | None = logger
-    while place is not None:
-        found += [
-            item for item in place.handlers if isinstance(item, AdminEmailHandler)
-        ]
-        place = place.parent if place.propagate else None
-    return found
+    AdminEmailHandler.handle = handle  # type: ignore[method-assign,assignment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import smtplib
 from hashlib import blake2b
 from typing import Any
 
@@ -10,11 +11,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
 from yourlabs.runner.failures.text import one_line
-from yourlabs.runner.notifiers import Notifier, Subscriber
+from yourlabs.runner.notify.base import Notifier, Unanswered
+from yourlabs.runner.notify.delivery import expect_answer
 from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.subscriber import Subscriber
 
 TIMEOUT = 35.0
 """How long a mail server may be silent, in seconds, where no setting says it."""
+
+
+ANSWER_TIMEOUT = 600.0
+"""How long it may take to take a mail that it has, in seconds: RFC 5321, 4.5.3.2.6."""
 
 
 class AdminMail(Notifier):
@@ -33,9 +40,11 @@ class AdminMail(Notifier):
 
         Raises:
             ImproperlyConfigured: ``ADMINS`` is empty.
+            Unanswered: The server has the mail, and did not say that it took it.
             Exception: Whatever the mail backend raises.
         """
         from django.core.mail import EmailMessage
+        from django.core.mail.backends.smtp import EmailBackend
 
         admins = [one_line(address, 500) for address in conf.admins()]
         if not admins:
@@ -54,10 +63,60 @@ class AdminMail(Notifier):
             # smtplib would wait for ever.
             connection.timeout = TIMEOUT
         try:
+            if isinstance(connection, EmailBackend):
+                connection.open()
+                learn_to_wait(connection.connection)
             connection.send_messages([message])
         finally:
             with contextlib.suppress(Exception):
                 connection.close()
+
+
+class WaitsForAnswer:
+    """
+    Part of an `smtplib.SMTP` that knows when the server has a whole mail.
+
+    Its answer to that is waited for as long as the RFC says. Where it does not come in
+    that time, the mail may have been taken: that is not the same as a failure.
+    """
+
+    _answers_to_data = 0
+    sock: Any
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        """Send the mail; the first answer is to the command, the second to the text."""
+        self._answers_to_data = 2
+        try:
+            return super().data(msg)  # type: ignore[misc,no-any-return]
+        finally:
+            self._answers_to_data = 0
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Wait for an answer of the server."""
+        self._answers_to_data -= 1
+        if self._answers_to_data != 0:
+            return super().getreply()  # type: ignore[misc,no-any-return]
+        before = self.sock.gettimeout()
+        self.sock.settimeout(ANSWER_TIMEOUT)
+        # A little more, so that the time-out comes first.
+        expect_answer(ANSWER_TIMEOUT + 10)
+        try:
+            reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
+        except smtplib.SMTPServerDisconnected as exc:
+            if isinstance(exc.__context__, TimeoutError):
+                msg = f"the server has it and says nothing for {ANSWER_TIMEOUT:g} s"
+                raise Unanswered(msg) from exc
+            raise
+        self.sock.settimeout(before)
+        return reply
+
+
+def learn_to_wait(smtp: object) -> None:
+    """Make an open connection to a mail server one that `WaitsForAnswer`."""
+    if isinstance(smtp, smtplib.SMTP) and not isinstance(smtp, WaitsForAnswer):
+        # Django's backend, or one made of it, has made it as the settings say. Which
+        # class it makes cannot be said from outside in every Django.
+        smtp.__class__ = type("SMTP", (WaitsForAnswer, type(smtp)), {})
 
 
 def headers(report: Report, sender: str) -> dict[str, str]:

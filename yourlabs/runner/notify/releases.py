@@ -9,7 +9,6 @@ from hashlib import blake2b
 from typing import Any
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.decorator import innermost
 from yourlabs.runner.chain.task import Chain
 
 MAX_LAYERS = 100
@@ -35,8 +34,9 @@ def release_of(chain: Chain) -> str:
 def _inside(function: Any) -> Any:
     """Return what is inside of wrappers and partials, however they are nested."""
     for _ in range(MAX_LAYERS):
-        inside = innermost(function)
-        inside = getattr(inside, "__wrapped__", inside)
+        inside = getattr(function, "__wrapped__", function)
+        if isinstance(inside, functools.partial):
+            inside = inside.func
         if inside is function:
             break
         function = inside

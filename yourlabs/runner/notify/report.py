@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 
+from yourlabs.runner.failures.downtime import Downtime, Hang
 from yourlabs.runner.failures.records import ExceptionCount
+from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, one_line, printable
+from yourlabs.runner.notify.throttle import Kind, Reason, thread_of
+from yourlabs.runner.notify.told import Told
 
 MAX_SUBJECT = 180
 """Longest subject, in characters."""
@@ -19,28 +22,6 @@ MAX_BODY = 30_000
 
 MAX_MESSAGE = 120
 """How much of an exception's message a subject has, in characters."""
-
-
-class Kind(str, Enum):
-    """Why a mail is sent."""
-
-    FIRST = "first"
-    """The first failure since the chain was started."""
-    NEW = "new"
-    """An exception that nobody was told of."""
-    AGAIN = "again"
-    """A failure after a recovery that was told."""
-    REACHED = "reached"
-    """Down for longer than `non_recoverable_downtime`."""
-    REACHED_AGAIN = "reached_again"
-    """Down for as long once more."""
-    HEALED = "healed"
-    """A success after failures that were told."""
-    STALLED = "stalled"
-    """A run takes longer than `max_duration`."""
-    RESUMED = "resumed"
-    """Such a run has ended after all."""
-
 
 PHRASES = {
     Kind.FIRST: "First exception caught",
@@ -52,40 +33,14 @@ PHRASES = {
     Kind.STALLED: "Task stalled",
     Kind.RESUMED: "Stalled task ended",
 }
-"""What a subject says, in the order in which several reasons are said."""
-
-FAILING = frozenset(
-    (Kind.FIRST, Kind.NEW, Kind.AGAIN, Kind.REACHED, Kind.REACHED_AGAIN)
-)
-"""The reasons that tell the task is down."""
-
+"""What a subject says of each reason."""
 
 _OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
-
-
-class Reason(NamedTuple):
-    """One thing that is to be told of a task."""
-
-    kind: Kind
-    number: int
-    """Grows with each reason of the task."""
-    at: datetime
-    message: str = ""
-    """Of the exception, on one line."""
-    fingerprint: str = ""
-    """Of the exception; empty when it is not about one."""
-
-
-class Evidence(NamedTuple):
-    """One failure as it is shown."""
-
-    exception_type: str
-    message: str
-    traceback: str
-    fingerprint: str
-    at: datetime
-    where: str = ""
-    """Host, process and release it happened in."""
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
+_LIBRARY = re.compile(
+    r"/site-packages/|/dist-packages/|/lib/python3|/yourlabs/runner/(?!tasks)|<frozen "
+)
+_CALENDAR = 253_402_300_799.0
 
 
 @dataclass(frozen=True)
@@ -100,49 +55,74 @@ class Report:
     """Name of the chain."""
     task: str
     """Name of the task."""
+    path: str
+    """Dotted path of its function."""
     at: datetime
     """When it was made: aware, UTC, like every instant here."""
     reasons: tuple[Reason, ...]
-    """Why it is sent; the oldest first, never empty."""
-    is_down: bool
-    """The task's last run failed."""
-    down_since: datetime | None = None
-    """When the downtime began, this one or the last. None: there was none."""
-    downtime: timedelta = timedelta()
-    """How long it has lasted, or lasted."""
-    consecutive: int = 0
-    """How many runs failed in this downtime."""
-    failures: int = 0
-    """How many failed since the last mail: no failure is in two mails, or in none."""
-    since: datetime | None = None
-    """When the first of these failed."""
-    exceptions: tuple[ExceptionCount, ...] = ()
-    """The distinct exceptions of these, with counts; bounded."""
-    recoveries: int = 0
-    """How many downtimes ended since the last mail."""
-    stalls: int = 0
-    """How many runs stalled since the last mail."""
-    evidence: Evidence | None = None
-    """The failure that is told."""
-    stack: str = ""
-    """Where a stalled run is, or was."""
-    is_flapping: bool = False
-    """The task fails and recovers in turns."""
-    start: str = ""
-    """Why what was told before no longer counts; empty when it does."""
+    """Why it is sent, never empty; first the one that says how the task fares now."""
+    what: Downtime
+    """How the task fares."""
+    told: Told
+    """What the channel was told before."""
     next_at: datetime | None = None
     """When the next reminder is due; None: no sooner than something changes."""
     where: str = ""
     """Host, process and release that it is told of."""
-    thread: str = ""
-    """Key that all the mails of one downtime share."""
-    position: int = 0
-    """How many mails of this thread were sent before."""
+
+    @property
+    def is_down(self) -> bool:
+        """The task's last run failed."""
+        return self.what.is_down
+
+    @property
+    def down_since(self) -> datetime | None:
+        """When the downtime began, this one or the last. None: there was none."""
+        return instant(self.what.since) if self.what.consecutive else None
+
+    @property
+    def downtime(self) -> timedelta:
+        """How long it has lasted, or lasted."""
+        seconds = self.what.lasted
+        if self.is_down and self.what.latest is not None:
+            # Where it was held back, time has passed since the last failure.
+            seconds += max(0.0, self.at.timestamp() - self.what.latest.at)
+        return timedelta(seconds=min(seconds, _CALENDAR))
+
+    @property
+    def consecutive(self) -> int:
+        """How many runs failed in this downtime."""
+        return self.what.consecutive
+
+    @property
+    def failures(self) -> int:
+        """How many failed since the last mail: no failure is in two mails, or none."""
+        return self.what.failures - self.told.failures
+
+    @property
+    def exceptions(self) -> tuple[ExceptionCount, ...]:
+        """The distinct exceptions of these, most frequent first; bounded."""
+        found = [
+            ExceptionCount(one.exception_type, one.message, one.fingerprint, count)
+            for one in self.what.seen
+            if (count := self.told.new_failures_of(one))
+        ]
+        return tuple(sorted(found, key=lambda one: -one.count))
+
+    @property
+    def thread(self) -> str:
+        """Key that all the mails of one conversation share."""
+        return thread_of(self.what, self.told)
+
+    @property
+    def position(self) -> int:
+        """How many mails of this thread were sent before."""
+        return self.told.position if self.thread == self.told.thread else 0
 
     @property
     def reason(self) -> str:
-        """The reasons on one line."""
-        return one_line("; ".join(_phrases(self)), MAX_SUBJECT)
+        """The first reason, on one line."""
+        return one_line(self._phrase(self.reasons[0]), MAX_SUBJECT)
 
     @property
     def subject(self) -> str:
@@ -154,93 +134,143 @@ class Report:
         """Plain text; the first screen says all that matters."""
         return cut(printable("\n".join(_body(self))), MAX_BODY, head=0.8) + "\n"
 
+    def _phrase(self, reason: Reason) -> str:
+        text = PHRASES[reason.kind]
+        if reason.kind is Kind.RESUMED and self.what.hang is not None:
+            took = self.what.hang.took
+            known = f"after {duration(timedelta(seconds=took or 0))}"
+            return f"{text}: {'with its process' if took is None else known}"
+        # Further lines of a message are details, and an address tells a reader nothing.
+        first = next(filter(str.strip, reason.message.splitlines()), "")
+        message = one_line(_ADDRESS.sub("", first), MAX_MESSAGE)
+        return f"{text}: {message}" if message else text
 
-def _phrases(report: Report) -> Iterator[str]:
-    flapping = "Flapping: " if report.is_flapping else ""
-    for kind, phrase in PHRASES.items():
-        reasons = [reason for reason in report.reasons if reason.kind is kind]
-        if not reasons:
-            continue
-        text = f"{flapping}{phrase}"
-        flapping = ""
-        if reasons[0].message:
-            text += f": {one_line(reasons[0].message, MAX_MESSAGE)}"
-        if len(reasons) > 1:
-            text += f" (and {len(reasons) - 1} more)"
-        yield text
+
+def redacted(downtime: Downtime, hook: Callable[[str], str]) -> Downtime:
+    """Return it with every text in it masked, and passed through `hook`."""
+
+    def mask(text: str) -> str:
+        return hook(redact(text)) if text else text
+
+    latest, hang = downtime.latest, downtime.hang
+    if latest is not None:
+        message, traceback = mask(latest.message), mask(latest.traceback)
+        latest = replace(latest, message=message, traceback=traceback)
+    return replace(
+        downtime,
+        seen=tuple(replace(one, message=mask(one.message)) for one in downtime.seen),
+        latest=latest,
+        hang=replace(hang, stack=mask(hang.stack)) if hang else None,
+    )
+
+
+def instant(epoch: float) -> datetime:
+    """Return a moment, given in seconds since the epoch, if the calendar has it."""
+    return datetime.fromtimestamp(min(max(epoch, 0.0), _CALENDAR), timezone.utc)
 
 
 def _body(report: Report) -> Iterator[str]:
-    yield _headline(report)
+    kinds = {reason.kind for reason in report.reasons}
+    latest, hang = report.what.latest, report.what.hang
+    yield _headline(report, kinds)
     yield ""
-    yield from (f"{name + ':':<30}{value}" for name, value in _facts(report) if value)
+    yield from (f"{name + ':':<30}{value}" for name, value in _facts(report, kinds))
     others = _others(report)
     if others:
         yield ""
         yield "Exceptions since the last mail:"
         yield from others
-    if report.evidence is not None and report.evidence.traceback:
+    if report.failures and latest is not None and latest.traceback:
         yield ""
-        yield f"Failure at {_instant(report.evidence.at)}:"
+        yield f"Failure at {_moment(instant(latest.at))}:"
         yield ""
-        yield report.evidence.traceback.rstrip("\n")
-    if report.stack:
+        yield latest.traceback.rstrip("\n")
+    if hang is not None and Kind.STALLED in kinds:
         yield ""
         yield "Where the run hung, the last call at the end:"
         yield ""
-        yield cut(printable(report.stack), 20_000).rstrip("\n")
+        yield cut(printable(hang.stack), 20_000).rstrip("\n")
 
 
-def _headline(report: Report) -> str:
-    kinds = {reason.kind for reason in report.reasons}
-    if report.is_flapping:
-        now = "down" if report.is_down else "up"
-        return f"{report.task} fails and recovers in turns; now it is {now}."
+def _headline(report: Report, kinds: set[Kind]) -> str:
+    if report.what.hangs:
+        return f"{report.task} hangs: a run takes longer than it may."
     if report.is_down:
         return f"{report.task} is down."
-    if Kind.HEALED in kinds:
-        return f"{report.task} works again."
-    if Kind.RESUMED in kinds:
+    if kinds <= _OF_STALLS:
         return f"The run of {report.task} that hung has ended."
-    return f"{report.task} hangs: a run takes longer than max_duration."
+    return f"{report.task} works again."
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
-    yield "What happened", "; ".join(_phrases(report))
-    if any(reason.kind not in _OF_STALLS for reason in report.reasons):
+def _facts(report: Report, kinds: set[Kind]) -> Iterator[tuple[str, str]]:
+    for number, reason in enumerate(report.reasons):
+        yield "Also" if number else "What happened", report._phrase(reason)
+    yield "Task", report.path
+    if kinds & _OF_STALLS and report.what.hang is not None:
+        yield from _hang(report, report.what.hang)
+    if kinds - _OF_STALLS or report.is_down:
         yield from _downtime(report)
     yield "Failures since the last mail", _rate(report)
-    if report.recoveries > 1:
-        yield "Recoveries since then", str(report.recoveries)
-    yield "Stalled runs since then", str(report.stalls or "")
-    if any(reason.kind is Kind.FIRST for reason in report.reasons):
-        yield "New start", report.start
+    recoveries = report.what.recoveries - report.told.recoveries
+    if recoveries > 1:
+        yield "Recoveries since then", str(recoveries)
+    stalls = report.what.stalls - report.told.stalls
+    if stalls > 1:
+        yield "Stalled runs since then", str(stalls)
+    if report.told.start and kinds & {Kind.FIRST, Kind.NEW}:
+        yield "New start", report.told.start
     yield "Next mail", _next(report)
     yield "Chain", report.chain
     yield "Where", report.where
 
 
+def _hang(report: Report, hang: Hang) -> Iterator[tuple[str, str]]:
+    if (frame := own_frame(hang.stack)) and report.what.hangs:
+        yield "Hangs in", frame
+    yield "Running since", _moment(instant(hang.started_at))
+    if report.what.hangs:
+        seconds = max(hang.running_for, report.at.timestamp() - hang.started_at)
+        yield "Running for", duration(timedelta(seconds=seconds))
+    elif hang.took is not None:
+        yield "It took", duration(timedelta(seconds=hang.took))
+    yield "Limit (max_duration)", duration(timedelta(seconds=hang.limit))
+
+
+def own_frame(stack: str) -> str:
+    """Return the last call in a stack that is of the project itself, on one line."""
+    lines = [line.strip() for line in stack.splitlines()]
+    for number in range(len(lines) - 1, -1, -1):
+        line = lines[number]
+        if line.startswith('File "') and not _LIBRARY.search(line):
+            source = lines[number + 1] if number + 1 < len(lines) else ""
+            is_source = source and not source.startswith('File "')
+            return one_line(f"{line}: {source}" if is_source else line, 300)
+    return ""
+
+
 def _downtime(report: Report) -> Iterator[tuple[str, str]]:
-    evidence = report.evidence
-    if evidence is not None:
-        yield "Exception", evidence.exception_type.removeprefix("builtins.")
-        yield "Message", one_line(evidence.message, 1_000)
+    latest = report.what.latest
+    if latest is not None:
+        yield "Exception", latest.exception_type.removeprefix("builtins.")
+        yield "Message", one_line(latest.message, 1_000)
     if report.down_since is not None:
-        yield "Down since", _instant(report.down_since)
+        yield "Down since", _moment(report.down_since)
         if not report.is_down:
-            yield "Up since", _instant(report.down_since + report.downtime)
+            yield "Up since", _moment(instant(report.what.since + report.what.lasted))
         if report.downtime >= timedelta(seconds=1):
             yield "Downtime", duration(report.downtime)
         yield "Failures in this downtime", str(report.consecutive)
 
 
 def _rate(report: Report) -> str:
-    if report.failures < 2 or report.since is None:
+    what, told = report.what, report.told
+    # From one failure to the last; the first one that counts may be the beginning.
+    since, gaps = told.at, report.failures
+    if what.since > told.at:
+        since, gaps = what.since, what.consecutive - 1
+    if report.failures < 2 or gaps < 1 or what.latest is None:
         return str(report.failures)
-    end = report.at
-    if not report.is_down and report.down_since is not None:
-        end = report.down_since + report.downtime
-    each = (end - report.since) / (report.failures - 1)
+    each = timedelta(seconds=max(0.0, what.latest.at - since) / gaps)
     if each <= timedelta():
         return str(report.failures)
     return f"{report.failures} (one every {duration(each)})"
@@ -251,23 +281,26 @@ def _next(report: Report) -> str:
         return "when something happens."
     if report.next_at is None:
         return "when something changes."
-    return f"{_instant(report.next_at)} if it is still down, or sooner."
+    return f"{_moment(report.next_at)} if it is still down, or sooner."
 
 
 def _others(report: Report) -> list[str]:
-    counted = sum(item.count for item in report.exceptions)
-    if report.failures < 2 and len(report.exceptions) < 2:
+    exceptions = report.exceptions
+    if report.failures < 2 and len(exceptions) < 2:
         return []
     lines = []
-    for item in sorted(report.exceptions, key=lambda item: -item.count):
-        name = item.exception_type.removeprefix("builtins.")
-        lines.append(f"{item.count:>7} x {one_line(f'{name}: {item.message}', 190)}")
-    if report.failures > counted:
-        lines.append(f"{report.failures - counted:>7} x others")
+    for one in exceptions:
+        name = one.exception_type.removeprefix("builtins.")
+        new = "" if one.fingerprint in report.told.known else " (new)"
+        text = one_line(f"{name}: {one.message}", 190)
+        lines.append(f"{one.count:>7} x {text}{new}")
+    left = report.failures - sum(one.count for one in exceptions)
+    if left > 0:
+        lines.append(f"{left:>7} x others")
     return lines
 
 
-def _instant(at: datetime) -> str:
+def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 import weakref
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.task import Task
-from yourlabs.runner.failures.downtime import Incident, resumed
-from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
+from yourlabs.runner.failures.records import Failure, Recovery, Stall
+from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify import notifications, releases, telling
-from yourlabs.runner.notify.attempts import Key
-from yourlabs.runner.notify.chain_log import ChainLog, history_of, new_start
-from yourlabs.runner.notify.delivery import Delivery
-from yourlabs.runner.notify.histories import NOTHING, History, Rules
-from yourlabs.runner.notify.history_json import history_from_json
+from yourlabs.runner.notify.base import Notifier
+from yourlabs.runner.notify.chain_told import (
+    LOOK_AT_HANGS_EVERY,
+    MAX_COPIES,
+    ChainTold,
+)
+from yourlabs.runner.notify.delivery import Delivery, Key
 from yourlabs.runner.notify.report import Report
-from yourlabs.runner.ownership.record import COMMAND
-
-if TYPE_CHECKING:
-    from yourlabs.runner.notifiers import Notifier
 
 PATIENCE = 0.25
 """A chain waits so long for its report to be delivered, in seconds, and never while
@@ -40,6 +33,10 @@ LAST_FLUSH = 10.0
 
 LAST_RETRIES = 5.0
 """So long it waits for reports that are tried again, in seconds."""
+
+
+connected: list[Subscriber] = []
+"""Those that listen, of this process."""
 
 
 class Subscriber:
@@ -60,9 +57,6 @@ class Subscriber:
         """
         self.notifier = notifier
         self.section = section or f"notifications.{notifier.name}"
-        self.delivery = Delivery(
-            f"runner-{notifier.name}", self, notifier.send, label=notifier.label
-        )
         self._receivers: tuple[tuple[Any, Callable[..., None]], ...] = (
             (signals.chain_started, self.chain_started),
             (signals.chain_stopped, self.chain_stopped),
@@ -72,207 +66,114 @@ class Subscriber:
         )
         self._renew()
         this = weakref.ref(self)
-        if hasattr(os, "register_at_fork"):  # pragma: no branch
-            os.register_at_fork(after_in_child=lambda: _renew(this()))
+        renew_in_child("notify", lambda: _renew(this()))
 
     def _renew(self) -> None:
-        self._lock = threading.Lock()
-        self._logs: dict[str, ChainLog] = {}
-        self._hanging: set[tuple[str, Task]] = set()
+        self.delivery = Delivery(
+            f"runner-{self.notifier.name}",
+            self,
+            self.notifier.send,
+            label=self.notifier.label,
+        )
+        self._chains: dict[str, ChainTold] = {}
 
     def connect(self) -> None:
         """Listen to the signals. Harmless when it does already."""
+        if self not in connected:
+            connected.append(self)
         for signal, receiver in self._receivers:
             signal.connect(receiver, weak=False)
 
     def disconnect(self) -> None:
         """Listen no more; what is known stays known."""
+        if self in connected:
+            connected.remove(self)
         for signal, receiver in self._receivers:
             signal.disconnect(receiver)
-        signals.task_succeeded.disconnect(self.task_succeeded)
 
     # Receivers of the signals.
 
     def chain_started(self, thread: Any) -> None:
         """Go on where the last owner of the chain ended."""
-        keys = thread.chain.keys()
-        log = ChainLog(thread.chain.name, thread.state, self.section, keys)
-        log.thread = thread
-        log.is_enabled = self.notifier.is_enabled()
-        with self._lock:
-            self._logs[thread.chain.name] = log
-        if not log.is_enabled:
+        if not self.notifier.is_enabled():
             return
-        value = log.read()
-        log.release = releases.release_of(thread.chain)
-        # Who restarts what crashes is no person that wants to be told again.
-        crashed = thread.lock.interrupted
-        is_fresh = thread.fresh and (crashed is None or crashed.owner.kind != COMMAND)
-        start = new_start(value, log.release, is_fresh=is_fresh)
-        more = not (thread.once or thread.lock.was_cut)
-        now = _now()
-        with log.lock:
-            for task, key in keys.items():
-                history = history_from_json(history_of(value, key), now)
-                if history == NOTHING and not start:
-                    # Of most tasks nothing is known, and no rules are needed.
-                    continue
-                log.histories[key] = notifications.begin(
-                    history, now, log.rules(task), start=start, more=more
-                )
-            log.write()
-        for runner in thread.tasks:
-            history = log.histories.get(runner.key, NOTHING)
-            if history.is_down and runner.incident is None:
-                # What was told is known, but not the downtime itself: the process was
-                # killed in between, or nobody was to be told of its end.
-                runner.incident = _incident_of(history)
-        for task, key in keys.items():
-            history = log.histories.get(key, NOTHING)
-            if history.stalled_since is not None:
-                self._listen_to_success(log.name, task)
-            self._post(log, key)
+        chain = self._chains[thread.chain.name] = ChainTold(thread, self.section)
+        for key in chain.told:
+            self._post(chain, key)
 
     def chain_stopped(self, thread: Any) -> None:
         """Send what is due, for a moment, and leave the rest to the next owner."""
-        for task in thread.chain.tasks:
-            self._end_listening(thread.chain.name, task)
-        log = self._logs.get(thread.chain.name)
-        if log is None:
+        chain = self._chains.get(thread.chain.name)
+        if chain is None or chain.thread is not thread:
             return
-        keys = [(thread.chain.name, key) for key in log.histories]
+        keys = [(chain.name, key) for key in chain.told]
         if thread.once:
-            self.delivery.flush(keys, LAST_FLUSH, retry_for=LAST_RETRIES)
+            self.delivery.wait(keys, LAST_FLUSH, retry_for=LAST_RETRIES)
         else:
-            self.delivery.flush(keys, FLUSH)
-        with self._lock:
-            self._logs.pop(thread.chain.name, None)
-        self.delivery.withdraw(keys)
-        if not log.is_enabled:
-            return
-        with log.lock:
-            log.write()
+            self.delivery.wait(keys, FLUSH)
+        if self._chains.get(chain.name) is chain:
+            # It may have been started again meanwhile.
+            del self._chains[chain.name]
+            self.delivery.withdraw(keys)
+        with chain.lock:
+            chain.write()
 
     def task_failed(self, sender: Task, *, failure: Failure, **_: Any) -> None:
-        """Record a failure; wait a moment when it is told."""
-        log, task = self._log(failure.chain), failure.task
-
-        def change(history: History, rules: Rules) -> History:
-            if history.stalled_since is not None:
-                self._end_listening(failure.chain, task)
-                took = _took(history, failure.started_at, failure.duration)
-                history = notifications.record_stall_end(
-                    history, failure.failed_at, took
-                )
-            return notifications.record_failure(
-                history, failure, rules, where=log.where
-            )
-
-        if self._record(log, task, change):
-            self._wait(log, task, task.fail_cooldown)
+        """Have a failure told, if that is owed; wait a moment for it."""
+        self._tell(failure.chain, failure.task, PATIENCE)
 
     def task_recovered(self, sender: Task, *, recovery: Recovery, **_: Any) -> None:
-        """Record a recovery; wait a moment when it is told."""
-        log, task = self._log(recovery.chain), recovery.task
-
-        def change(history: History, rules: Rules) -> History:
-            at = recovery.recovered_at
-            if history.stalled_since is not None:
-                self._end_listening(recovery.chain, task)
-                history = notifications.record_stall_end(history, at)
-            return notifications.record_recovery(history, at, recovery.downtime, rules)
-
-        if self._record(log, task, change):
-            self._wait(log, task, task.success_cooldown)
+        """Have a recovery told, if that is owed; wait a moment for it."""
+        self._tell(recovery.chain, recovery.task, PATIENCE)
 
     def task_stalled(self, sender: Task, *, stall: Stall, **_: Any) -> None:
-        """Record that a run hangs, and listen to its end."""
-        log, task = self._logs.get(stall.chain), stall.task
-        if log is None:
-            # The chain has ended meanwhile, and the run with it.
+        """Have a stall told, if that is owed."""
+        self._tell(stall.chain, stall.task, 0.0)
+
+    def _tell(self, name: str, task: Task, patience: float) -> None:
+        chain = self._chains.get(name)
+        if chain is not None:
+            self.tell(name, chain.keys[task], patience)
+
+    def tell(self, name: str, key: str, patience: float = 0.0) -> None:
+        """
+        Have what is owed told; wait a moment for it.
+
+        Args:
+            name: Of the chain.
+            key: Of the task in it.
+            patience: How long to wait, in seconds, and no longer than its cooldown.
+        """
+        chain = self._chains.get(name)
+        if chain is None or not self._post(chain, key) or self.delivery.is_failing:
             return
+        cooldown = chain.executions[key].cooldown.total_seconds()
+        self.delivery.wait([(name, key)], min(patience, cooldown))
 
-        def change(history: History, rules: Rules) -> History:
-            history = notifications.record_stall(history, stall)
-            if log.is_over(stall) and self._end_listening(stall.chain, task):
-                # It ended while other receivers, and handlers of the log, were told.
-                history = notifications.record_stall_end(history, _now())
-            return history
-
-        self._listen_to_success(stall.chain, task)
-        self._record(log, task, change)
-
-    def task_succeeded(self, sender: Task, *, run: Run, **_: Any) -> None:
-        """Record the end of a run that hung. Connected only while one does."""
-        task = run.task
-        if not self._end_listening(run.chain, task):
-            # Another chain runs the same task, and hangs in it.
-            return
-
-        def change(history: History, rules: Rules) -> History:
-            at = run.ended_at or _now()
-            took = _took(history, run.started_at, run.duration)
-            return notifications.record_stall_end(history, at, took)
-
-        self._record(self._log(run.chain), task, change)
-
-    def _listen_to_success(self, chain: str, task: Task) -> None:
-        with self._lock:
-            self._hanging.add((chain, task))
-            signals.task_succeeded.connect(
-                self.task_succeeded, sender=task.sender, weak=False
-            )
-
-    def _end_listening(self, chain: str, task: Task) -> bool:
-        """Listen no longer to a chain; return whether it was listened to."""
-        with self._lock:
-            if (chain, task) not in self._hanging:
-                return False
-            self._hanging.remove((chain, task))
-            sender = task.sender
-            if all(one.sender is not sender for _, one in self._hanging):
-                signals.task_succeeded.disconnect(self.task_succeeded, sender=sender)
-            if not self._hanging:
-                # Only this takes the receiver away: else each success would cost.
-                signals.task_succeeded.disconnect(self.task_succeeded)
-        return True
+    def _post(self, chain: ChainTold, key: str) -> bool:
+        """Have what is owed delivered; return whether that is now."""
+        found = chain.decide(key)
+        if found.reasons:
+            self.delivery.post((chain.name, key))
+        elif found.wait is not None:
+            self.delivery.post((chain.name, key), found.wait)
+        elif chain.told[key].hangs:
+            self.delivery.post((chain.name, key), LOOK_AT_HANGS_EVERY)
+        return bool(found.reasons)
 
     # What the delivery asks for.
 
-    def take(self, key: Key) -> Report | None:
-        """Return what is to be told now. None: nothing."""
-        log, task = self._logs.get(key[0]), key[1]
-        if log is None:
-            return None
-        with log.lock:
-            log.histories[task], report = telling.make_report(
-                log.histories.get(task, NOTHING),
-                _now(),
-                log.rules_of(task),
-                chain=log.name,
-                task=log.name_of(task),
-                where=log.where,
-            )
-        return report
-
-    def wait(self, key: Key) -> timedelta | None:
-        """Return how long what is left has to wait. None: nothing is left."""
-        log = self._logs.get(key[0])
-        if log is None:
-            return None
-        history = log.histories.get(key[1], NOTHING)
-        return telling.wait(history, _now(), log.rules_of(key[1]))
+    def take(self, key: Key) -> Report | float | None:
+        """Return what is to be told now, or in how many seconds to ask again."""
+        chain = self._chains.get(key[0])
+        return None if chain is None else chain.report(key[1])
 
     def sent(self, key: Key, report: Report) -> None:
         """Record that `report` was delivered."""
-        log, task = self._logs.get(key[0]), key[1]
-        if log is not None:
-            with log.lock:
-                log.histories[task] = telling.told(
-                    log.histories.get(task, NOTHING), report, _now(), log.rules_of(task)
-                )
-                log.write(now=True)
-            self._post(log, task)
+        chain = self._chains.get(key[0])
+        if chain is not None:
+            chain.take_note(key[1], report)
+            self._post(chain, key[1])
         logger.info(
             "[%s] Sent %s: %s",
             report.task,
@@ -281,78 +182,22 @@ class Subscriber:
             extra={"action": "report_sent", "task": report.task},
         )
 
-    # Inside.
-
-    def _log(self, chain: str) -> ChainLog:
-        """Return the log of `chain`: without a state when nobody said it started."""
-        log = self._logs.get(chain)
-        if log is not None:
-            return log
-        with self._lock:
-            log = self._logs.get(chain)
-            if log is None:
-                log = ChainLog(chain, None, self.section)
-                log.is_enabled = self.notifier.is_enabled()
-                self._logs[chain] = log
-        return log
-
-    def _record(
-        self, log: ChainLog, task: Task, change: Callable[[History, Rules], History]
-    ) -> bool:
-        """Change the history of `task`; return whether something is to be told now."""
-        if not log.is_enabled:
+    def unanswered(self, key: Key, report: Report) -> bool:
+        """Record that `report` may have been delivered; say whether it counts as so."""
+        chain = self._chains.get(key[0])
+        if chain is None or not chain.take_note(key[1], report, is_copy=True):
             return False
-        key = log.key_of(task)
-        with log.lock:
-            before = log.histories.get(key, NOTHING)
-            after = change(before, log.rules(task))
-            log.histories[key] = after
-            is_decided = after.pending != before.pending
-            if is_decided:
-                # Before it is sent: a kill between the two must lose nothing.
-                log.write(now=True)
-            else:
-                log.write_now_and_then()
-        if not is_decided:
-            self.delivery.restart()
-            return False
-        return self._post(log, key)
-
-    def _post(self, log: ChainLog, key: str) -> bool:
-        """Have what is pending delivered; return whether it is due now."""
-        history = log.histories.get(key, NOTHING)
-        delay = telling.wait(history, _now(), log.rules_of(key))
-        if delay is None:
-            return False
-        self.delivery.post((log.name, key), delay)
-        return not delay
-
-    def _wait(self, log: ChainLog, task: Task, cooldown: timedelta) -> None:
-        if not self.delivery.is_failing:
-            seconds = min(cooldown.total_seconds(), PATIENCE)
-            self.delivery.wait((log.name, log.key_of(task)), seconds)
-
-
-def _took(
-    history: History, started_at: datetime, duration: timedelta | None
-) -> timedelta | None:
-    """Return how long the run took that hung. None: it was another one."""
-    since = history.stalled_since
-    if since is None or abs(started_at - since) >= timedelta(seconds=1):
-        return None
-    return duration
-
-
-def _incident_of(history: History) -> Incident:
-    now = time.time()
-    since = history.down_since.timestamp() if history.down_since else now
-    incident = resumed(since, now=now, monotonic=time.monotonic())
-    incident.failures = max(1, history.consecutive)
-    return incident
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+        logger.error(
+            "[%s] Sent %s %d times, and nobody said that it was taken: %s. It counts "
+            "as told.",
+            report.task,
+            self.notifier.label,
+            MAX_COPIES,
+            report.reason,
+            extra={"action": "report_unanswered", "task": report.task},
+        )
+        self._post(chain, key[1])
+        return True
 
 
 def _renew(subscriber: Subscriber | None) -> None:

@@ -1,22 +1,61 @@
 """
-Descriptors of ours, in a process that others use and close descriptors in, too.
+Descriptors of ours, in a process where others open, close and fork, too.
 
-Something in the process may close what is not its own, and get the same number for a
-file of its own: each is asked for what it is before it is used.
+A forked child must close the locks that it inherits: to unlock them would drop the
+parent's, and to keep them would keep the chain from everybody when the parent has died.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
+import threading
+from collections.abc import Callable
 
-from yourlabs.runner.ownership import syscalls
+from yourlabs.runner.forks import renew_in_child
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows, refused at start
     fcntl = None  # type: ignore[assignment]
+
+_ours: set[int] = set()
+"""What a forked child closes."""
+
+_forking: set[int] = set()
+"""Threads that are forking now."""
+
+_forks = 0
+"""How many forks this process has made."""
+
+
+def open_ours(opened: Callable[[], int]) -> int:
+    """
+    Return the descriptor that `opened` opens; no forked child keeps it.
+
+    A child that was forked between the open and the note of it would not know of it,
+    so it is opened once more then. A mutex would do the same; but an open can hang, and
+    with it every fork of the host.
+    """
+    while True:
+        forks = _forks
+        descriptor = above_streams(opened())
+        _ours.add(descriptor)
+        if not _forking and forks == _forks:
+            return descriptor
+        close_ours(descriptor)
+
+
+def close_ours(descriptor: int) -> None:
+    """Close it, and never unlock it: a copy that a child has must not matter."""
+    # In a child that is forked between the close and the note of it, the number may be
+    # another thread's file already. So it becomes something harmless first.
+    with contextlib.suppress(OSError):
+        harmless = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(harmless, descriptor, inheritable=False)
+        os.close(harmless)
+    _ours.discard(descriptor)
+    os.close(descriptor)
 
 
 def above_streams(descriptor: int) -> int:
@@ -33,54 +72,33 @@ def above_streams(descriptor: int) -> int:
         os.close(descriptor)
 
 
-class SelfPipe:
-    """A pipe by which a thread that waits is woken, once it is open."""
+def is_open(descriptor: int, inode: tuple[int, int]) -> bool:
+    """Say whether it is open on that inode: anybody can have closed it."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == inode
 
-    def __init__(self) -> None:
-        self.reading = self.writing = -1
-        self._inode = (0, 0)
 
-    def open(self) -> None:
-        """Make the pipe, instead of the one before."""
-        self.close()
-        reading, writing = os.pipe()
-        found = os.fstat(reading)
-        self._inode = found.st_dev, found.st_ino
-        self.reading, self.writing = above_streams(reading), above_streams(writing)
-        os.set_blocking(self.reading, False)
-        os.set_blocking(self.writing, False)
+def _before_fork() -> None:
+    _forking.add(threading.get_ident())
 
-    def ring(self) -> None:
-        """End the wait, if there is one. Safe in a signal handler."""
-        if self._is_ours(self.writing):
-            # It may have been rung often.
-            with contextlib.suppress(OSError):
-                os.write(self.writing, b".")
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until it is rung; return False when it cannot be rung any more."""
-        if not (self._is_ours(self.reading) and self._is_ours(self.writing)):
-            return False
-        poll = select.poll()
-        poll.register(self.reading, select.POLLIN)
-        return self.drain() if poll.poll(seconds * 1000) else True
+def _after_fork() -> None:
+    global _forks
+    _forks += 1
+    _forking.discard(threading.get_ident())
 
-    def drain(self) -> bool:
-        """Get ready to be rung again; return False when it cannot be rung any more."""
-        if not self._is_ours(self.reading):
-            return False
-        try:
-            # Nothing is left to read when the other end was closed.
-            return os.read(self.reading, 4096) != b""
-        except BlockingIOError:
-            return True
 
-    def close(self) -> None:
-        """Close both ends, if they are open."""
-        for descriptor in (self.reading, self.writing):
-            if self._is_ours(descriptor):
-                os.close(descriptor)
-        self.reading = self.writing = -1
+def _in_child() -> None:
+    for descriptor in _ours:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _ours.clear()
+    _forking.clear()
 
-    def _is_ours(self, descriptor: int) -> bool:
-        return syscalls.is_open(descriptor, *self._inode, crowded=False)
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+renew_in_child("ownership", _in_child)

@@ -1,21 +1,31 @@
-"""Files in RUN_ROOT that are locked: opened with suspicion, refused with a reason."""
+"""
+Files in RUN_ROOT: each is ours, or counts for nothing.
+
+Whoever may put a file there could end a chain by it, or have it write elsewhere. So
+each is a plain file of the user who runs the chain, with one name, and for this user
+alone; what is not is refused with an error that names it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import shlex
 import stat
 from pathlib import Path
 
 from yourlabs.runner.exceptions import UnusableRunRoot
-from yourlabs.runner.ownership import syscalls
-from yourlabs.runner.ownership.descriptors import above_streams
+from yourlabs.runner.ownership.descriptors import close_ours, open_ours
+from yourlabs.runner.ownership.root import make_run_root, refuse_shared_root
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows, refused at start
     fcntl = None  # type: ignore[assignment]
+
+SUFFIXES = (".lock", ".control", ".json", ".takeover", ".pid")
+"""How the names of a chain's files end."""
 
 BUSY = (errno.EAGAIN, errno.EACCES)
 """Errors that mean that another one has the lock."""
@@ -26,80 +36,124 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUO
 SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Not inherited; not followed, so that nobody can point elsewhere; no wait at FIFOs."""
 
-READING = os.O_RDONLY | SAFELY
-
 MAX_BLANK = 16 * 2**20
 """How much that stood in a file before is made blank, in bytes."""
 
 ADVICE = (
-    ". Expected a plain file of the user who runs the chain, on a file system that "
-    "can be written to: remove it, or set RUN_ROOT to another directory."
+    "Expected a plain file of the user who runs the chain, on a file system that can "
+    "be written to: remove it, or set RUN_ROOT to another directory."
 )
 
 
-def lock(path: str) -> int | None:
+def lock(path: str, *, hand_over: bool = False) -> int | None:
     """
     Return a descriptor with the lock on the inode that `path` names. None: taken.
 
+    Args:
+        path: Of the file, which is made when it is missing.
+        hand_over: Root gives it to the user who runs the chain.
+
+    Returns:
+        A descriptor, to be closed with `close_ours`.
+
     Raises:
-        UnusableRunRoot: The file cannot be opened, or is not to be trusted.
+        UnusableRunRoot: The file, or RUN_ROOT, is not to be trusted, or not usable.
     """
+    refuse_shared_root(os.path.dirname(path))
     while True:
-        descriptor = open_safely(path)
+        descriptor = open_to_write(path, hand_over=hand_over)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            os.close(descriptor)
+            close_ours(descriptor)
             if exc.errno in BUSY:
                 return None
             raise unusable(path, exc) from None
         # Replaced between the open and the lock: a lock on it keeps nobody out.
-        if names_it(path, descriptor):
+        if names(path, inode_of(descriptor)):
             return descriptor
-        os.close(descriptor)
+        close_ours(descriptor)
 
 
-def names_it(path: str, descriptor: int) -> bool:
-    """Say whether `path` is a name of what is open."""
-    found = os.fstat(descriptor)
-    return syscalls.names(path, found.st_dev, found.st_ino, crowded=False)
+def is_locked(descriptor: int) -> bool:
+    """Say whether another one has the lock on what is open."""
+    try:
+        # A shared lock: those that look never keep each other, or a candidate, out
+        # for longer than this moment.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as exc:
+        return exc.errno in BUSY
+    return False
 
 
-def open_safely(path: str) -> int:
-    """Open a file for a lock; make it, and its directory, when they are missing."""
+def open_to_write(path: str, *, hand_over: bool = False) -> int:
+    """
+    Open a file of ours; make it, and its directory, when they are missing.
+
+    Raises:
+        UnusableRunRoot: It cannot be opened, or is not to be trusted.
+    """
     # Not truncated, because nothing is ours before the lock is.
     flags = os.O_RDWR | os.O_CREAT | SAFELY
+    for _ in range(2):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            descriptor = _open(path, flags, trusts_keeper=hand_over)
+            if hand_over and os.geteuid() == 0:
+                os.fchown(descriptor, keeper_of(path), -1)
+            return descriptor
+        # Only now: this is done each second, and hardly ever the first time.
+        make_run_root(Path(path).parent)
+    raise unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+
+
+def open_to_read(path: str) -> int:
+    """
+    Open a file of ours, to be closed with `close_ours`.
+
+    Raises:
+        FileNotFoundError: There is none.
+        UnusableRunRoot: It cannot be opened, or is not to be trusted.
+    """
+    return _open(path, os.O_RDONLY | SAFELY, trusts_keeper=True)
+
+
+def _open(path: str, flags: int, *, trusts_keeper: bool) -> int:
     try:
-        try:
-            descriptor = _open(path, flags)
-        except (FileNotFoundError, NotADirectoryError):
-            # Only now: this is done each second, and hardly ever the first time.
-            make_run_root(Path(path).parent)
-            descriptor = _open(path, flags)
-    except UnusableRunRoot:
+        descriptor = open_ours(lambda: os.open(path, flags, 0o600))
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as exc:
         raise unusable(path, exc) from None
     found = os.fstat(descriptor)
-    problem = problem_of(found)
+    problem = _problem_of(path, found, trusts_keeper=trusts_keeper)
     if problem is None:
         if found.st_mode & 0o077:
-            # It is older than this program. Who can read it can keep its lock.
+            # Who can open it can keep its lock.
             with contextlib.suppress(OSError):
                 os.fchmod(descriptor, 0o600)
         return descriptor
-    os.close(descriptor)
-    raise UnusableRunRoot(errno.EPERM, f"{path}: {problem}{ADVICE}")
+    close_ours(descriptor)
+    raise UnusableRunRoot(errno.EPERM, f"{path} {problem}")
 
 
-def _open(path: str, flags: int) -> int:
-    return above_streams(os.open(path, flags, 0o600))
+def keeper_of(path: str) -> int:
+    """Return the uid of who runs the chain that a file in RUN_ROOT is of."""
+    for suffix in SUFFIXES:
+        path = path.removesuffix(suffix)
+    candidates = [f"{path}.pid"]
+    if os.geteuid() == 0:
+        # It never ran: who owns the directory will run it.
+        candidates.append(os.path.dirname(path))
+    for candidate in candidates:
+        with contextlib.suppress(OSError):
+            return os.stat(candidate, follow_symlinks=False).st_uid
+    return os.geteuid()
 
 
 def read(path: str, size: int) -> bytes:
-    """Return the first bytes of a file; empty when there is none, or it is none."""
+    """Return the first bytes of a file of ours; empty when there is none."""
     try:
-        descriptor = os.open(path, READING)
+        descriptor = open_to_read(path)
     except OSError:
         return b""
     try:
@@ -107,45 +161,68 @@ def read(path: str, size: int) -> bytes:
     except OSError:
         return b""
     finally:
-        os.close(descriptor)
+        close_ours(descriptor)
 
 
-def blank(descriptor: int, start: int, end: int) -> None:
-    """Write blanks over what stands in a file between two offsets."""
-    for offset in range(start, min(end, MAX_BLANK), start):
-        os.pwrite(descriptor, b" " * min(start, end - offset), offset)
+def write(descriptor: int, block: bytes) -> None:
+    """
+    Write `block` at the beginning of a file, in one piece.
+
+    Raises:
+        OSError: It could not be written, or only a part of it.
+    """
+    if os.pwrite(descriptor, block, 0) != len(block):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def blank(descriptor: int, start: int) -> None:
+    """Write blanks over what else stands in a file, from `start` on."""
+    left = min(os.fstat(descriptor).st_size - start, MAX_BLANK)
+    if left > 0:
+        os.pwrite(descriptor, b" " * left, start)
+
+
+def inode_of(descriptor: int) -> tuple[int, int]:
+    """Return what tells the open file from all others."""
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
+def names(path: str, inode: tuple[int, int]) -> bool:
+    """Say whether `path` is a name of that inode."""
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == inode
 
 
 def unusable(path: str, exc: OSError) -> UnusableRunRoot:
     """Return the error that says what is wrong with `path`, and what to do."""
-    reason = "is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
-    advice = "." if exc.errno in EXHAUSTED else ADVICE
-    return UnusableRunRoot(exc.errno, f"{path}: {reason}{advice}")
+    if isinstance(exc, UnusableRunRoot):
+        return exc
+    if exc.errno in EXHAUSTED:
+        return UnusableRunRoot(exc.errno, f"{path}: {exc.strerror}.")
+    with contextlib.suppress(OSError):
+        found = os.stat(path, follow_symlinks=False)
+        problem = _problem_of(path, found, trusts_keeper=False)
+        if problem is not None:
+            return UnusableRunRoot(exc.errno, f"{path} {problem}")
+    return UnusableRunRoot(exc.errno, f"{path}: {exc.strerror}. {ADVICE}")
 
 
-def problem_of(found: os.stat_result) -> str | None:
+def _problem_of(path: str, found: os.stat_result, *, trusts_keeper: bool) -> str | None:
+    if stat.S_ISLNK(found.st_mode):
+        return f"is a symbolic link. {ADVICE}"
     if not stat.S_ISREG(found.st_mode):
-        return "is not a plain file"
+        return f"is not a plain file. {ADVICE}"
     if found.st_nlink > 1:
-        return "has more than one name (a hard link)"
-    if found.st_uid != os.geteuid():
-        return f"belongs to uid {found.st_uid}, this process is uid {os.geteuid()}"
-    return None
-
-
-def make_run_root(root: Path) -> None:
-    """
-    Make the directory of the pidfiles where it is missing.
-
-    Raises:
-        UnusableRunRoot: It cannot be made, or is no directory.
-    """
-    try:
-        if not root.is_dir():
-            root.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as exc:
-        msg = (
-            f"RUN_ROOT {root} cannot be made: {exc.strerror}. Set RUN_ROOT to a "
-            "directory that the user who runs the chain can write to."
-        )
-        raise UnusableRunRoot(exc.errno, msg) from None
+        return f"has more than one name (a hard link). {ADVICE}"
+    owner, user = found.st_uid, os.geteuid()
+    # Root may look at chains of others, and steer them.
+    if owner == user or (trusts_keeper and user == 0 and owner == keeper_of(path)):
+        return None
+    return (
+        f"belongs to uid {owner}, this process is uid {user}. Run it as uid {owner}, "
+        f"or let uid {user} have the file: chown {user} {shlex.quote(path)}"
+    )

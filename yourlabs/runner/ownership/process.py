@@ -1,18 +1,13 @@
-"""Processes: who this one is, whether another one lives, and how to ask it to end."""
+"""Processes: who this one is, whether another one lives, and who holds a lock."""
 
 from __future__ import annotations
 
-import functools
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
 
 from yourlabs.runner.ownership.record import Identity
-
-HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
-"""A pidfd pins one process: what is checked behind it cannot be another one later."""
 
 
 def start_ticks(pid: int) -> int | None:
@@ -26,7 +21,6 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-@functools.lru_cache(maxsize=1)
 def boot_id() -> str:
     """Return the kernel's name for this boot; empty where there is none."""
     try:
@@ -35,7 +29,6 @@ def boot_id() -> str:
         return ""
 
 
-@functools.lru_cache(maxsize=1)
 def pid_namespace() -> int:
     """Return the inode of this process's pid namespace; 0 where there are none."""
     try:
@@ -44,19 +37,12 @@ def pid_namespace() -> int:
         return 0
 
 
-@functools.lru_cache(maxsize=8)
 def this_process(kind: str) -> Identity:
     """Return the identity of the calling process as an owner of `kind`."""
     pid = os.getpid()
     return Identity(
         pid, start_ticks(pid), boot_id(), pid_namespace(), socket.gethostname(), kind
     )
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    # A child may be the first of another namespace.
-    os.register_at_fork(after_in_child=pid_namespace.cache_clear)
-    os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
 def is_here(identity: Identity) -> bool:
@@ -77,19 +63,25 @@ def exists(pid: int) -> bool:
     return True
 
 
+def is_alive(identity: Identity) -> bool:
+    """Say whether it lives; True also where that cannot be told from here."""
+    return not is_here(identity) or start_ticks(identity.pid) == identity.start
+
+
 def pidfd_of(identity: Identity) -> int | None:
     """
     Return a descriptor that becomes readable when that process ends.
 
     None when it has ended, when its pid belongs to another process by now, or where
-    there are no pidfds. The caller closes it.
+    there are no pidfds, or they are refused. The caller closes it.
     """
-    if not HAS_PIDFD or not is_here(identity):
+    if not is_here(identity):
         return None
     try:
         descriptor = os.pidfd_open(identity.pid)
-    except OSError:
+    except (OSError, AttributeError):
         return None
+    # Looked at behind the pidfd: what it pins cannot be another process later.
     if start_ticks(identity.pid) == identity.start:
         return descriptor
     os.close(descriptor)
@@ -98,62 +90,46 @@ def pidfd_of(identity: Identity) -> int | None:
 
 def holds_lock(pid: int, path: str) -> bool:
     """Say whether `pid` has `path` open with an exclusive flock: the kernel's proof."""
-    if sys.platform != "linux":
-        return False
     try:
         wanted = os.stat(path)
-        descriptors = os.listdir(f"/proc/{pid}/fd")
+        numbers = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return False
-    return any(_is_locked_inode(pid, number, wanted) for number in descriptors)
+    return any(_is_locked(pid, number, wanted) for number in numbers)
 
 
-def _is_locked_inode(pid: int, number: str, wanted: os.stat_result) -> bool:
+def _is_locked(pid: int, number: str, wanted: os.stat_result) -> bool:
     try:
-        found = os.stat(f"/proc/{pid}/fd/{number}")
-        if (found.st_dev, found.st_ino) != (wanted.st_dev, wanted.st_ino):
+        if not os.path.samestat(os.stat(f"/proc/{pid}/fd/{number}"), wanted):
             return False
         lines = Path(f"/proc/{pid}/fdinfo/{number}").read_text().splitlines()
     except OSError:
         return False
-    return any(
-        line.startswith("lock:") and "FLOCK" in line and "WRITE" in line
-        for line in lines
-    )
+    return any(line.startswith("lock:") and " WRITE " in line for line in lines)
 
 
 def holders(path: str) -> list[int]:
-    """Return the pids that have the lock on `path` through a descriptor of theirs."""
+    """
+    Return the pids that have the lock on `path`, as far as the kernel lets us see.
+
+    Of processes whose descriptors may not be looked at, it is who took the lock: it may
+    have ended, and have left the lock to a child.
+    """
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if holds_lock(pid, path)]
+    return [pid for pid in pids if holds_lock(pid, path)] or _takers(path)
 
 
-def terminate(identity: Identity, path: str) -> str | None:
-    """
-    Send SIGTERM to the owner of `path`, once it is proven to be the owner.
-
-    Returns:
-        None when it was sent, else why it was not.
-    """
-    if not HAS_PIDFD:
-        return "this system has no pidfds"
-    if not is_here(identity):
-        return "it runs in another pid namespace, or before the last boot"
-    if identity.pid in (1, os.getpid(), os.getppid()):
-        # Pid 1 of a container: whoever restarts it would be surprised.
-        return f"pid {identity.pid} is never signalled"
-    # The descriptor first, the checks second: they hold for whatever it pins.
-    descriptor = pidfd_of(identity)
-    if descriptor is None:
-        return "it has ended"
+def _takers(path: str) -> list[int]:
     try:
-        if not holds_lock(identity.pid, path):
-            return f"pid {identity.pid} does not hold the lock"
-        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-    except ProcessLookupError:
-        return "it has ended"
-    except PermissionError:
-        return f"pid {identity.pid} belongs to another user"
-    finally:
-        os.close(descriptor)
-    return None
+        found = os.stat(path)
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    fields = [line.split() for line in lines]
+    return [
+        int(line[4])
+        for line in fields
+        if line[1:4] == ["FLOCK", "ADVISORY", "WRITE"]
+        and line[5] == f"{device}:{found.st_ino}"
+    ]

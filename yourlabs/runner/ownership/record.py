@@ -1,15 +1,15 @@
 """
-The record in a pidfile: who owns the chain, and what it is running.
+What stands in a pidfile, and in a request to yield: who it is, and what it runs.
 
-A record proves nothing: only the lock on the file does. So it is read with suspicion,
-and whatever is not whole is no record.
+What is written there proves nothing: only the lock on the file does. So it is read with
+suspicion, and whatever is not whole counts for nothing.
 """
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,11 +18,11 @@ from yourlabs.runner.exceptions import ChainNameTaken
 
 VERSION = 1
 
-SINCE_WIDTH = 15
-"""How many characters a time has in a mark: some more than it needs."""
-
 MAX_PID = 2**22
 """Linux's largest pid."""
+
+MAX_TOKEN = 2**53
+"""No owner has this number or a higher one: not every reader of JSON counts on."""
 
 HOSTED = "hosted"
 """The owner is a thread in a process that has other work, like a web worker."""
@@ -30,9 +30,16 @@ HOSTED = "hosted"
 COMMAND = "command"
 """The owner is a process of its own, `run_functions`."""
 
-READ_SIZE = 65_536
-"""No record is longer, in bytes."""
+BLOCK = 4_096
+"""
+Size of a record, in bytes: one page of memory.
 
+A process that is killed while it writes that much leaves the old record or the new one.
+"""
+
+MAX_FUNCTIONS, MAX_TASK, MAX_NAME = 1_200, 1_000, 200
+"""How long the parts of a record are at the most, in bytes of JSON. Their sum, with the
+numbers and names of the fields, is less than a `BLOCK`."""
 
 END_OF_TIME = 253_402_300_800
 """Seconds since the epoch that no `datetime` can hold: the year 10,000."""
@@ -72,128 +79,157 @@ class OwnerRecord:
 
     owner: Identity
     seq: int
-    """Rises with each owner: a fencing number."""
+    """The token of its claim: rises with each owner, a fencing number."""
     since: float
     """When it became the owner, in seconds since the epoch."""
     functions: tuple[str, ...]
-    """Dotted paths of the chain's functions, in order."""
+    """Dotted paths of the chain's functions, in order: the first of very many."""
     released: bool = False
     """It let go of the chain in good order."""
     run: RunMark | None = None
     """What it is running. Of one that let go: what an owner before it did not live to
     end, and what is not booked yet."""
+    digest: str = ""
+    """Of all functions. Empty: `functions` are all."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a process wrote that wants the chain."""
+
+    id: str
+    candidate: Identity
+
+
+def digest_of(functions: Sequence[str]) -> str:
+    """Return what tells the functions of a chain from those of all others."""
+    return hashlib.sha256("\n".join(functions).encode("utf-8", "replace")).hexdigest()
+
+
+def fit(text: str, size: int) -> str:
+    """Return `text`, or as much of its beginning as has `size` bytes in JSON."""
+    while len(json.dumps(text)) > size:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 def encode_head(record: OwnerRecord) -> bytes:
     """Return the part of the record that stays as it is while the owner owns."""
     values = {
         "version": VERSION,
-        **asdict(record.owner),
+        **_identity_values(record.owner),
         "seq": record.seq,
         "since": round(record.since, 3),
-        "functions": list(record.functions),
+        "functions": list(_first(record.functions)),
+        "digest": digest_of(record.functions),
     }
-    # The closing brace is left for the tail.
+    # The closing brace comes with the rest.
     return f"{record.owner.pid}\n{json.dumps(values)[:-1]}, ".encode()
 
 
-@functools.lru_cache(maxsize=256)
-def encode_tail(width: int, *, released: bool) -> bytes:
-    """Return the end of a record while nothing is run, padded to `width` bytes."""
-    tail = b'"released": %s, "run": null}' % (b"true" if released else b"false")
-    return tail.ljust(width) + b"\n"
+def _identity_values(identity: Identity) -> dict[str, Any]:
+    values = asdict(identity)
+    return {**values, **{key: fit(values[key], MAX_NAME) for key in ("boot", "host")}}
 
 
-def run_tail(task: str, index: int, width: int) -> bytes:
-    """Return the end of a record while a task is run, as a format of the time.
-
-    It is filled with ``%`` before each run: that costs a tenth of encoding it, and
-    makes `width` bytes and a line break of it as well.
-    """
-    path = json.dumps(task).replace("%", "%%")
-    run = f'{{"task": {path}, "index": {index}, "since": %{SINCE_WIDTH}.3f}}'
-    tail = f'"released": false, "run": {run}}}'
-    missing = width - len(tail % 0)
-    return f"{tail}{' ' * missing}\n".encode()
+def _first(functions: Sequence[str]) -> Iterator[str]:
+    left = MAX_FUNCTIONS
+    for path in functions:
+        left -= len(json.dumps(path)) + 2
+        if left < 0:
+            return
+        yield path
 
 
-def tail_width(functions: Sequence[str]) -> int:
-    """Return a width, in bytes, in which the tail of every run of them fits."""
-    longest = max((len(json.dumps(path)) for path in functions), default=0)
-    return longest + len(str(len(functions))) + 90
+def encode_block(head: bytes, run: RunMark | None, *, released: bool = False) -> bytes:
+    """Return the whole record, in one `BLOCK`."""
+    mark = None
+    if run is not None:
+        mark = {**asdict(run), "task": fit(run.task, MAX_TASK)}
+    tail = json.dumps({"released": released, "run": mark})[1:]
+    return (head + tail.encode()).ljust(BLOCK - 1) + b"\n"
+
+
+def encode_request(request: Request) -> bytes:
+    """Return what stands in the file of a request."""
+    values = {"id": request.id, **_identity_values(request.candidate)}
+    block = f"{request.candidate.pid}\n{json.dumps(values)}"
+    return block.encode().ljust(BLOCK - 1) + b"\n"
 
 
 def parse_record(raw: bytes) -> OwnerRecord | None:
     """Return the record in the first lines of a pidfile, or None: not a whole one."""
     try:
-        pid_line, body = raw.split(b"\n", 2)[:2]
-        values = json.loads(body)
-        record = OwnerRecord(
-            owner=_identity(values),
-            seq=_whole(values["seq"], 1, 2**63),
-            since=_time(values["since"]),
-            functions=_texts(values["functions"]),
-            released=values["released"] is True,
-            run=_run(values["run"]),
-        )
-        if values["version"] != VERSION or int(pid_line) != record.owner.pid:
+        values = _values(raw)
+        run = values["run"]
+        if values["version"] != VERSION or not isinstance(values["functions"], list):
             return None
+        return OwnerRecord(
+            owner=_identity(values),
+            seq=_whole(values["seq"], 1, MAX_TOKEN),
+            since=_time(values["since"]),
+            functions=tuple(_text(path) for path in values["functions"]),
+            released=values["released"] is True,
+            run=None if run is None else _run(run),
+            digest=_text(values.get("digest", "")),
+        )
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None
-    return record
+
+
+def parse_request(raw: bytes) -> Request | None:
+    """Return the request in a take-over file, or None: not a whole one."""
+    try:
+        values = _values(raw)
+        request = Request(_text(values["id"]), _identity(values))
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return request if request.id else None
+
+
+def _values(raw: bytes) -> Any:
+    pid, body = raw.split(b"\n", 2)[:2]
+    values = json.loads(body)
+    return values if values["pid"] == int(pid) else {}
 
 
 def _identity(values: Any) -> Identity:
-    start = values["start"]
-    kind = values["kind"]
+    start, kind = values["start"], values["kind"]
     if kind not in (HOSTED, COMMAND):
-        msg = f"{kind!r} is no kind of owner"
-        raise ValueError(msg)
+        raise ValueError(kind)
     return Identity(
         pid=_whole(values["pid"], 1, MAX_PID),
-        start=None if start is None else _whole(start, 0, 2**63),
+        start=None if start is None else _whole(start),
         boot=_text(values["boot"]),
-        pidns=_whole(values["pidns"], 0, 2**63),
+        pidns=_whole(values["pidns"]),
         host=_text(values["host"]),
         kind=kind,
     )
 
 
-def _run(value: Any) -> RunMark | None:
-    if value is None:
-        return None
-    # Records that were written before had no index.
-    index = _whole(value.get("index", 0), 0, 2**63)
+def _run(value: Any) -> RunMark:
+    index = _whole(value.get("index", 0))
     return RunMark(_text(value["task"]), _time(value["since"]), index)
 
 
-def _whole(value: object, low: int, high: int) -> int:
+def _whole(value: Any, low: int = 0, high: int = 2**63) -> int:
     # bool is an int, and 1.0 equals 1: neither was written by an owner.
     if type(value) is not int or not low <= value <= high:
-        msg = f"{value!r} is no whole number from {low} to {high}"
-        raise ValueError(msg)
+        raise ValueError(value)
     return value
 
 
-def _time(value: object) -> float:
+def _time(value: Any) -> float:
     # Compared before it is converted: JSON has NaN, and integers of any size.
-    if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:  # type: ignore[operator]
-        msg = f"{type(value).__name__} is no time"
-        raise ValueError(msg)
-    return float(value)  # type: ignore[arg-type]
+    if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:
+        raise ValueError(value)
+    return float(value)
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        msg = f"{type(value).__name__} is no list"
-        raise TypeError(msg)
-    return tuple(_text(item) for item in value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        msg = f"{value!r} is no text"
-        raise TypeError(msg)
+def _text(value: Any) -> str:
+    # What a person is shown must not turn the rest of the line around, for example.
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(value)
     return value
 
 
@@ -224,7 +260,7 @@ def check_functions(chain: Chain, record: OwnerRecord, now: float) -> None:
     Raises:
         ChainNameTaken: It runs others.
     """
-    if record.functions == chain.paths:
+    if digest_of(chain.paths) == (record.digest or digest_of(record.functions)):
         return
     # Without its run: the message stays the same from one look to the next.
     owner = describe_owner(replace(record, run=None), now)

@@ -1,21 +1,23 @@
-"""Taking a chain over from its owner: what `run_functions` does when it starts."""
+"""
+Taking a chain over from its owner: what `run_functions` does when it starts.
+
+The owner is asked, and lets go after its current function. Nobody is ever signalled.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from yourlabs.runner.exceptions import (
-    AlreadyOwned,
-    TakeOverTimeout,
-)
-from yourlabs.runner.ownership import process as processes
-from yourlabs.runner.ownership.pidfile import PidfileLock
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.exceptions import AlreadyOwned, ChainNameTaken, TakeOverTimeout
+from yourlabs.runner.ownership import process
+from yourlabs.runner.ownership.base import Claim, Clock, Ownership
+from yourlabs.runner.ownership.pidfile import PidfileOwnership
 from yourlabs.runner.ownership.record import (
-    COMMAND,
-    OwnerRecord,
     check_functions,
     describe_owner,
     pid_of,
@@ -23,176 +25,170 @@ from yourlabs.runner.ownership.record import (
 
 logger = logging.getLogger("runner")
 
-RETRY = 0.05
-"""Time between two tries for the lock, in seconds."""
+RETRY_S = 0.05
+"""Time between two tries to become the owner, in seconds."""
 
-REMIND = 30.0
+REMIND_EVERY_S = 30.0
 """Time between two lines in the log that say who is waited for, in seconds."""
 
 
-def read_pidfile(lock: PidfileLock) -> None:
-    """Say in the log what the pidfile holds. Nothing is done because of it."""
-    name = lock.chain.name
-    content = lock.read()
+def log_pidfile(ownership: Ownership, chain: Chain) -> None:
+    """Say in the log what the pidfile holds, if there is one. It decides nothing."""
+    if not isinstance(ownership, PidfileOwnership):
+        return
+    content = ownership.read()
     if not content:
-        logger.debug("Did not find pidfile %s, continuing normally", name)
+        logger.debug("Did not find pidfile %s, continuing normally", chain.name)
         return
     first = content.split(b"\n", 1)[0][:40].decode("utf-8", "replace").strip()
-    logger.debug("Found pidfile %s containing: %s", name, first)
+    shown = first if first.isprintable() else ascii(first)
+    logger.debug("Found pidfile %s containing: %s", chain.name, shown)
     pid = pid_of(content)
     if pid is None:
-        logger.debug("%r is no pid, wiping pidfile %s", first, name)
-    elif not processes.exists(pid):
-        logger.debug("Could not find /proc/%s, wiping pidfile %s", pid, name)
-    elif not processes.holds_lock(pid, lock.path):
-        logger.debug("Process %s is not the owner of pidfile %s, wiping it", pid, name)
+        logger.debug("%r is no pid, wiping pidfile %s", first, chain.name)
+    elif not process.exists(pid):
+        logger.debug("Could not find /proc/%s, wiping pidfile %s", pid, chain.name)
+    elif not process.holds_lock(pid, ownership.path):
+        logger.debug(
+            "Process %s is not the owner of pidfile %s, wiping it", pid, chain.name
+        )
 
 
-def refuse_or_take(lock: PidfileLock) -> None:
+def refuse_or_take(ownership: Ownership, chain: Chain) -> Claim:
     """
-    Become the owner at once, or not at all.
+    Become the owner at once, or raise `AlreadyOwned`.
 
     Raises:
-        AlreadyOwned: Another process runs the chain.
-        ChainNameTaken: Another process runs other functions under this name.
+        ChainNameTaken, UnusableRunRoot: As `take_over`.
     """
     for _ in range(2):
-        if lock.acquire():
-            return
+        claim = ownership.acquire()
+        if claim is not None:
+            return claim
         # The owner before may just have let go, and the next not have signed yet.
-        time.sleep(RETRY)
-    record = lock.owner()
+        time.sleep(RETRY_S)
+    record = ownership.owner()
     if record is not None and not record.released:
-        check_functions(lock.chain, record, time.time())
+        check_functions(chain, record, time.time())
     owner = describe_owner(record, time.time())
-    msg = f"The chain {lock.chain.name} is run by {owner}; it was not to be taken over."
+    msg = f"The chain {chain.name} is run by {owner}; it was not to be taken over."
     raise AlreadyOwned(msg)
 
 
 def take_over(
-    lock: PidfileLock,
+    ownership: Ownership,
+    chain: Chain,
     *,
     timeout: timedelta,
     pause: Callable[[float], bool],
-) -> bool:
+    borrow: bool = False,
+    clock: Clock = time,
+) -> Claim | None:
     """
     Become the owner: ask whoever is, and wait until it lets go.
 
-    An owner that is a `run_functions` gets SIGTERM, once it is proven that it is the
-    owner. A thread in another process is only asked, through the take-over file. No
-    process is ever killed.
-
     Args:
-        lock: Of the chain.
+        ownership: Of the chain.
+        chain: What is to be run.
         timeout: How long to wait.
         pause: Sleeps for some seconds; True when the caller wants to give up.
+        borrow: The chain is given back soon: whoever yields waits for that.
+        clock: Where the time comes from.
 
     Returns:
-        False when `pause` said so.
+        The claim. None when `pause` said so.
 
     Raises:
         ChainNameTaken: Another process runs other functions under this name.
         TakeOverTimeout: The owner did not let go in time.
+        UnusableRunRoot: What the lock or the request is kept in cannot be used.
     """
-    candidate = _Candidate(lock, timeout)
-    try:
-        while not candidate.try_once():
-            if pause(RETRY):
-                return False
-        return True
-    finally:
-        lock.withdraw()
+    wait = _Wait(ownership, chain, timeout, clock)
+    while (claim := ownership.acquire()) is None and wait.is_in_doubt():
+        if pause(RETRY_S):
+            return None
+    if claim is not None:
+        return claim
+    # Only now: nothing is asked of a chain of other functions.
+    with ownership.request(borrow=borrow):
+        while (claim := ownership.acquire()) is None:
+            if not wait.is_in_doubt():
+                wait.remind()
+            wait.give_up_in_time()
+            if pause(RETRY_S):
+                return None
+    return claim
 
 
-class _Candidate:
-    """What a process knows of the owner that it waits for."""
+class _Wait:
+    """What a candidate knows of the owner that it waits for."""
 
-    def __init__(self, lock: PidfileLock, timeout: timedelta) -> None:
-        self.lock = lock
-        self.timeout = timeout
-        self._deadline = time.monotonic() + timeout.total_seconds()
-        self._asked: OwnerRecord | None = None
-        self._doubtful: OwnerRecord | None = None
-        self._remind_at = 0.0
+    def __init__(
+        self, ownership: Ownership, chain: Chain, timeout: timedelta, clock: Clock
+    ) -> None:
+        self._ownership, self._chain, self._clock = ownership, chain, clock
+        self._timeout = timeout.total_seconds()
+        self._begun_at = self._remind_at = clock.monotonic()
+        self._doubtful: int | None = None
 
-    def try_once(self) -> bool:
-        """Return True as the owner; else the owner was asked, if it may be asked."""
-        if self.lock.acquire():
-            return True
-        record = self.lock.owner()
-        # Nothing is asked of a chain of other functions. When another candidate is
-        # ahead: first come, first served.
-        if not self._is_foreign(record) and self.lock.request():
-            if self.lock.acquire():
+    def is_in_doubt(self) -> bool:
+        """
+        Say whether who holds the lock may not have written yet who it is.
+
+        Raises:
+            ChainNameTaken: It runs other functions under this name.
+        """
+        record = self._ownership.owner()
+        if record is None or record.released:
+            return self._may_change(0)
+        try:
+            check_functions(self._chain, record, self._clock.time())
+        except ChainNameTaken:
+            if self._may_change(record.seq):
                 return True
-            self._ask(record)
-            self._remind(record)
-        return self._is_owner_at_last()
+            raise
+        return not process.is_alive(record.owner) and self._may_change(record.seq)
 
-    def _is_foreign(self, record: OwnerRecord | None) -> bool:
-        if record is None or record.released:
-            return False
-        if record != self._doubtful and record.functions != self.lock.chain.paths:
-            # It may be of an owner that is dead, and the next not have signed yet.
-            self._doubtful = record
-            return True
-        check_functions(self.lock.chain, record, time.time())
-        return False
+    def _may_change(self, token: int) -> bool:
+        """Say whether this is the first look at a record that seems to be old."""
+        is_first, self._doubtful = token != self._doubtful, token
+        return is_first
 
-    def _ask(self, record: OwnerRecord | None) -> None:
-        """Signal an owner that may be signalled, once."""
-        if record is None or record.released:
+    def remind(self) -> None:
+        """Say in the log who is waited for, now and then."""
+        now = self._clock.monotonic()
+        if now < self._remind_at:
             return
-        asked = self._asked
-        if asked and (asked.seq, asked.owner) == (record.seq, record.owner):
-            return
-        refusal = None
-        if record.owner.kind == COMMAND:
-            # First signed, then signalled: the owner will look from whom it is.
-            if self.lock.sign(record):
-                refusal = processes.terminate(record.owner, self.lock.path)
-            else:
-                refusal = "the request to yield cannot be written to"
-            if refusal is not None:
-                self.lock.sign(None)
-            self._log_signal(record, refusal)
-        # A dead one's record: the new owner has not signed yet. Look again.
-        if refusal is None or processes.exists(record.owner.pid):
-            self._asked = record
-
-    def _log_signal(self, record: OwnerRecord, refusal: str | None) -> None:
-        owner = describe_owner(record, time.time())
-        if refusal is not None:
-            logger.debug("Not signalled %s: %s", owner, refusal)
-            return
-        logger.info(
-            "Sent SIGTERM to %s",
-            owner,
-            extra={"action": "owner_signalled", "chain": self.lock.chain.name},
-        )
-
-    def _remind(self, record: OwnerRecord | None) -> None:
-        now = time.monotonic()
-        if now < self._remind_at or self._asked is None:
-            return
-        self._remind_at = now + REMIND
+        self._remind_at = now + REMIND_EVERY_S
         logger.info(
             "Waiting for %s to finish %s",
-            describe_owner(record, time.time()),
-            self.lock.chain.name,
-            extra={"action": "taking_over", "chain": self.lock.chain.name},
+            describe_owner(self._ownership.owner(), self._clock.time()),
+            self._chain.name,
+            extra={"action": "taking_over", "chain": self._chain.name},
         )
 
-    def _is_owner_at_last(self) -> bool:
-        if time.monotonic() < self._deadline:
-            return False
-        # It may have let go for us: then it goes on only if nobody asks any more.
-        self.lock.withdraw()
-        if self.lock.acquire():
-            return True
-        owner = describe_owner(self.lock.owner(), time.time())
+    def give_up_in_time(self) -> None:
+        """
+        End the wait when it has been long enough.
+
+        Raises:
+            TakeOverTimeout: It has.
+        """
+        if self._clock.monotonic() - self._begun_at < self._timeout:
+            return
+        owner = describe_owner(self._ownership.owner(), self._clock.time())
         msg = (
-            f"The chain {self.lock.chain.name} is still run by {owner} after "
-            f"{self.timeout.total_seconds():g} seconds. Nothing was killed."
+            f"The chain {self._chain.name} is still run by {owner} after "
+            f"{self._timeout:g} seconds.{self._who_is_ahead()} Nothing was killed."
         )
         raise TakeOverTimeout(msg)
+
+    def _who_is_ahead(self) -> str:
+        candidate = self._ownership.candidate()
+        if candidate is None or candidate.pid == os.getpid():
+            return ""
+        state = "lives" if process.is_alive(candidate) else "has ended"
+        return (
+            f" Process {candidate.pid} on {candidate.host}, which {state}, has asked "
+            "for it before."
+        )

@@ -1,169 +1,140 @@
 """
-What a chain's next owner must know: ``RUN_ROOT/<chain>.json``.
+Where chains are kept by default: files in RUN_ROOT.
 
-It is written by the owner alone and replaced in one step, so a kill leaves the old file
-or the new one. It is never trusted: what is not a sane file of ours is set aside under
-another name, and the chain goes on as if there had been none.
+``<chain>.json`` is what a chain's next owner must know. Its owner alone writes it, and
+replaces it in one step, so a kill or a power cut leaves the old file or the new one.
+``<chain>.control`` is what people want of the chain; they replace it in the same way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
-import stat
-import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yourlabs.runner import conf
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.exceptions import UnusableRunRoot
 from yourlabs.runner.log import logger
-from yourlabs.runner.ownership.files import EXHAUSTED
+from yourlabs.runner.ownership import files
+from yourlabs.runner.ownership.base import Claim, Clock
+from yourlabs.runner.ownership.descriptors import close_ours
+from yourlabs.runner.ownership.pidfile import PidfileOwnership
+from yourlabs.runner.storage.document import MAX_SIZE, encode, encode_sections, parse
 
-VERSION = 1
-
-MAX_SIZE = 16_777_216
-"""A larger file is none of ours, in bytes."""
-
-NOTHING: frozenset[str] = frozenset()
-
-MAX_ASIDE = 100
-"""How many names are tried for a file that is set aside."""
+STEER_TIMEOUT_S = 5.0
+"""How long who steers waits for another one who does, in seconds."""
 
 
-class FileState:
+class FileBackend:
     """
-    A `State` in a JSON file. Between `load` and `close` it takes values.
+    A `Backend` of files in RUN_ROOT, for all processes of one machine.
 
-    In a forked child it is closed: the file is the parent's.
+    Args:
+        root: The directory. None: RUN_ROOT, as it is set when it is needed.
+        clock: Where the time comes from.
     """
 
-    # There is one a chain, and there may be a thousand chains.
-    __slots__ = (
-        "_changed",
-        "_complained",
-        "_lock",
-        "_open",
-        "_refused",
-        "_sections",
-        "path",
-    )
+    def __init__(self, root: Path | None = None, *, clock: Clock = time) -> None:
+        self._root = root
+        self._clock = clock
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = os.fspath(path)
-        self._lock = threading.Lock()
-        # As the text that is written: the values would take five times the memory.
-        self._sections: dict[str, str] = {}
-        self._open = False
-        self._changed = False
+    @property
+    def root(self) -> Path:
+        """Where the files are."""
+        return conf.run_root() if self._root is None else self._root
+
+    def names(self) -> list[str]:
+        """Return the names of all chains that have files, sorted."""
+        try:
+            found = os.listdir(self.root)
+        except OSError:
+            return []
+        kept = [name for name in found if name.endswith((".pid", ".json", ".control"))]
+        return sorted({os.path.splitext(name)[0] for name in kept})
+
+    def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
+        """Return the right to run `chain`, as a process of `kind` sees it."""
+        return PidfileOwnership(
+            self.root,
+            chain,
+            kind,
+            clock=self._clock,
+            last_token=self.store(chain).token,
+        )
+
+    def store(self, chain: Chain) -> FileStore:
+        """Return the documents of `chain`."""
+        return FileStore(self.root, chain.name)
+
+
+Backend = FileBackend
+
+
+class FileStore:
+    """A `Store` of two JSON files in RUN_ROOT; `save` is for one thread at a time."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.path = os.path.join(root, f"{name}.json")
+        self.control_path = os.path.join(root, f"{name}.control")
+        self._saved = b""
+        self._refused: set[str] = set()
         self._complained = False
-        self._refused = NOTHING
+        self._desired: dict[str, Any] = {}
 
-    def get(self, section: str) -> Any:
-        """Return what was put, by this owner or the last one. None: nothing."""
-        with self._lock:
-            text = self._sections.get(section)
-        return None if text is None else json.loads(text)
-
-    def put(self, section: str, value: Any, *, now: bool = False) -> None:
+    def load(self) -> dict[str, Any]:
         """
-        Keep `value`, which must be plain JSON: what is not is logged once.
-
-        Ignored once another process may own the chain. It never raises: a full disk
-        is logged once, and tried again with the next write.
-        """
-        with self._lock:
-            if not self._open:
-                return
-            self._keep(section, value)
-            self._changed = True
-            if now:
-                self._write()
-
-    def load(self) -> None:
-        """
-        Read what the last owner left. To be called by the owner only.
+        Return what the last owner saved; what cannot be trusted is set aside.
 
         Raises:
-            OSError: It cannot be read now, by no fault of the file: no descriptor or
-                no memory is to be had.
+            OSError: There is no descriptor or no memory to be had now.
         """
-        _open_states.add(self)
-        with self._lock:
-            self._sections = {}
-            for section, value in self._read().items():
-                self._keep(section, value)
-            self._open = True
-            self._changed = False
-
-    def forget(self) -> None:
-        """Close it in a forked child, where another thread may have had the lock."""
-        self._lock = threading.Lock()
-        self._open = False
-
-    def save(self) -> None:
-        """Write what has changed."""
-        with self._lock:
-            if self._open and self._changed:
-                self._write()
-
-    def close(self, *, write: bool = True) -> None:
-        """Take nothing more; write what has changed, unless another may own it."""
-        with self._lock:
-            if self._open and self._changed and write:
-                self._write()
-            self._open = False
-        _open_states.discard(self)
-
-    def _write(self) -> None:
-        temporary = f"{self.path}.new"
-        content = self._encode().encode()
         try:
-            with contextlib.suppress(IsADirectoryError, FileNotFoundError):
-                # A foreign thing under this name: made anew, never written through.
-                os.unlink(temporary)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            descriptor = os.open(temporary, flags, 0o600)
-            try:
-                while content:
-                    content = content[os.write(descriptor, content) :]
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, self.path)
+            sections = _read(self.path)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as exc:
+            if isinstance(exc, OSError) and exc.errno in files.EXHAUSTED:
+                raise
+            self._set_aside(exc)
+            return {}
+        sections.pop("token", None)
+        return sections
+
+    def token(self) -> int:
+        """Return the token of the owner that saved last; 0 where none is known."""
+        try:
+            token = _read(self.path).get("token")
+        except (OSError, ValueError, RecursionError):
+            return 0
+        return token if type(token) is int and token > 0 else 0
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        """Replace what is kept by `sections`, unless `claim` is lost."""
+        texts, problems = encode_sections(sections)
+        for section in problems.keys() - self._refused:
+            self._refused.add(section)
+            logger.error(
+                "The section %r is left out of %s: %s. The others are written.",
+                section,
+                self.path,
+                problems[section],
+                extra={"action": "state_unwritable"},
+            )
+        content = encode({"token": b"%d" % claim.token, **texts})
+        if content == self._saved or not claim.check():
+            return
+        try:
+            replace_file(self.path, content)
         except OSError as exc:
             self._complain(exc)
             return
-        self._changed = False
+        self._saved = content
         self._complained = False
-
-    def _keep(self, section: str, value: Any) -> None:
-        try:
-            self._sections[section] = json.dumps(value)
-        except (TypeError, ValueError, RecursionError) as exc:
-            # What was kept before is true no longer.
-            self._sections.pop(section, None)
-            self._refuse(section, exc)
-
-    def _encode(self) -> str:
-        parts = [f'"version": {VERSION}']
-        parts += [
-            f"{json.dumps(section)}: {text}"
-            for section, text in self._sections.items()
-            if section != "version"
-        ]
-        return f"{{{', '.join(parts)}}}"
-
-    def _refuse(self, section: str, exc: Exception) -> None:
-        if section in self._refused:
-            return
-        self._refused |= {section}
-        logger.error(
-            "The section %r cannot be written to %s: %s. Expected plain JSON values; "
-            "the other sections are written.",
-            section,
-            self.path,
-            exc,
-            extra={"action": "state_unwritable"},
-        )
 
     def _complain(self, exc: OSError) -> None:
         if self._complained:
@@ -177,85 +148,109 @@ class FileState:
             extra={"action": "state_unwritable"},
         )
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            return self._parse()
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as exc:
-            if isinstance(exc, OSError) and exc.errno in EXHAUSTED:
-                raise
-            self._set_aside(exc)
-            return {}
-
-    def _parse(self) -> dict[str, Any]:
-        descriptor = os.open(
-            self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        )
-        try:
-            found = os.fstat(descriptor)
-            _check(found)
-            values = json.loads(os.read(descriptor, found.st_size))
-        finally:
-            os.close(descriptor)
-        if not isinstance(values, dict):
-            msg = f"it holds a {type(values).__name__}, expected an object"
-            raise ValueError(msg)
-        version = values.pop("version", None)
-        if version != VERSION or isinstance(version, bool):
-            msg = f"its version is {version!r}, expected {VERSION}"
-            raise ValueError(msg)
-        return values
-
     def _set_aside(self, exc: Exception) -> None:
-        """Move what cannot be read out of the way, and say so."""
-        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-        for number in range(1, MAX_ASIDE):
-            aside = f"{self.path}.unreadable-{number}"
-            if os.path.lexists(aside):
-                continue
-            try:
-                os.rename(self.path, aside)
-            except OSError as failed:
-                aside = f"nothing: it cannot be moved ({failed.strerror})"
-            break
-        else:
-            aside = "nothing: too many were set aside before"
+        aside = f"{self.path}.unreadable"
+        try:
+            os.replace(self.path, aside)
+        except OSError as failed:
+            aside = f"nothing: it cannot be moved ({failed.strerror})"
         logger.warning(
             "The state of the chain in %s is not used: %.200s. It was moved to %s.",
             self.path,
-            reason,
+            exc.strerror if isinstance(exc, OSError) else exc,
             aside,
             extra={"action": "state_set_aside"},
         )
 
+    def desired(self) -> dict[str, Any]:
+        """Return what people want; where it cannot be read, what they wanted last."""
+        try:
+            self._desired = _read(self.control_path)
+        except FileNotFoundError:
+            self._desired = {}
+        except (OSError, ValueError, RecursionError) as exc:
+            logger.debug("%s is not read: %.200s", self.control_path, exc)
+        return dict(self._desired)
 
-def _check(found: os.stat_result) -> None:
+    def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """
+        Replace what people want by `change` of it.
+
+        Raises:
+            UnusableRunRoot: The user may not steer this chain, or it cannot be written.
+            ValueError: What `change` returns is no plain JSON.
+        """
+        keeper, user = files.keeper_of(self.control_path), os.geteuid()
+        if user not in (0, keeper):
+            msg = f"The chain of {self.path} is run by uid {keeper}, this is uid {user}"
+            raise UnusableRunRoot(errno.EPERM, f"{msg}: steer it as that user or root.")
+        descriptor = _wait_for_lock(f"{self.control_path}.lock")
+        try:
+            texts, problems = encode_sections(change(self.desired()))
+            if problems:
+                msg = f"What is wanted of the chain cannot be written: {problems}"
+                raise ValueError(msg)
+            replace_file(self.control_path, encode(texts))
+        except OSError as exc:
+            raise files.unusable(self.control_path, exc) from None
+        finally:
+            close_ours(descriptor)
+
+
+def _read(path: str) -> dict[str, Any]:
+    descriptor = files.open_to_read(path)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > MAX_SIZE:
+            msg = f"it has {size} bytes, at most {MAX_SIZE} are expected"
+            raise ValueError(msg)
+        return parse(os.pread(descriptor, size, 0))
+    finally:
+        close_ours(descriptor)
+
+
+def replace_file(path: str, content: bytes) -> None:
     """
-    Check that a file can be the owner's.
+    Replace a file in one step, so that a power cut leaves the old one or the new one.
+
+    What root writes is handed to the user who runs the chain, and has to read it.
 
     Raises:
-        ValueError: It cannot.
+        OSError: It cannot be written; the old file is as it was.
     """
-    if not stat.S_ISREG(found.st_mode):
-        msg = "it is not a plain file"
-        raise ValueError(msg)
-    if found.st_uid != os.geteuid():
-        msg = f"it belongs to uid {found.st_uid}"
-        raise ValueError(msg)
-    if found.st_size > MAX_SIZE:
-        msg = f"it has {found.st_size} bytes, at most {MAX_SIZE} are expected"
-        raise ValueError(msg)
+    temporary = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        # Another thing under this name: made anew, never written through.
+        os.unlink(temporary)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, files.keeper_of(path), -1)
+        while content:
+            content = content[os.write(descriptor, content) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    _sync(os.path.dirname(path))
 
 
-_open_states: set[FileState] = set()
+def _sync(folder: str) -> None:
+    """Have the new name outlive a power cut, too, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _forget_all() -> None:
-    for state in _open_states:
-        state.forget()
-    _open_states.clear()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_forget_all)
+def _wait_for_lock(path: str) -> int:
+    deadline = time.monotonic() + STEER_TIMEOUT_S
+    while (descriptor := files.lock(path, hand_over=True)) is None:
+        if time.monotonic() > deadline:
+            msg = f"{path} has been locked for {STEER_TIMEOUT_S:g} seconds."
+            raise UnusableRunRoot(errno.EAGAIN, msg)
+        time.sleep(0.01)
+    return descriptor

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from yourlabs.runner.chain.registry import TAKEOVER_TIMEOUT, Runner
+from yourlabs.runner.chain.command import TAKEOVER_TIMEOUT, Runner
 from yourlabs.runner.exceptions import RunnerError, TakeOverTimeout
 
 GAVE_UP = 75

@@ -1,0 +1,178 @@
+"""A chain that cannot run: told like a task that fails, once, and with its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.runner.fakes import Counted, log, make, quick
+from yourlabs.runner import RunnerThread
+from yourlabs.runner.chain.down import Trouble, describe_problem
+from yourlabs.runner.notify import chain_down
+from yourlabs.runner.testing import FakeClock, MemoryBackend
+
+HOUR = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def no_mail(settings: Any) -> None:
+    """Nobody is told by mail."""
+    settings.RUNNER = {"EMAIL": False}
+
+
+class Channel:
+    """Keeps what it is to tell of the chain itself."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def chain_started(self, down: Any) -> None:
+        self._down = down
+
+    def chain_stopped(self, down: Any) -> None:
+        """Nothing is on its way."""
+
+    def tell(self, name: str, key: str) -> None:
+        what = self._down.downtime
+        self.told.append(what.latest.message if what.is_down else "healed")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a channel is to tell of the chain itself."""
+    channel = Channel()
+    monkeypatch.setattr(chain_down, "connected", [channel])
+    return channel.told
+
+
+def process(backend: MemoryBackend) -> RunnerThread:
+    """Return the chain as another process has it."""
+    task = quick(Counted(), success_cooldown=HOUR)
+    chain = make(task).chain
+    trouble = Trouble(chain, backend, backend.clock)
+    return make(task, backend=backend, trouble=trouble)
+
+
+def turn(thread: RunnerThread) -> None:
+    """Go round once, as the thread does it, and do not sleep afterwards."""
+    try:
+        thread.tick()
+    except Exception as exc:
+        thread._loop.break_down(exc)
+
+
+def broken(thread: RunnerThread, problem: Exception | None) -> None:
+    """Have it find out that it cannot run, or can."""
+    thread.ownership.error = problem  # type: ignore[attr-defined]
+    turn(thread)
+
+
+def test_told_once(told: list[str]) -> None:
+    """One of the processes tells it, with what is wrong, and tells the end of it."""
+    backend = MemoryBackend(clock := FakeClock())
+    threads = [process(backend) for _ in range(3)]
+    for _ in range(5):
+        for thread in threads:
+            broken(thread, PermissionError(13, "Permission denied"))
+        clock.advance(10)
+
+    assert told == ["The chain cannot run: [Errno 13] Permission denied"]
+    for thread in threads:
+        broken(thread, None)
+        thread.check()
+        turn(thread)
+    assert told[1:] == ["healed"]
+
+
+def test_still_down(told: list[str]) -> None:
+    """While it lasts it is counted each minute; a new problem is told at once."""
+    backend = MemoryBackend(clock := FakeClock())
+    thread = process(backend)
+    for _ in range(5):
+        broken(thread, OSError("one"))
+        clock.advance(30)
+    broken(thread, OSError("two"))
+
+    assert [text.rpartition(" ")[2] for text in told] == ["one", "one", "one", "two"]
+
+
+def test_healed_by_a_restart(told: list[str]) -> None:
+    """What a process before told is ended by the next one whose chain runs."""
+    backend = MemoryBackend(FakeClock())
+    before = process(backend)
+    broken(before, OSError("no"))
+    before._loop._trouble._told[0].die()  # type: ignore[attr-defined,index]
+
+    for _ in range(2):
+        thread = process(backend)
+        thread.tick()
+        thread.give_back()
+
+    assert told[1:] == ["healed"]
+
+
+def test_nothing_to_tell(told: list[str]) -> None:
+    """A chain that always ran leaves nothing behind but its own."""
+    backend = MemoryBackend(FakeClock())
+    process(backend).tick()
+
+    assert told == []
+    assert backend.store(make(Counted(), name="chain.down").chain).load() == {}
+
+
+def test_where_nothing_can_be_told(
+    told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the files of the report cannot be used either, the log has it, once."""
+    backend = MemoryBackend(clock := FakeClock())
+    thread = process(backend)
+
+    def refuse(*_: Any) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr("yourlabs.runner.testing.MemoryOwnership.acquire", refuse)
+    with log() as kept:
+        for _ in range(3):
+            turn(thread)
+            clock.advance(60)
+
+    assert told == []
+    assert kept.actions().count("chain_broken") == 1
+
+
+def test_owner_without_a_sign_of_life(told: list[str]) -> None:
+    """Who stands by behind an owner that seems to be dead tells it."""
+    backend = MemoryBackend(FakeClock())
+    owner, thread = process(backend), process(backend)
+    owner.tick()
+    thread.tick()
+    thread.ownership.silent = "It is frozen."  # type: ignore[attr-defined]
+    thread.check()
+    thread.tick()
+    assert told == ["The chain cannot run: It is frozen."]
+
+    thread.ownership.silent = None  # type: ignore[attr-defined]
+    thread.check()
+    thread.tick()
+    assert told[1:] == ["healed"]
+
+
+class Silent(BaseException):
+    """Says nothing."""
+
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("exc", "text"),
+    [
+        (ValueError("no"), "no"),
+        (ValueError(), "ValueError was raised."),
+        (Silent(), "Silent was raised."),
+    ],
+)
+def test_words(exc: BaseException, text: str) -> None:
+    """There are always words for what is wrong."""
+    assert describe_problem(exc) == text

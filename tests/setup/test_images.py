@@ -1,0 +1,136 @@
+"""No secret key is left behind by a step of a build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.setup.conftest import THREE_LINES, Project
+from tests.setup.test_serving import WSGI
+from tests.setup.test_tools import MYPY
+from yourlabs.setup import Setup, security
+
+MakeSetup = Callable[..., Setup]
+
+KEY = """\
+import django; django.setup()
+from django.conf import settings
+print(settings.SECRET_KEY)
+"""
+
+OWN_COMMAND = """\
+from django.core.management.base import BaseCommand
+class Command(BaseCommand):
+    def handle(self, *args, **options):
+        self.stdout.write("built")
+"""
+
+
+@pytest.mark.parametrize(
+    "command", ["compilemessages", "migrate", "check --deploy", "bundle", "setup"]
+)
+def test_commands_make_no_key(project: Project, command: str) -> None:
+    """A command of a build, a project's own too, writes no key."""
+    project.write("package/management/commands/bundle.py", OWN_COMMAND)
+    project.write(
+        "package/settings.py", THREE_LINES.replace("[\n", '[\n    "package",\n', 1)
+    )
+
+    result = project.manage(*command.split(), check=False, ALLOWED_HOSTS="x.org")
+
+    assert not (project.root / "var/secret_key").exists()
+    assert ("SECRET_KEY is not set" in result.stderr) is (command == "bundle")
+
+
+@pytest.mark.parametrize("command", ["collectstatic --noinput", "createcachetable"])
+def test_containers_have_keys_of_their_own(project: Project, command: str) -> None:
+    """Two containers of the image that a command was run in do not share a key."""
+    project.manage(*command.split())
+    keys = set()
+    for name in ("one", "two"):
+        container = Project(project.root.parent / name)
+        shutil.rmtree(container.root)
+        shutil.copytree(project.root, container.root)
+        environ = {"DJANGO_SETTINGS_MODULE": "package.settings", "ALLOWED_HOSTS": "x"}
+        keys.add(container.python("-c", KEY, **environ).stdout)
+        assert container.python("-c", KEY, **environ).stdout in keys
+
+    assert len(keys) == 2
+
+
+def test_tools_make_no_key(project: Project) -> None:
+    """Neither a check of types nor one of a server's configuration writes a key."""
+    project.write("mypy.ini", MYPY)
+    project.write("shop.py", "price: int = 1\n")
+    project.write("package/wsgi.py", WSGI.format(kind="wsgi"))
+    mypy = ["mypy", "--cache-dir", "/dev/null", "shop.py"]
+
+    project.python("-W", "ignore", "-m", *mypy)
+    gunicorn = ["gunicorn", "--check-config", "package.wsgi"]
+    project.python("-W", "ignore", "-m", *gunicorn, ALLOWED_HOSTS="example.com")
+
+    assert not (project.root / "var/secret_key").exists()
+
+
+def test_command_reads_the_key_that_is_kept(project: Project) -> None:
+    """A command has the key of the site where there is one."""
+    project.write("var/secret_key", "kept")
+
+    result = project.manage("shell", "-c", KEY, DEBUG="1")
+
+    assert result.stdout.splitlines()[-1] == "kept"
+
+
+@pytest.fixture
+def container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is in a container, as far as anybody can tell."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+
+
+def warned(make_setup: MakeSetup, capsys: pytest.CaptureFixture[str]) -> bool:
+    setup = make_setup(DEBUG=True)
+    setup.security()
+    assert setup.settings["SECRET_KEY"] == "of the image"
+    return "older than this container" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"), [("old", True), ("new", False), ("fixed", True)]
+)
+def test_key_of_an_image(
+    make_setup: MakeSetup,
+    container: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    age: str,
+    expected: bool,
+) -> None:
+    """A key older than the container, or one it cannot write, is warned about."""
+    path = make_setup().root / "var/secret_key"
+    path.parent.mkdir()
+    path.write_text("of the image")
+    if age == "old":
+        os.utime(path, (0, 0))
+    if age == "fixed":
+        monkeypatch.setattr(security.os, "access", lambda *args, **kwargs: False)
+
+    assert warned(make_setup, capsys) is expected
+
+
+def test_key_on_a_volume(
+    tmp_path: Path, container: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old key on another file system than the root's is the site's own."""
+    path = Path("/dev/shm") / f"{tmp_path.name}-key"
+    path.write_text("key")
+    os.utime(path, (0, 0))
+    try:
+        assert security.came_with_image(path) is (
+            os.stat("/dev/shm").st_dev == os.stat("/").st_dev
+        )
+    finally:
+        path.unlink()

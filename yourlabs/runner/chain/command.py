@@ -1,0 +1,202 @@
+"""A process of its own for one chain: what `run_functions` does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from datetime import timedelta
+
+from yourlabs.runner import conf
+from yourlabs.runner.chain import systemd
+from yourlabs.runner.chain.loading import load_tasks
+from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.chain.registry import Functions, make_thread, registry
+from yourlabs.runner.chain.stopping import StopSignals
+from yourlabs.runner.chain.task import make_chain
+from yourlabs.runner.chain.watcher import watcher
+from yourlabs.runner.ownership.takeover import log_pidfile, refuse_or_take, take_over
+
+logger = logging.getLogger("runner")
+
+TAKEOVER_TIMEOUT = timedelta(minutes=5)
+"""How long `run_functions` waits for the owner of its chain."""
+
+ENDED_UNASKED = 70
+"""Exit code when the chain has ended and nobody asked for it (EX_SOFTWARE): whoever
+supervises the process starts it again."""
+
+LOOK_EVERY_S = 10.0
+"""How often the main thread looks around, in seconds, should nothing wake it."""
+
+
+class Runner:
+    """
+    Runs one chain in the foreground of a process of its own.
+
+    It takes the chain over from whoever runs it. Not to be used in a process that
+    serves requests: `run` handles SIGTERM, SIGINT and SIGHUP.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        *,
+        name: str | None = None,
+        killconcurrent: bool = True,
+        takeover_timeout: timedelta | float = TAKEOVER_TIMEOUT,
+        once: bool = False,
+    ) -> None:
+        """
+        Find the functions.
+
+        Args:
+            functions: Dotted paths or callables, in order.
+            name: Of the chain. None: the functions' names joined by ``_``.
+            killconcurrent: Take the chain over from another process. False: be
+                refused when there is one.
+            takeover_timeout: How long to wait for the other process, as a
+                `timedelta` or in seconds.
+            once: Run each function once, without cooldowns.
+
+        Raises:
+            InvalidTask, TaskNotFound, ImproperlyConfigured: As `start_chain`.
+        """
+        self.chain = make_chain(load_tasks(functions), name=name)
+        self.killconcurrent = killconcurrent
+        if not isinstance(takeover_timeout, timedelta):
+            takeover_timeout = timedelta(seconds=takeover_timeout)
+        self.takeover_timeout = takeover_timeout
+        self.thread = make_thread(self.chain, Mode.ONCE if once else Mode.COMMAND)
+        self._owns = False
+        self._signals = StopSignals(self._stop)
+        self.thread.ended = self._signals.notify
+
+    def concurrency_security(self) -> bool:
+        """
+        Take the pidfile: from now on no other process runs the chain.
+
+        Returns:
+            True. False only when a signal came while waiting for the owner.
+
+        Raises:
+            AlreadyOwned: Another process runs it, and `killconcurrent` is False.
+            ChainNameTaken: Another process runs other functions under this name.
+            TakeOverTimeout: The other process did not let go in time.
+            UnusableRunRoot: RUN_ROOT or the pidfile cannot be used.
+        """
+        ownership = self.thread.ownership
+        log_pidfile(ownership, self.chain)
+        if self.killconcurrent:
+            claim = take_over(
+                ownership,
+                self.chain,
+                timeout=self.takeover_timeout,
+                pause=self._signals.wait,
+                borrow=self.thread.once,
+            )
+        else:
+            claim = refuse_or_take(ownership, self.chain)
+        if claim is None:
+            return False
+        self.thread.adopt(claim)
+        self._owns = True
+        logger.debug("Wrote pidfile %s", self.chain.name)
+        return True
+
+    def run(self, *, leaving: bool = False) -> int:
+        """
+        Run the chain until a signal comes or another process takes it over.
+
+        SIGTERM, SIGINT and SIGHUP let the current function finish; a second one ends
+        the process at once.
+
+        Args:
+            leaving: The process ends after this. The signals stay handled, so that a
+                late one does not change its exit code.
+
+        Returns:
+            The exit code: 0, 1 when a function failed with `once`, or 70 when the
+            chain has ended though nobody asked for that.
+
+        Raises:
+            As `concurrency_security`.
+        """
+        self._signals.handle()
+        try:
+            _warn_first_process()
+            if not self._owns and not self.concurrency_security():
+                return 0
+            registry.add(self.thread)
+            self.thread.start()
+            self._tell_systemd()
+            self._wait(leaving=leaving)
+        finally:
+            if self.thread.ident is None:
+                self.thread.give_back()
+            if not leaving:
+                self._signals.restore()
+        return self._exit_code()
+
+    def _wait(self, *, leaving: bool) -> None:
+        """Wait for the end of the chain; once it is asked for, no longer than due."""
+        if not self._signals.handled():
+            self.thread.join()
+            return
+        patience = conf.stop_timeout().total_seconds()
+        gives_up_at = math.inf
+        while not self.thread.has_ended():
+            left = gives_up_at - time.monotonic()
+            is_stopping = self._signals.wait(max(0.0, min(left, LOOK_EVERY_S)))
+            if not is_stopping or self.thread.is_in_function():
+                # A function is waited for, however long it takes.
+                gives_up_at = math.inf
+            elif gives_up_at == math.inf:
+                gives_up_at = time.monotonic() + patience
+            elif time.monotonic() >= gives_up_at:
+                # A log handler that hangs, for example: nothing more can be said.
+                if leaving:
+                    os._exit(0)
+                return
+        self.thread.join()
+        if self._signals.count:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        status = self.thread.status()
+        logger.info(
+            "[%s] Stopped. Runs: %s, failures: %s.",
+            self.chain.name,
+            status.runs,
+            status.failures,
+            extra={"action": "command_stopped", "chain": self.chain.name},
+        )
+
+    def _exit_code(self) -> int:
+        if self.thread.has_ended_unasked():
+            return ENDED_UNASKED
+        return 1 if self.thread.failed else 0
+
+    def _tell_systemd(self) -> None:
+        systemd.notify(systemd.READY)
+        interval = systemd.watchdog_interval()
+        if interval is not None:
+            watcher.beat(
+                interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
+            )
+
+    def _stop(self) -> None:
+        self.thread.ask_to_stop()
+        systemd.notify(systemd.STOPPING)
+
+
+def _warn_first_process() -> None:
+    """Say what is missing where this is the first process of a container."""
+    if os.getpid() == 1:
+        logger.warning(
+            "This process is pid 1: nobody ends the processes that its tasks leave "
+            "behind, and they stay as zombies. Run the container with an init, as "
+            "with docker run --init.",
+            extra={"action": "first_process"},
+        )

@@ -1,0 +1,144 @@
+"""
+A chain that cannot run: said once in the log, and told to the admins like a task.
+
+Of all processes that find it so, one tells it: who owns ``<chain>.down``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from yourlabs.runner.chain.task import MAX_NAME, Chain
+from yourlabs.runner.exceptions import RunnerError
+from yourlabs.runner.log import logger
+from yourlabs.runner.notify.chain_down import SUFFIX, ChainDown
+from yourlabs.runner.ownership.base import Claim, Clock
+from yourlabs.runner.storage.base import Backend, Store
+
+REPEAT_S = 60.0
+"""How often the same problem is counted, in seconds."""
+
+
+class ChainCannotRun(RunnerError):
+    """Something outside of its tasks keeps a chain from running."""
+
+
+class Trouble:
+    """
+    What keeps a chain from running in this process, as long as something does.
+
+    It belongs to the chain's thread.
+    """
+
+    def __init__(
+        self, chain: Chain, backend: Backend | None = None, clock: Clock = time
+    ) -> None:
+        """
+        Know of nothing yet.
+
+        Args:
+            chain: The one that cannot run.
+            backend: Where it is kept who tells, and what. None: the log is all.
+            clock: Tells the time.
+        """
+        self._chain = chain
+        self._backend = backend
+        self._clock = clock
+        # None: nothing was said yet, but a process before may have told something.
+        self._said: str | None = None
+        self._counted_at = 0.0
+        self._told: tuple[Claim, ChainDown] | None = None
+
+    def report(self, problem: BaseException | str) -> str:
+        """
+        Say what keeps the chain from running, unless that was said a moment ago.
+
+        Returns:
+            It, in words: never empty.
+        """
+        exc = ChainCannotRun(problem) if isinstance(problem, str) else problem
+        text, now = describe_problem(exc), self._clock.monotonic()
+        is_new = text != self._said
+        if is_new or now - self._counted_at >= REPEAT_S:
+            self._said, self._counted_at = text, now
+            # Told first: a handler of the log may be what hangs.
+            self._tell(exc)
+        if is_new:
+            logger.error(
+                "[%s] The chain cannot run, and tries again: %s",
+                self._chain.name,
+                text,
+                exc_info=None if isinstance(exc, (OSError, RunnerError)) else exc,
+                extra={"action": "chain_broken", "chain": self._chain.name},
+            )
+        return text
+
+    def clear(self) -> None:
+        """Note that the chain runs, here or in another process."""
+        if self._said != "":
+            self._said = ""
+            self._tell(None)
+
+    def _tell(self, exc: BaseException | None) -> None:
+        try:
+            self._count(exc)
+        except Exception as failed:
+            # Where RUN_ROOT cannot be used at all, the log is all there is.
+            logger.debug("[%s] The admins are not told: %s", self._chain.name, failed)
+
+    def _count(self, exc: BaseException | None) -> None:
+        told = self._told
+        if told is None or not told[0].check():
+            told = self._told = self._begin(must_be_known=exc is None)
+        if told is None:
+            return
+        claim, down = told
+        if exc is not None:
+            down.failed(exc)
+            return
+        down.recovered()
+        down.close()
+        self._told = None
+        claim.release()
+
+    def _begin(self, *, must_be_known: bool) -> tuple[Claim, ChainDown] | None:
+        """Be the process that tells it. None: another one does, or nothing is known."""
+        if self._backend is None:
+            return None
+        name = f"{self._chain.name[: MAX_NAME - len(SUFFIX)]}{SUFFIX}"
+        chain = replace(self._chain, name=name)
+        store = self._backend.store(chain)
+        sections = store.load()
+        if must_be_known and not sections:
+            return None
+        claim = self._backend.ownership(chain, kind="hosted").acquire()
+        if claim is None:
+            return None
+        return claim, ChainDown(self._chain, _Sections(store, claim, sections))
+
+
+class _Sections:
+    """What is told, for the next process that tells it."""
+
+    def __init__(self, store: Store, claim: Claim, sections: dict[str, Any]) -> None:
+        self._store, self._claim, self._sections = store, claim, sections
+
+    def get(self, section: str) -> Any:
+        """Return what was put. None: nothing was."""
+        return self._sections.get(section)
+
+    def put(self, section: str, value: Any, *, now: bool = False) -> None:
+        """Keep `value`: it is seldom put, so it is written at once."""
+        self._sections[section] = value
+        self._store.save(self._claim, self._sections)
+
+
+def describe_problem(exc: BaseException) -> str:
+    """Return what an exception says; its class where it says nothing."""
+    try:
+        text = str(exc)
+    except BaseException:
+        text = ""
+    return text or f"{type(exc).__name__} was raised."

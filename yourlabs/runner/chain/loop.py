@@ -1,0 +1,375 @@
+"""How a chain goes round: one iteration at a time, without a thread."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from yourlabs.runner import signals
+from yourlabs.runner.chain.checkpoint import Checkpoint
+from yourlabs.runner.chain.down import Trouble
+from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.lending import Lending
+from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.chain.plan import Plan, plan_after
+from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.log import logger
+from yourlabs.runner.ownership.base import Claim, Clock, Ownership
+from yourlabs.runner.ownership.record import RunMark, check_functions
+from yourlabs.runner.storage.base import Store
+
+MAX_BACKOFF_S = 10.0
+"""Longest wait after a failure of the machinery itself, in seconds."""
+
+BUSY_S = 0.001
+"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
+well below the interpreter's switch interval, so that a request waits no longer."""
+
+REST_FACTOR = 3.0
+"""How many times as long it rests then: requests keep three quarters of the time."""
+
+MAX_REST_S = 1.0
+"""Longest such rest, in seconds."""
+
+
+class ChainLoop:
+    """
+    Owns, runs, yields and stands by, as far as it is due at each `tick`.
+
+    It belongs to the chain's thread, but for `check`, which the watcher calls, and the
+    requests, which anybody may set.
+
+    Attributes:
+        chain: What it runs.
+        tasks: Its tasks as they are run here, in order.
+        state: What the next owner is to know.
+        reason: Why the chain does not run; empty where there is nothing to say.
+        is_new_start: See `RunnerThread`.
+        failed: In `Mode.ONCE`: a task has failed, or could not be run.
+        plan: What comes next. None: the chain is not run here.
+        current: What is being run. None: nothing is.
+        stands_by: Another process has the chain, or goes first.
+        has_rested: Time has passed since the last run.
+        stop_asked: No further run is to begin.
+        wake_asked: The next run is to begin now.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        ownership: Ownership,
+        store: Store,
+        *,
+        mode: Mode,
+        clock: Clock,
+        trouble: Trouble,
+        sender: Any,
+        watch: Callable[[], None],
+    ) -> None:
+        """
+        Make it; nothing is touched yet.
+
+        Args:
+            chain: What it runs.
+            ownership: Makes it the only one.
+            store: Keeps what the next owner is to know.
+            mode: What its process is for.
+            clock: Tells the time.
+            trouble: Tells what keeps the chain from running.
+            sender: Of the signals `chain_started` and `chain_stopped`.
+            watch: Called when `check` is to be called from now on.
+        """
+        self.chain, self.mode, self.ownership = chain, mode, ownership
+        # One a task, however often it comes: it is down, or up, as a whole.
+        keys = chain.keys()
+        executions = {
+            task: Execution(task, chain.name, keys[task], clock=clock) for task in keys
+        }
+        self.tasks = tuple(executions[task] for task in chain.tasks)
+        self.state = Checkpoint(store, self.tasks, clock)
+        self.reason = ""
+        self.is_new_start = self.failed = self.stands_by = False
+        self.plan: Plan | None = None
+        self.current: Execution | None = None
+        self.has_rested = True
+        self.stop_asked = self.wake_asked = self._yield_asked = False
+        self._clock, self._trouble = clock, trouble
+        self._sender, self._watch = sender, watch
+        # Held while the chain is claimed or let go of: the watcher does so, too.
+        self._claiming = threading.Lock()
+        self._claim: Claim | None = None
+        self._lending = Lending()
+        self._is_first = True
+        # What was next when the claim was lost, and how far a single pass has come.
+        self._lost_plan = self._single_pass = Plan()
+        # What `check` has found to keep the chain from running anywhere.
+        self._problem: BaseException | str | None = None
+        self._has_checked = False
+        self._not_before, self._backoff = 0.0, 1.0
+        self._rested_at = 0.0
+
+    def tick(self) -> float:
+        """
+        Do what is due now: one run, at the most.
+
+        Returns:
+            When to call it again, in seconds on the monotonic clock; infinity: when
+            something was asked, or has changed.
+        """
+        now = self._clock.monotonic()
+        if now < self._not_before and not self.wake_asked:
+            return self._not_before
+        claim = self._claim or self._try_to_own()
+        if claim is None:
+            self._stand_by()
+            return math.inf
+        plan = self.plan or self._begin(claim)
+        if not claim.check():
+            self._lose()
+            return now
+        if self._yield_asked and self._yields(claim):
+            return now
+        plan = self._woken(plan)
+        if self.stop_asked or plan.deadline > self._clock.monotonic():
+            return plan.deadline
+        return self._run_next(claim, plan)
+
+    # Owning.
+
+    def adopt(self, claim: Claim) -> None:
+        """Run the chain under a claim that its process has got already."""
+        self._claim = claim
+
+    def _try_to_own(self) -> Claim | None:
+        with self._claiming:
+            if self._claim is None and not self.stop_asked:
+                self._claim = self.ownership.acquire()
+            return self._claim
+
+    def _stand_by(self) -> None:
+        self.stands_by = True
+        self._watch()
+        if self._problem:
+            self.complain(self._problem)
+        elif self._has_checked:
+            self.reason = ""
+            self._trouble.clear()
+
+    def _begin(self, claim: Claim) -> Plan:
+        """Go on where the owner before has ended; return what comes next."""
+        self.stands_by = self._yield_asked = self.wake_asked = False
+        self._problem, self._has_checked = None, False
+        self._lending.end()
+        is_first, self._is_first = self._is_first, False
+        is_started = is_first and self.mode is Mode.COMMAND
+        self.is_new_start = is_started and not claim.was_cut
+        plan = self.state.open(claim)
+        # What ended under a claim that was lost is booked nowhere else.
+        plan = max(plan, self._lost_plan, key=lambda one: one.deadline)
+        if is_started or self.mode is Mode.ONCE:
+            plan = self._single_pass
+        self.reason = ""
+        self._rested_at = time.thread_time()
+        self._watch()
+        self.plan = plan
+        if self.mode is Mode.HOSTED:
+            logger.info(
+                "[%s] The chain runs in this process",
+                self.chain.name,
+                extra={"action": "chain_started", "chain": self.chain.name},
+            )
+        send_robust(signals.chain_started, self._sender)
+        self.plan = self._resume(claim, plan, is_started=is_started)
+        return self.plan
+
+    def _resume(self, claim: Claim, plan: Plan, *, is_started: bool) -> Plan:
+        """Book a run that was interrupted, and return what comes next."""
+        record = claim.interrupted
+        if record is None or record.run is None:
+            return plan
+        index = self.chain.index_of(record.run.task, record.run.index)
+        execution = self.tasks[index]
+        deadline = execution.interrupt(record)
+        booked = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
+        # It is saved before the mark in the owner's record is gone.
+        self.state.save(booked)
+        claim.mark(None)
+        is_again = execution.downtime.interrupted > 1
+        if self.mode is Mode.ONCE or (is_started and not is_again):
+            # Who has started it may have mended it.
+            return plan
+        self._log_cooldown(execution)
+        return booked
+
+    def _lose(self) -> None:
+        logger.critical(
+            "[%s] The pidfile was removed or replaced: another process may run "
+            "this chain too. It is no longer run here.",
+            self.chain.name,
+            extra={"action": "ownership_lost", "chain": self.chain.name},
+        )
+        self._lost_plan = self.plan or Plan()
+        # Another owner may write to it from now on.
+        self.state.close()
+        if self.mode is Mode.ONCE:
+            # To begin anew would run functions twice.
+            self.finish(failed=True)
+        self.let_go()
+
+    def _yields(self, claim: Claim) -> bool:
+        """Let go of the chain, unless who asked has given up meanwhile."""
+        self._yield_asked = False
+        request = claim.wanted_by()
+        if request is None:
+            return False
+        if self.mode is not Mode.HOSTED:
+            self._lending.begin(request, claim.token, self.ownership)
+        self.let_go()
+        return True
+
+    def let_go(self) -> None:
+        """Stop running the chain in this process: save, tell, release."""
+        plan, self.plan = self.plan, None
+        try:
+            if plan is not None:
+                # Before mails are flushed, which takes its time.
+                self.state.save(None if self.mode is Mode.ONCE else plan)
+                send_robust(signals.chain_stopped, self._sender)
+                self.state.save()
+        finally:
+            self.state.close()
+            with self._claiming:
+                claim, self._claim = self._claim, None
+                if claim is not None:
+                    claim.release()
+
+    def break_down(self, exc: BaseException) -> None:
+        """Say what the machinery itself raised, and begin anew a little later."""
+        self.complain(exc)
+        self._not_before = self._clock.monotonic() + self._backoff
+        self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
+        if self.mode is Mode.ONCE:
+            # To begin anew would run functions twice.
+            self.finish(failed=True)
+        # Another process may be able to run it meanwhile.
+        self.let_go()
+
+    def complain(self, problem: BaseException | str) -> None:
+        """Say what keeps the chain from running."""
+        self.reason = self._trouble.report(problem)
+
+    def finish(self, *, failed: bool) -> None:
+        """End the chain's thread: there is nothing left to do for it."""
+        self.failed = self.failed or failed
+        self.stop_asked = True
+
+    # Running.
+
+    def _woken(self, plan: Plan) -> Plan:
+        """Return what is next: at once, where somebody has asked for that."""
+        # What has more to do goes on anyway: the cooldown after it is cut then.
+        if self.wake_asked and not self.tasks[plan.index].more:
+            self.wake_asked = False
+            self.plan = plan = replace(plan, deadline=0.0)
+        return plan
+
+    def _run_next(self, claim: Claim, plan: Plan) -> float:
+        """Run one task; return when to look around again."""
+        execution = self.tasks[plan.index]
+        claim.mark(RunMark(execution.task.path, self._clock.time(), plan.index))
+        # Before the task is seen to run, or its last run would seem to last still.
+        execution.started = self._clock.monotonic()
+        self.current = execution
+        try:
+            deadline = execution.run(rested=self.has_rested)
+        finally:
+            self.current = None
+            self.has_rested = False
+        self._trouble.clear()
+        self._backoff = 1.0
+        if self.mode is Mode.ONCE:
+            return self._pass_on(claim, execution)
+        self.plan = plan = plan_after(
+            plan, len(self.tasks), execution.key, deadline, more=execution.more
+        )
+        if deadline > self._clock.monotonic():
+            # From now on a kill interrupts no run.
+            claim.mark(None)
+            self._log_cooldown(execution)
+        elif self.mode is Mode.HOSTED:
+            deadline += self._rest_of_host(claim, execution)
+        self.state.note(plan)
+        return deadline
+
+    def _pass_on(self, claim: Claim, execution: Execution) -> float:
+        """Go on to the next task of a single pass, or end."""
+        self.failed = self.failed or execution.downtime.is_down
+        following = self._single_pass.index + 1
+        if following == len(self.tasks):
+            claim.mark(None)
+            self.stop_asked = True
+        else:
+            self.plan = self._single_pass = Plan(following)
+        return self._clock.monotonic()
+
+    def _rest_of_host(self, claim: Claim, execution: Execution) -> float:
+        """Leave most of the interpreter to the host: return for how many seconds."""
+        # Time on the processor: a task that waits for a message takes none.
+        if execution.coroutines is not None:
+            # It took it in another thread.
+            self._rested_at -= execution.coroutines.take_busy()
+        busy = time.thread_time() - self._rested_at
+        if busy < BUSY_S:
+            return 0.0
+        self._rested_at = time.thread_time()
+        claim.mark(None)
+        return min(busy * REST_FACTOR, MAX_REST_S)
+
+    def _log_cooldown(self, execution: Execution) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "[%s] Sleeping %s seconds",
+                execution.task.name,
+                format(execution.cooldown.total_seconds(), ".15g"),
+                extra={"action": "cooling_down", "task": execution.task.name},
+            )
+
+    # For the watcher, which calls this in its own thread.
+
+    def check(self) -> bool:
+        """
+        Look at what may change while the chain's thread sleeps or runs a task.
+
+        Returns:
+            True when the thread is to look around.
+        """
+        claim = self._claim
+        if claim is None:
+            return self.stands_by and self._check_standby()
+        if not claim.check():
+            return True
+        self._yield_asked = claim.wanted_by() is not None
+        return self._yield_asked
+
+    def _check_standby(self) -> bool:
+        before, owner = self._problem, None
+        try:
+            if self._try_to_own() is not None:
+                return True
+            owner = self.ownership.owner()
+            if owner is not None and not owner.released:
+                check_functions(self.chain, owner, self._clock.time())
+            self._problem = self.ownership.no_sign_of_life()
+        except Exception as exc:
+            self._problem = exc
+        is_first, self._has_checked = not self._has_checked, True
+        if self._problem is None and self._lending.has_new_owner(owner):
+            self.finish(failed=self.mode is Mode.ONCE)
+        # The chain's thread tells it: receivers of signals must not hold this one up.
+        return self.stop_asked or is_first or bool(self._problem or before)

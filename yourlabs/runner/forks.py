@@ -1,0 +1,60 @@
+"""
+What a forked child must renew: one list, in the order in which it is done.
+
+Threads, locks that other threads held, and open files do not survive a fork, or must
+not. Each module says what it has to renew; this one decides when: not in the order in
+which modules happened to be imported, but from the bottom up, so that chains start in
+a child only after everything they need is new.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+
+logger = logging.getLogger("runner")
+
+ORDER = (
+    # Copies of the parent's locks are closed before anything can wait for them.
+    "ownership",
+    "storage",
+    "notify",
+    "watcher",
+    "registry",
+    # A signal that comes to the child from here on ends it, as in any other process.
+    "stop signals",
+    # Last: starts the chains of a server's worker.
+    "autostart",
+)
+"""The names under which modules register, in the order in which they are renewed."""
+
+_renewals: dict[str, list[Callable[[], object]]] = {name: [] for name in ORDER}
+
+
+def renew_in_child(name: str, renew: Callable[[], object]) -> None:
+    """
+    Have `renew` called in every forked child of this process.
+
+    Args:
+        name: One of `ORDER`.
+        renew: Takes no arguments. What it raises is logged, and the rest goes on.
+
+    Raises:
+        KeyError: `name` is not in `ORDER`.
+    """
+    _renewals[name].append(renew)
+
+
+def _renew_all() -> None:
+    for name in ORDER:
+        # A copy: what is renewed may register something.
+        for renew in list(_renewals[name]):
+            try:
+                renew()
+            except Exception:
+                logger.exception("A forked child could not renew its %s.", name)
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,151 @@
+"""What one channel was told of one task, and how much more it may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+from yourlabs.runner.failures.downtime import (
+    Downtime,
+    Seen,
+    check_fields,
+    check_types,
+)
+
+MAX_KNOWN = 100
+"""How many fingerprints are remembered as told."""
+
+
+class Bucket(NamedTuple):
+    """So many mails at once, then one a period."""
+
+    spent: float = 0.0
+    """How many of them were gone at `at`."""
+    at: float = 0.0
+    """In seconds since the epoch."""
+
+    def missing(self, now: float, size: int, period: float) -> float:
+        """Return how many seconds it takes until one can be sent; 0: it can."""
+        # A fraction that grew in many steps is not exact to the last of them.
+        lack = self._spent(now, period) + 1 - size
+        return lack * period if lack > 1e-6 else 0.0
+
+    def take(self, now: float, size: int, period: float) -> Bucket:
+        """Return it after one was sent; it is never emptier than empty."""
+        return Bucket(min(size, self._spent(now, period) + 1), now)
+
+    def as_of(self, now: float) -> Bucket:
+        """Return it, last counted at `now` at the latest."""
+        return self._replace(at=min(now, self.at))
+
+    def _spent(self, now: float, period: float) -> float:
+        # A clock that was set back gives nothing.
+        return max(0.0, self.spent - max(0.0, now - self.at) / period)
+
+
+FULL = Bucket()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one channel was told of one task."""
+
+    is_down: bool = False
+    hangs: bool = False
+    failures: int = 0
+    """How many failures it was told of, ever; the same of what follows."""
+    recoveries: int = 0
+    stalls: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of the exceptions, by fingerprint."""
+    known: tuple[str, ...] = ()
+    """Fingerprints that are no news: the last `MAX_KNOWN`, the oldest first."""
+    since: float = 0.0
+    """When the downtime began that it was told of last."""
+    lasted: float = 0.0
+    """How long that had lasted then, in seconds."""
+    news: Bucket = FULL
+    changes: Bucket = FULL
+    at: float = 0.0
+    """When it was told something last, in seconds since the epoch."""
+    mails: int = 0
+    """How many reports it took."""
+    copies: int = 0
+    """How often the next one was sent, so that it may have arrived."""
+    thread: str = ""
+    """What the mails of one conversation share."""
+    position: int = 0
+    """How many of them were sent."""
+    start: str = ""
+    """Why what was known is news again; empty when it is not, or was told."""
+
+    def new_failures_of(self, one: Seen) -> int:
+        """Return how often an exception was raised since it was told of."""
+        known = self.counts.get(one.fingerprint, 0) if one.first <= self.failures else 0
+        return max(0, one.count - known)
+
+
+def baseline(downtime: Downtime) -> Told:
+    """Return what a channel knows that is new here: nothing of what is over."""
+    counts = {one.fingerprint: one.count for one in downtime.seen}
+    return Told(
+        failures=downtime.failures,
+        recoveries=downtime.recoveries,
+        stalls=downtime.stalls,
+        counts=counts,
+    )
+
+
+def started_anew(told: Told, why: str) -> Told:
+    """Return it after a new start: what fails is news again, but no mails are more."""
+    return replace(told, known=(), start=why if told.mails else "")
+
+
+def as_of(told: Told, downtime: Downtime, now: float) -> Told:
+    """Return it without what cannot be: counts and moments that are still to come."""
+    if told.failures > downtime.failures or told.stalls > downtime.stalls:
+        # What the chain had counted was lost.
+        told = replace(
+            told,
+            is_down=False,
+            hangs=False,
+            failures=0,
+            recoveries=0,
+            stalls=0,
+            counts={},
+        )
+    # Where the clock was set back, they fill up from now on, not from then.
+    return replace(told, news=told.news.as_of(now), changes=told.changes.as_of(now))
+
+
+def counted_copy(told: Told) -> Told:
+    """Return it after a report was sent that nobody said was taken."""
+    return replace(told, copies=told.copies + 1)
+
+
+def told_to_json(told: Told, *, known: int = MAX_KNOWN) -> dict[str, Any]:
+    """Return it as plain values, with so many known fingerprints at the most."""
+    return {**asdict(told), "known": told.known[-known:]}
+
+
+def told_from_json(value: Any) -> Told:
+    """
+    Return what `told_to_json` wrote.
+
+    Raises:
+        ValueError: It did not write that.
+    """
+    try:
+        values = {**value, "known": tuple(value["known"])}
+        for name in ("news", "changes"):
+            values[name] = Bucket(*value[name])
+        told = Told(**values)
+        check_fields(told)
+        check_types(float, told.news + told.changes)
+        check_types(int, told.counts.values())
+        check_types(str, (*told.counts, *told.known))
+    except (AttributeError, KeyError, TypeError) as exc:
+        msg = f"expected what was told ({type(exc).__name__}: {exc})"
+        raise ValueError(msg) from exc
+    return told

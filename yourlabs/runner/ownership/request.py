@@ -1,0 +1,163 @@
+"""
+Requests to yield: their ids, their file, and how long a free chain is left to one.
+
+Who wants a chain holds the lock on ``RUN_ROOT/<chain>.takeover``, with its identity and
+an id in it. Like all locks it vanishes with its process.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from yourlabs.runner.log import logger
+from yourlabs.runner.ownership import files
+from yourlabs.runner.ownership.descriptors import close_ours, is_open
+from yourlabs.runner.ownership.record import (
+    BLOCK,
+    Identity,
+    Request,
+    encode_request,
+    parse_request,
+)
+
+COURTESY_S = 5.0
+"""How long a chain that is free is left to who has asked for it, in seconds."""
+
+BORROWER = "borrow-"
+"""What the id of a request begins with whose process gives the chain back soon."""
+
+
+def new_id(*, borrow: bool) -> str:
+    """Return an id that no other request has."""
+    return f"{BORROWER if borrow else ''}{uuid.uuid4().hex}"
+
+
+def is_borrower(request: str) -> bool:
+    """Say whether who asks with this id gives the chain back: `--once` does."""
+    return request.startswith(BORROWER)
+
+
+class Courtesy:
+    """
+    What one process knows of the requests for one chain.
+
+    Without it a candidate that is frozen would keep a chain from running for as long
+    as it is frozen. Times are on the monotonic clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._waits_for: str | None = None
+        self._since = 0.0
+        self._spent: str | None = None
+
+    def leaves_it_to(self, request: str | None, now: float) -> bool:
+        """Say whether the chain, which was found free, is left to `request`."""
+        if self.counted(request) is None:
+            return False
+        if request != self._waits_for:
+            self._waits_for, self._since = request, now
+        if now - self._since < COURTESY_S:
+            return True
+        self._spent = request
+        return False
+
+    def counted(self, request: str | None) -> str | None:
+        """Return `request`, unless the chain was left to it in vain."""
+        return None if request == self._spent else request
+
+
+class TakeoverFile:
+    """The request for one chain, as who asks and who is asked see it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._is_wanted = self._borrows = False
+        self._descriptor = -1
+        self._inode = (0, 0)
+        self._asked: int | None = None
+        self._complained = ""
+
+    @contextmanager
+    def wanted(self, *, borrow: bool) -> Iterator[None]:
+        """Want the chain, while the block lasts: `is_first` and `ask` ask for it."""
+        self._is_wanted, self._borrows = True, borrow
+        try:
+            yield
+        finally:
+            self._is_wanted = False
+            self._close()
+
+    def is_held(self) -> bool:
+        """Say whether this process is the one that asks."""
+        return is_open(self._descriptor, self._inode)
+
+    def is_first(self) -> bool:
+        """
+        Say whether this process asks, or can begin to: nobody else does.
+
+        Raises:
+            UnusableRunRoot: RUN_ROOT or the file cannot be used.
+        """
+        if not self._is_wanted:
+            return False
+        if self.is_held() and files.names(self.path, self._inode):
+            return True
+        # It is another one's turn, or the file was removed.
+        self._close()
+        descriptor = files.lock(self.path)
+        if descriptor is None:
+            return False
+        self._descriptor, self._inode = descriptor, files.inode_of(descriptor)
+        self._asked = None
+        return True
+
+    def ask(self, token: int, candidate: Identity) -> None:
+        """
+        Ask the owner that has `token`, each owner with an id of its own.
+
+        Raises:
+            UnusableRunRoot: It cannot be written.
+        """
+        if token == self._asked:
+            return
+        request = Request(new_id(borrow=self._borrows), candidate)
+        try:
+            files.write(self._descriptor, encode_request(request))
+        except OSError as exc:
+            raise files.unusable(self.path, exc) from None
+        self._asked = token
+
+    def _close(self) -> None:
+        if self.is_held():
+            close_ours(self._descriptor)
+        self._descriptor = -1
+
+    def read(self) -> Request | None:
+        """Return what another process asks. None: nobody else does."""
+        if self.is_held():
+            return None
+        try:
+            descriptor = files.open_to_read(self.path)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            self._complain(str(exc))
+            return None
+        try:
+            if not files.is_locked(descriptor):
+                return None
+            return parse_request(os.pread(descriptor, BLOCK, 0))
+        finally:
+            close_ours(descriptor)
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._complained:
+            self._complained = problem
+            logger.error(
+                "A request for a chain counts for nothing: %s",
+                problem,
+                extra={"action": "request_refused"},
+            )

@@ -1,0 +1,64 @@
+"""What outlives the process of a chain's owner, and where chains are kept at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.ownership.base import Claim, Ownership
+
+
+class Store(Protocol):
+    """
+    The documents of one chain: plain JSON values, by section.
+
+    It may be used from any thread, and by processes that do not own the chain.
+    """
+
+    def load(self) -> dict[str, Any]:
+        """
+        Return the sections that an owner has saved; empty when none has.
+
+        What cannot be trusted is set aside, with a warning.
+
+        Raises:
+            OSError: It cannot be read now, by no fault of what is kept: no descriptor
+                or no memory is to be had.
+        """
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        """
+        Keep `sections`, and nothing else, for the next owner.
+
+        Nothing is written where they have not changed, or `claim` is lost. A section
+        that is no plain JSON, or too large, is left out, with an error once. It never
+        raises for a disk: that is logged once, and tried with the next `save`.
+        """
+
+    def desired(self) -> dict[str, Any]:
+        """Return what people want of the chain; empty when nobody wants anything.
+
+        What cannot be read changes nothing: the last that was read is returned.
+        """
+
+    def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """
+        Replace what people want of the chain by `change` of it, in one step.
+
+        Raises:
+            OSError: It cannot be written, or the user may not steer this chain.
+        """
+
+
+class Backend(Protocol):
+    """Where chains are kept: ``RUNNER["BACKEND"]`` is the path of one."""
+
+    def names(self) -> list[str]:
+        """Return the names of all chains that something is kept of, sorted."""
+
+    def ownership(self, chain: Chain, *, kind: str) -> Ownership:
+        """Return the right to run `chain`, as a process of `kind` sees it."""
+
+    def store(self, chain: Chain) -> Store:
+        """Return the documents of `chain`."""

@@ -1,0 +1,377 @@
+"""
+For tests: chains that run without waiting, in memory, by a clock that a test moves.
+
+Nothing here touches a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from yourlabs.runner import signals
+from yourlabs.runner.chain.loading import load_tasks
+from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.failures.records import Failure, Recovery, Run
+from yourlabs.runner.notify.chain_told import ChainTold
+from yourlabs.runner.notify.report import Report
+from yourlabs.runner.ownership.base import Claim, Clock
+from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
+from yourlabs.runner.ownership.request import Courtesy, is_borrower, new_id
+
+
+class FakeClock:
+    """
+    Stands in for the module `time`: it stands still until a test moves it.
+
+    Args:
+        now: Where it begins, in seconds since the epoch.
+    """
+
+    def __init__(self, now: float = 1_750_000_000.0) -> None:
+        self._time = now
+        self._monotonic = 1_000.0
+
+    def time(self) -> float:
+        """Return seconds since the epoch."""
+        return self._time
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._time += seconds
+        self._monotonic += seconds
+
+    def set_back(self, seconds: float) -> None:
+        """Set the clock on the wall back; negative: forward. No time passes."""
+        self._time -= seconds
+
+
+@contextmanager
+def eager_chain(
+    functions: Iterable[str | Callable[[], Any]],
+    *,
+    name: str | None = None,
+    clock: FakeClock | None = None,
+) -> Iterator[EagerChain]:
+    """
+    Have a chain that runs in the calling thread, for as long as the block lasts.
+
+    Args:
+        functions: As for `start_chain`.
+        name: Of the chain. None: the functions' names joined by ``_``.
+        clock: Passes the cooldowns. None: a new one.
+
+    Raises:
+        InvalidTask, TaskNotFound, ImproperlyConfigured: As `start_chain`.
+    """
+    chain = EagerChain(make_chain(load_tasks(functions), name=name), clock)
+    receivers: list[tuple[Any, Callable[..., None]]] = [
+        (signals.chain_started, chain._started),
+        (signals.task_succeeded, chain._succeeded),
+        (signals.task_failed, chain._failed),
+        (signals.task_recovered, chain._recovered),
+    ]
+    for signal, receiver in receivers:
+        signal.connect(receiver, weak=False)
+    try:
+        yield chain
+    finally:
+        chain._thread.give_back()
+        for signal, receiver in receivers:
+            signal.disconnect(receiver)
+
+
+class EagerChain:
+    """
+    A chain that a test runs, as many times as it wants; made by `eager_chain`.
+
+    Attributes:
+        clock: What tells the chain the time. `run` moves it by the cooldowns.
+        runs: How many functions were run.
+        failures: What was sent with `task_failed`, in order.
+        recoveries: What was sent with `task_recovered`, in order.
+        reports: What the admins would have been told by now, in order.
+    """
+
+    def __init__(self, chain: Chain, clock: FakeClock | None) -> None:
+        self.clock = clock or FakeClock()
+        self.runs = 0
+        self.failures: list[Failure] = []
+        self.recoveries: list[Recovery] = []
+        self.reports: list[Report] = []
+        backend = MemoryBackend(self.clock)
+        self._thread = RunnerThread(
+            chain,
+            ownership=backend.ownership(chain),
+            store=backend.store(chain),
+            watcher=_NoWatcher(),
+            clock=self.clock,
+        )
+        self._next_at = self.clock.monotonic()
+        self._told: ChainTold | None = None
+
+    @property
+    def cooldown(self) -> float:
+        """How long the chain waits now, until its next run, in seconds."""
+        return max(0.0, self._next_at - self.clock.monotonic())
+
+    def run(self, times: int = 1) -> None:
+        """
+        Run the next functions, in order: so many calls. The clock passes what the chain
+        would have waited before each of them.
+        """
+        enough = self.runs + times
+        while self.runs < enough:
+            self.clock.advance(self.cooldown)
+            self._next_at = self._thread.tick()
+
+    def _started(self, sender: RunnerThread) -> None:
+        if sender is self._thread:
+            self._told = ChainTold(sender, "testing", clock=self.clock.time)
+
+    def _succeeded(self, sender: Any, *, run: Run) -> None:
+        if run.chain == self._thread.chain.name:
+            self.runs += 1
+
+    def _failed(self, sender: Any, *, failure: Failure, **_: Any) -> None:
+        if failure.chain == self._thread.chain.name:
+            self.runs += 1
+            self.failures.append(failure)
+            self._report(failure.task)
+
+    def _recovered(self, sender: Any, *, recovery: Recovery) -> None:
+        if recovery.chain == self._thread.chain.name:
+            self.recoveries.append(recovery)
+            self._report(recovery.task)
+
+    def _report(self, task: Task) -> None:
+        if self._told is None:
+            return
+        key = self._told.keys[task]
+        report = self._told.report(key)
+        if isinstance(report, Report):
+            self._told.take_note(key, report)
+            self.reports.append(report)
+
+
+class _NoWatcher:
+    """Looks after nothing: there is no thread that sleeps."""
+
+    def watch(self, thread: RunnerThread) -> None:
+        """Do nothing."""
+
+    def unwatch(self, thread: RunnerThread) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class _Kept:
+    """What all "processes" see of one chain."""
+
+    mutex: threading.RLock = field(default_factory=threading.RLock)
+    claim: MemoryClaim | None = None
+    record: OwnerRecord | None = None
+    requests: list[MemoryOwnership] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+    desired: str = "{}"
+
+
+class MemoryBackend:
+    """
+    A `Backend` whose chains end with it. Each `Ownership` of it stands for a process.
+
+    Args:
+        clock: Where it has the time from. None: the real one.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = time if clock is None else clock
+        self._chains: dict[str, _Kept] = {}
+
+    def names(self) -> list[str]:
+        """Return the names of the chains that something is kept of, sorted."""
+        return sorted(self._chains)
+
+    def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
+        """Return the right to run `chain` that one more process would have."""
+        return MemoryOwnership(self._of(chain), chain, kind, self.clock)
+
+    def store(self, chain: Chain) -> MemoryStore:
+        """Return the documents of `chain`."""
+        return MemoryStore(self._of(chain))
+
+    def _of(self, chain: Chain) -> _Kept:
+        return self._chains.setdefault(chain.name, _Kept())
+
+
+class MemoryOwnership:
+    """
+    An `Ownership` in memory.
+
+    Attributes:
+        error: What `acquire` raises, as it would where RUN_ROOT is broken. None:
+            nothing.
+        silent: What `no_sign_of_life` says.
+    """
+
+    def __init__(self, kept: _Kept, chain: Chain, kind: str, clock: Clock) -> None:
+        self.error: Exception | None = None
+        self.silent: str | None = None
+        self._kept, self._chain, self._clock = kept, chain, clock
+        self._identity = Identity(os.getpid(), None, "", 0, "memory", kind)
+        self._courtesy = Courtesy()
+        self._id: str | None = None
+        self._asked: int | None = None
+
+    def acquire(self) -> MemoryClaim | None:
+        """Try to become the owner. None: another one is, or goes first."""
+        if self.error is not None:
+            raise self.error
+        with self._kept.mutex:
+            if self._kept.claim is not None:
+                self._ask_anew()
+                return None
+            now = self._clock.monotonic()
+            if not self._is_first() and self._courtesy.leaves_it_to(self._open(), now):
+                return None
+            self._kept.claim = MemoryClaim(self, self._next_record())
+            return self._kept.claim
+
+    def _is_first(self) -> bool:
+        return self._kept.requests[:1] == [self]
+
+    def _open(self) -> str | None:
+        """Return the id of the request that is open, if it is of another one."""
+        first = next(iter(self._kept.requests), None)
+        return None if first is None or first is self else first._id
+
+    def _ask_anew(self) -> None:
+        record = self._kept.record
+        if self._is_first() and record is not None and record.seq != self._asked:
+            self._id = new_id(borrow=is_borrower(self._id or ""))
+            self._asked = record.seq
+
+    def _next_record(self) -> OwnerRecord:
+        old = self._kept.record
+        token = 1 if old is None else old.seq + 1
+        return OwnerRecord(self._identity, token, self._clock.time(), self._chain.paths)
+
+    def owner(self) -> OwnerRecord | None:
+        """Return what the last owner said of itself. None: there was none."""
+        return self._kept.record
+
+    @contextmanager
+    def request(self, *, borrow: bool = False) -> Iterator[None]:
+        """Ask any owner to yield after its function, while the block lasts."""
+        self._id = new_id(borrow=borrow)
+        self._asked = None if self._kept.record is None else self._kept.record.seq
+        self._kept.requests.append(self)
+        try:
+            yield
+        finally:
+            self._kept.requests.remove(self)
+            self._id = None
+
+    def candidate(self) -> Identity | None:
+        """Return who asks for the chain now. None: nobody does."""
+        first = next(iter(self._kept.requests), None)
+        return None if first is None else first._identity
+
+    def death_fd(self) -> None:
+        """Return None: there is no process that could die."""
+
+    def no_sign_of_life(self) -> str | None:
+        """Say what is wrong with an owner that gave no sign of life for a minute."""
+        return self.silent
+
+
+class MemoryClaim:
+    """A `Claim` in memory; `die` is what a kill would do to it."""
+
+    def __init__(self, ownership: MemoryOwnership, record: OwnerRecord) -> None:
+        self._ownership, self._kept = ownership, ownership._kept
+        old = self._kept.record
+        self.token = record.seq
+        self.interrupted = _interrupted(old, record.functions)
+        self.was_cut = old is not None and not old.released
+        self._is_booked = False
+        run = None if self.interrupted is None else self.interrupted.run
+        self._kept.record = replace(record, run=run)
+
+    def check(self) -> bool:
+        """Say whether the chain is still owned."""
+        return self._kept.claim is self
+
+    def wanted_by(self) -> str | None:
+        """Return the id of the request that is open. None: nobody asks."""
+        ownership = self._ownership
+        with self._kept.mutex:
+            return ownership._courtesy.counted(ownership._open())
+
+    def mark(self, run: RunMark | None) -> None:
+        """Note which run goes on; None: none does."""
+        with self._kept.mutex:
+            if self.check() and self._kept.record is not None:
+                self._is_booked = True
+                self._kept.record = replace(self._kept.record, run=run)
+
+    def release(self) -> None:
+        """Let go in good order."""
+        with self._kept.mutex:
+            record = self._kept.record
+            if self.check() and record is not None:
+                # What was interrupted before is left to the next owner to book.
+                run = None if self._is_booked else record.run
+                self._kept.record = replace(record, released=True, run=run)
+                self._kept.claim = None
+
+    def die(self) -> None:
+        """Be gone, in the middle of whatever it was."""
+        with self._kept.mutex:
+            if self.check():
+                self._kept.claim = None
+
+
+class MemoryStore:
+    """A `Store` in memory."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+
+    def load(self) -> dict[str, Any]:
+        """Return the sections that an owner has saved."""
+        return {name: json.loads(text) for name, text in self._kept.sections.items()}
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        """Keep `sections`, which must be plain JSON, unless `claim` is lost."""
+        texts = {name: json.dumps(value) for name, value in sections.items()}
+        if claim.check():
+            self._kept.sections = texts
+
+    def desired(self) -> dict[str, Any]:
+        """Return what people want of the chain."""
+        return dict(json.loads(self._kept.desired))
+
+    def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace what people want of the chain by `change` of it."""
+        with self._kept.mutex:
+            self._kept.desired = json.dumps(change(self.desired()))
+
+
+def _interrupted(
+    old: OwnerRecord | None, functions: tuple[str, ...]
+) -> OwnerRecord | None:
+    if old is None or old.run is None or old.run.task not in functions:
+        return None
+    return old
