@@ -19,6 +19,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.hashers import get_hasher
+from django.contrib.sessions.backends.file import SessionStore as FileSession
 from django.core import mail
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -201,6 +202,25 @@ def test_transaction_of_the_test_survives() -> None:
 
     assert get_user_model().objects.filter(email="kept@example.com").exists()
     assert connection.in_atomic_block
+
+
+def test_sessions_in_files_are_those_of_the_run(tmp_path: Path) -> None:
+    """People are logged in where sessions are files, and none of these stays."""
+
+    def view(request: Any) -> HttpResponse:
+        request.session["seen"] = 1
+        return HttpResponse(status=200 if request.user.is_authenticated else 500)
+
+    changed = {
+        "SESSION_ENGINE": "django.contrib.sessions.backends.file",
+        "SESSION_FILE_PATH": str(tmp_path),
+    }
+    with override_settings(**changed):
+        found = inside.judge([path("page/", view, name="page")])["page"]
+
+    assert Outcome.OK is found.outcome
+    assert [] == list(tmp_path.iterdir())
+    assert "_storage_path" not in vars(FileSession)
 
 
 def test_coroutines_after_the_run_are_free(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from yourlabs.smoke.isolation.database import Databases
 
 _CURSOR = ("execute", "executemany", "stream", "copy", "copy_expert", "callproc")
-_ENDINGS = ("commit", "rollback", "begin", "tpc_prepare", "tpc_commit", "tpc_rollback")
+_ENDINGS = (
+    *("commit", "rollback", "begin", "set_autocommit"),
+    *("tpc_prepare", "tpc_commit", "tpc_rollback"),
+)
 _MODES = ("set_read_only", "set_session")
 _SQLITE_READS = {
     *(sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT),
