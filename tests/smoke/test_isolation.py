@@ -97,13 +97,13 @@ def test_receivers_hear_of_changed_settings_both_ways() -> None:
     heard: list[tuple[str, bool]] = []
 
     def hear(setting: str, enter: bool, **kwargs: Any) -> None:
-        if setting == "PASSWORD_HASHERS":
+        if setting == "ALLOWED_HOSTS":
             heard.append((setting, enter))
 
     setting_changed.connect(hear)
     judge(lambda request: HttpResponse())
 
-    assert [("PASSWORD_HASHERS", True), ("PASSWORD_HASHERS", False)] == heard
+    assert [("ALLOWED_HOSTS", True), ("ALLOWED_HOSTS", False)] == heard
 
 
 def test_thread_that_a_view_left_behind_stays_guarded(
