@@ -11,8 +11,8 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.auth import hashers
 from django.db import models, router, transaction
+from django.test.utils import override_settings
 
 from yourlabs.smoke import making, rows
 from yourlabs.smoke.isolation.signals import unheard
@@ -139,17 +139,9 @@ def _backend_for(user: Any) -> str:
     return usable[0] if usable else ""
 
 
-@contextlib.contextmanager
-def cheap_passwords() -> Iterator[None]:
+def cheap_passwords() -> override_settings:
     """Hash passwords of our own quickly for a while; those of people are left alone."""
-    saved = settings.PASSWORD_HASHERS
-    settings.PASSWORD_HASHERS = [_QUICK, *saved]
-    hashers.reset_hashers(setting="PASSWORD_HASHERS")
-    try:
-        yield
-    finally:
-        settings.PASSWORD_HASHERS = saved
-        hashers.reset_hashers(setting="PASSWORD_HASHERS")
+    return override_settings(PASSWORD_HASHERS=[_QUICK, *settings.PASSWORD_HASHERS])
 
 
 @unheard()
