@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from tests.smoke.inside import Terminal, command, judge
 from yourlabs.smoke.run import SmokeRun
@@ -134,6 +136,28 @@ def test_access_file_fails_when_something_opens(tmp_path: Path) -> None:
     assert done.code == 1
     assert done.by_name()["shop:staff"]["reason"] == "became open to staff"
     assert json.loads(target.read_text()) == known
+
+
+def test_access_file_tells_a_redirect_to_log_in_from_others(tmp_path: Path) -> None:
+    """A page that redirects somebody is open to them, unless to a page to log in."""
+    target = tmp_path / "access.json"
+    module: Any = ModuleType("urls_of_a_test")
+    anybody = login_not_required(RedirectView.as_view(url="/elsewhere/"))
+    module.urlpatterns = [
+        path("login/", login_not_required(RedirectView.as_view()), name="login"),
+        path("open/", anybody, name="open"),
+        path("people/", RedirectView.as_view(url="/elsewhere/"), name="people"),
+    ]
+
+    with override_settings(ROOT_URLCONF=module):
+        command("--only", "open", "--only", "people", "--access", str(target))
+
+    known = json.loads(target.read_text())
+    assert {200} == set(known["open /open/"].values())
+    assert (302, 200) == (
+        known["people /people/"]["anonymous"],
+        known["people /people/"]["superuser"],
+    )
 
 
 @pytest.mark.parametrize(

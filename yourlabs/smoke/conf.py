@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.smoke.isolation.guard import SETTINGS
 
-KEYS = ("exclude", "expect", "values", *(f"allow_{kind}" for kind in SETTINGS))
+KEYS = ("exclude", "expect", "values", "urlconfs", *(f"allow_{k}" for k in SETTINGS))
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Conf:
 
     values: dict[str, Any] = field(default_factory=dict)
     """Callables, or dotted paths of callables, by parameter."""
+
+    urlconfs: dict[str, str] = field(default_factory=dict)
+    """The module of URL patterns by host, where no middleware chooses it."""
 
     allowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Patterns of the hosts, paths and programs that views may use."""
@@ -76,6 +79,7 @@ def read_conf() -> Conf:
         exclude=_read(raw, "exclude", lists, tuple),
         expect=_read(raw, "expect", (dict,), dict),
         values=_read(raw, "values", (dict,), dict),
+        urlconfs=_read(raw, "urlconfs", (dict,), dict),
         allowed={
             kind: _read(raw, f"allow_{kind}", lists, tuple)
             for kind in SETTINGS
@@ -97,7 +101,8 @@ def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> 
 
 def _check(conf: Conf) -> None:
     allowed = [name for names in conf.allowed.values() for name in names]
-    for name in (*conf.exclude, *conf.expect, *conf.values, *allowed):
+    listed = (*conf.exclude, *conf.expect, *conf.values, *conf.urlconfs, *allowed)
+    for name in listed:
         if not isinstance(name, str):
             raise ImproperlyConfigured(
                 f"The setting SMOKE has {name!r}; expected a name, a path or a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,10 @@ MAX_COPY_BYTES = 2 * 1024**3
 
 _SHADOWED = ("close", "commit", "rollback", "set_autocommit")
 _CHANGES = ("insert", "update", "delete", "replace", "create", "drop", "alter")
+_INSERT = re.compile(
+    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
+    re.IGNORECASE,
+)
 _READ_ONLY = {
     "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
@@ -44,6 +49,9 @@ class QueryRecorder:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.has_changed = False
+        self.tables: set[str] = set()
+        """The tables that rows were inserted into."""
+
         self.is_counting = False
         self.refused: list[Refusal] = []
         """What was refused to the request."""
@@ -62,6 +70,8 @@ class QueryRecorder:
             self.texts.append(text)
         is_change = text.lstrip().lower().startswith(_CHANGES)
         self.has_changed = self.has_changed or is_change
+        if inserted := _INSERT.match(text):
+            self.tables.add(inserted[1])
         return execute(sql, params, many, context)
 
     def largest_group(self) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from yourlabs.smoke import access, memory, reports
+from yourlabs.smoke.causes import untested
 from yourlabs.smoke.guard import refusal
 from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.outcomes import Outcome, Result
@@ -51,7 +52,8 @@ class Command(BaseCommand):
         """Run, report, remember.
 
         Raises:
-            CommandError: With return code 2 when the run is not possible.
+            CommandError: With return code 2 when the run is not possible, or tested
+                nothing.
             SystemExit: With code 1 when something failed.
         """
         started = time.monotonic()
@@ -75,6 +77,9 @@ class Command(BaseCommand):
             with GUARD.trusted():
                 self._finish(results, run, options, time.monotonic() - started)
         self.stdout.write(self._report(results, run, options))
+        told = untested(results)
+        if told:
+            raise CommandError(told, returncode=COULD_NOT_RUN)
         if any(result.outcome is Outcome.FAILED for result in results):
             sys.exit(FAILURES)
 
@@ -103,7 +108,7 @@ class Command(BaseCommand):
                 Path(options["junit"]).write_text(text, encoding="utf-8")
         except (OSError, ValueError) as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
-        memory.log_failures(results)
+        memory.log_failures(results, is_short=options["verbosity"] < 2)
         note = memory.remember(results, is_whole=not is_part)
         if note:
             run.notes.append(note)
