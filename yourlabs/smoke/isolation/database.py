@@ -125,11 +125,10 @@ class Databases:
                     self._copy(alias, folder, originals)
                 self._look_at(alias)
             connection_created.connect(self._restrict, weak=False)
+            patches.undo(lambda: connection_created.disconnect(self._restrict))
             yield
         finally:
             self._is_running = False
-            if not GUARD.is_final:
-                connection_created.disconnect(self._restrict)
             for alias in self.aliases:
                 if alias in originals:
                     _forget(connections[alias])
@@ -164,6 +163,8 @@ class Databases:
 
     def _restrict(self, sender: Any, connection: Any, **kwargs: Any) -> None:
         """Let connections that requests open beside the run's own only read."""
+        if not GUARD.is_on and not GUARD.watches():
+            return
         if isinstance(connection.connection, sqlite3.Connection):
             self._drivers.authorize(connection.connection)
         is_pooled = getattr(connection, "pool", None) is not None
