@@ -54,6 +54,7 @@ def test_first_and_healed() -> None:
     body = django_mail.outbox[0].body
     assert body.startswith("sync is down.\n")
     assert CHAIN.tasks[0].path in body
+    assert "Chain:                        sync\n" in body
     assert "Traceback" not in body
 
 

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from yourlabs.smoke.conf import Conf
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.roles import ROLES
 
@@ -50,6 +51,17 @@ def newly_open(known: dict[str, int], result: Result) -> list[str]:
         and is_closed(known.get(role))
         and known[role] != result.statuses[role]
     ]
+
+
+def check_public(results: list[Result], conf: Conf) -> None:
+    """Mark as failed what anybody may see without being named as public."""
+    for result in results:
+        status = result.statuses.get("anonymous", 0)
+        is_open = 200 <= status < 300 and "anonymous" in result.let_in
+        names = (result.name, "/" + result.pattern, result.url.split("?")[0])
+        if is_open and result.outcome is Outcome.OK and conf.is_private(*names):
+            result.outcome = Outcome.FAILED
+            result.reason = f"anybody may see it ({status}), but it is not public"
 
 
 def check(path: str, results: list[Result], *, is_whole: bool = False) -> None:

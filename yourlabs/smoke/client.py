@@ -102,21 +102,30 @@ class Client:
         is_same_page = target.netloc and target.path in ("", "/")
         return location if is_same_page else ""
 
-    def within(self, function: Callable[[], T]) -> T:
+    def within(self, function: Callable[[], T], table: str = "") -> T:
         """Call a function where views are called: a middleware may choose their rows.
 
-        Where a request does not come that far, or is being made, it is just called.
+        It is just called where a request does not come that far or is being made, or
+        where the way there makes rows, which are gone afterwards.
+
+        Args:
+            function: What to call.
+            table: The table that it looks into; empty when that does not matter.
         """
         results: list[T] = []
+        recorder = QueryRecorder()
         if not self.is_asking:
             with contextlib.suppress(Exception):
-                self._send_inside(lambda urlconf: results.append(function()))
-        return results[0] if results else function()
+                self._send_inside(lambda _: results.append(function()), recorder)
+        return results[0] if results and table not in recorder.written else function()
 
-    def _send_inside(self, call: Callable[[Any], None]) -> Any:
+    def _send_inside(
+        self, call: Callable[[Any], None], recorder: QueryRecorder | None = None
+    ) -> Any:
         self.handler.inside, self.handler.forced_user = call, None
         try:
-            with self._asking(), self.sandbox.rolled_back(QueryRecorder()):
+            recorder = recorder or QueryRecorder()
+            with self._asking(), self.sandbox.rolled_back(recorder):
                 response = self.handler(self._environ("/", {}))
                 close_response(response)
                 return response
@@ -229,7 +238,7 @@ class Client:
                     self.handler.forced_user = person if is_forced else None
                     self._request(answer, environ, recorder, inspect)
             answer.refused = list(recorder.refused)
-        answer.written = frozenset(recorder.tables)
+        answer.written = frozenset(recorder.written)
         return answer
 
     def _tidy_up(self) -> None:

@@ -52,6 +52,29 @@ def failure_reason(answer: Answer) -> str:
     return f"{name}: {lines[0][:300]}" if lines else name
 
 
+def answered(status: int) -> str:
+    """A status with its name, where it has one."""
+    try:
+        return f"answered {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"answered {status}"
+
+
+def ending(answer: Answer, base: str) -> str:
+    """How a request ended that reached no view, in the same words for all alike.
+
+    Args:
+        answer: What was answered.
+        base: The scheme and host that were asked.
+    """
+    text = failure_reason(answer)
+    if answer.exception is None and answer.location:
+        target = urlsplit(urljoin(base + answer.url, answer.location))
+        origin = f"{target.scheme}://{target.netloc}"
+        text = f"redirected to {target.path if origin == base else origin}"
+    return f"{text} by {answer.stopped_by}" if answer.stopped_by else text
+
+
 def needed(answer: Answer) -> str:
     """What an answer failed for, when that was refused; empty when it was not.
 
@@ -74,29 +97,6 @@ def _is_refusal(error: BaseException | None) -> bool:
         seen.append(error)
         error = error.__cause__ or error.__context__
     return False
-
-
-def answered(status: int) -> str:
-    """A status with its name, where it has one."""
-    try:
-        return f"answered {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"answered {status}"
-
-
-def ending(answer: Answer, base: str) -> str:
-    """How a request ended that reached no view, in the same words for all alike.
-
-    Args:
-        answer: What was answered.
-        base: The scheme and host that were asked.
-    """
-    text = failure_reason(answer)
-    if answer.exception is None and answer.location:
-        target = urlsplit(urljoin(base + answer.url, answer.location))
-        origin = f"{target.scheme}://{target.netloc}"
-        text = f"redirected to {target.path if origin == base else origin}"
-    return f"{text} by {answer.stopped_by}" if answer.stopped_by else text
 
 
 def has_wrong_signature(error: BaseException | None) -> bool:

@@ -278,9 +278,9 @@ class Judge:
     def _explain(self, result: Result, state: State) -> None:
         if state.last is not None:
             describe(result, state.last)
-            if needed(state.last):
-                result.reason, result.is_refused = needed(state.last), True
-                return
+        if state.last is not None and needed(state.last):
+            result.reason, result.is_refused = needed(state.last), True
+            return
         result.reason = why_skipped(self.run, state)
         if not result.reason and state.last is not None:
             result.outcome = Outcome.FAILED

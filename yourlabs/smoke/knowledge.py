@@ -75,8 +75,10 @@ class Knowledge:
     """The first objects of the lists of the project's API, by path, and the tables
     that the request that showed them wrote rows into."""
 
-    look_up: Callable[[Callable[[], Any]], Any] = lambda function: function()
-    """Calls a function where the views of the host are called."""
+    look_up: Callable[[Callable[[], Any], str], Any] = lambda function, table: (
+        function()
+    )
+    """Calls a function that looks into a table where views of the host are called."""
 
     _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
 
@@ -93,7 +95,8 @@ class Knowledge:
     def rows_of(self, model: type[models.Model]) -> list[models.Model]:
         """Some rows of a model, looked up once."""
         if model not in self._rows:
-            self._rows[model] = self.look_up(lambda: rows.rows_of(model))
+            table = model._meta.db_table
+            self._rows[model] = self.look_up(lambda: rows.rows_of(model), table)
         return self._rows[model]
 
     def may_be_gone(

@@ -132,17 +132,17 @@ class Result:
     statuses: dict[str, int] = field(default_factory=dict)
     """The status of the last URL by role."""
 
-    refusals: list[Refusal] = field(default_factory=list)
-    """What the view may not do while it is smoke tested."""
-
-    is_refused: bool = False
-    """Whether it was skipped for that."""
-
     barrier: str = ""
     """How requests ended before the view was called; empty when one reached it."""
 
     let_in: set[str] = field(default_factory=set)
     """The roles that a view let in with its last URL."""
+
+    refusals: list[Refusal] = field(default_factory=list)
+    """What the view may not do while it is smoke tested."""
+
+    is_refused: bool = False
+    """Whether it was skipped for that."""
 
     exception_class: str = ""
     exception_text: str = ""

@@ -29,8 +29,8 @@ def as_json(results: list[Result], notes: list[str]) -> str:
         **summarize(results),
         "notes": [told, *notes] if told else notes,
         "causes": [cause.as_dict() for cause in causes_of(failed)],
-        "allow": _allowing(results),
     }
+    summary["allow"] = _allowing(results)
     rows = [result.as_dict() for result in results]
     return json.dumps({"results": rows, "summary": summary}, indent=1, default=str)
 
@@ -66,35 +66,6 @@ def as_text(results: list[Result], notes: list[str], *, verbosity: int = 1) -> s
     return "\n".join(lines)
 
 
-def _refused(results: list[Result]) -> list[str]:
-    """What was refused to pages that are fine all the same, or failed for more."""
-    several = [r for r in results if r.refusals and not r.is_refused]
-    if not several:
-        return []
-    lines = [
-        f"  {r.url or '/' + r.pattern}: it {', '.join(map(str, r.refusals))}"
-        for r in several
-    ]
-    return [f"refused ({len(several)})", *lines, ""]
-
-
-def _allowing(results: list[Result]) -> dict[str, list[str]]:
-    """The settings that would allow what pages were skipped for."""
-    found: dict[str, dict[str, None]] = {}
-    for kind in SETTINGS:
-        wanted = [
-            refusal.what
-            for result in results
-            if result.is_refused
-            for refusal in result.refusals
-            if refusal.kind == kind
-        ]
-        if wanted:
-            known = GUARD.allowed.get(kind, ())
-            found[f"allow_{kind}"] = dict.fromkeys([*known, *sorted(wanted)])
-    return {key: list(names) for key, names in found.items()}
-
-
 def _entry(cause: Cause, *, is_whole: bool) -> list[str]:
     """The lines on one cause, however many patterns it made fail."""
     first, *others = cause.results
@@ -122,6 +93,35 @@ def _variables(results: list[Result]) -> list[str]:
     if len(lines) > MAX_VARIABLES:
         lines[MAX_VARIABLES:] = [f"  and {len(lines) - MAX_VARIABLES} more"]
     return [f"template variables not found ({len(pages)})", *lines, ""] if pages else []
+
+
+def _refused(results: list[Result]) -> list[str]:
+    """What was refused to pages that are fine all the same, or failed for more."""
+    several = [r for r in results if r.refusals and not r.is_refused]
+    if not several:
+        return []
+    lines = [
+        f"  {r.url or '/' + r.pattern}: it {', '.join(map(str, r.refusals))}"
+        for r in several
+    ]
+    return [f"refused ({len(several)})", *lines, ""]
+
+
+def _allowing(results: list[Result]) -> dict[str, list[str]]:
+    """The settings that would allow what pages were skipped for."""
+    found: dict[str, dict[str, None]] = {}
+    for kind in SETTINGS:
+        wanted = [
+            refusal.what
+            for result in results
+            if result.is_refused
+            for refusal in result.refusals
+            if refusal.kind == kind
+        ]
+        if wanted:
+            known = GUARD.allowed.get(kind, ())
+            found[f"allow_{kind}"] = dict.fromkeys([*known, *sorted(wanted)])
+    return {key: list(names) for key, names in found.items()}
 
 
 def _line(result: Result) -> str:

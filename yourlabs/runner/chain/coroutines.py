@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import os
 import threading
 import time
@@ -157,3 +158,10 @@ def _adopt(context: contextvars.Context) -> None:
     """Set here what was set in `context`, in another thread."""
     # asgiref's own: some versions note for each value which thread it belongs to.
     asgiref.sync._restore_context(context)
+
+
+def is_async(func: Callable[[], Any]) -> bool:
+    """Say whether calling it makes a coroutine, as far as that can be seen."""
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
+        getattr(func, "__call__", None)  # noqa: B004
+    )

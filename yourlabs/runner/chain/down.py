@@ -13,7 +13,8 @@ from typing import Any
 from yourlabs.runner.chain.task import MAX_NAME, Chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify.chain_down import SUFFIX, ChainDown
+from yourlabs.runner.notify.chain_down import ChainDown
+from yourlabs.runner.notify.chain_told import SUFFIX
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Backend, Store
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import builtins
 import contextvars
-import inspect
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
+from yourlabs.runner.chain import db, endings
 from yourlabs.runner.chain.children import end_child
-from yourlabs.runner.chain.coroutines import Coroutines
+from yourlabs.runner.chain.coroutines import Coroutines, is_async
+from yourlabs.runner.chain.endings import exit_code, instant, is_shutdown
 from yourlabs.runner.chain.endless import Endless
 from yourlabs.runner.chain.refusals import why_nothing_ran
 from yourlabs.runner.chain.selfwait import running_chain
@@ -38,7 +36,7 @@ from yourlabs.runner.failures.downtime import (
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.log import StaysSwitchedOn, logger
 from yourlabs.runner.ownership.base import Clock
-from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
+from yourlabs.runner.ownership.record import OwnerRecord
 
 
 class Interrupted(RunnerError):
@@ -75,9 +73,7 @@ class Execution:
         self, task: Task, chain: str, key: str, *, clock: Clock = time
     ) -> None:
         self._clock = clock
-        self.task = task
-        self.chain = chain
-        self.key = key
+        self.task, self.chain, self.key = task, chain, key
         self.options = task.freeze()
         self.more = False
         self.cooldown = timedelta()
@@ -88,7 +84,7 @@ class Execution:
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
         self._call = task.func
-        if _is_async(task.func):
+        if is_async(task.func):
             self.coroutines = Coroutines(task.name)
             self._call = partial(self.coroutines.run, task.func)
         self.is_called = self._is_running = False
@@ -130,7 +126,7 @@ class Execution:
         context.run(running_chain.set, threading.current_thread())
         self.last_run = self._clock.time()
         if signals.task_started.receivers:
-            run = Run(self.task, self.chain, _instant(self.last_run))
+            run = Run(self.task, self.chain, instant(self.last_run))
             send_robust(signals.task_started, self.task.sender, run=run)
         pid = os.getpid()
         self.started = self._clock.monotonic()
@@ -158,17 +154,14 @@ class Execution:
         result = context.run(self._call)
         if type(result) is CoroutineType:
             # Of a lambda, or of a wrapper that does not look like one.
-            result = context.run(self._wait_for, result)
+            self.coroutines = self.coroutines or Coroutines(self.task.name)
+            coroutine: Coroutine[Any, Any, Any] = result
+            result = context.run(self.coroutines.run, lambda: coroutine)
         if result is not None and result is not True:
             reason = why_nothing_ran(self.task.func, result)
             if reason:
                 raise InvalidTask(reason)
         return result is True
-
-    def _wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if self.coroutines is None:
-            self.coroutines = Coroutines(self.task.name)
-        return self.coroutines.run(lambda: coroutine)
 
     def _ended(self, context: contextvars.Context) -> float:
         """Leave nothing of the run behind; return when the call ended."""
@@ -214,7 +207,7 @@ class Execution:
             self.downtime = self.downtime.stalled(hang)
         self.changed(self)
         return Stall(
-            self.task, self.chain, _instant(began), timedelta(seconds=seconds), stack
+            self.task, self.chain, instant(began), timedelta(seconds=seconds), stack
         )
 
     def interrupt(self, record: OwnerRecord) -> float:
@@ -229,7 +222,7 @@ class Execution:
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(describe_interruption(record, now))
+        exc = Interrupted(endings.describe_interruption(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
@@ -247,18 +240,14 @@ class Execution:
             runs=self.runs,
             failures=self.failures,
             consecutive=downtime.consecutive if downtime.is_down else 0,
-            last_run=None if self.last_run is None else _instant(self.last_run),
-            down_since=_instant(downtime.since) if downtime.is_down else None,
+            last_run=None if self.last_run is None else instant(self.last_run),
+            down_since=instant(downtime.since) if downtime.is_down else None,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return what was run, as plain values for the chain's state."""
-        return {
-            "task": self.task.path,
-            "runs": self.runs,
-            "failures": self.failures,
-            "last_run": self.last_run,
-        }
+        counts = {"runs": self.runs, "failures": self.failures}
+        return {"task": self.task.path, **counts, "last_run": self.last_run}
 
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
@@ -274,8 +263,8 @@ class Execution:
             run = Run(
                 self.task,
                 self.chain,
-                _instant(self.last_run or 0),
-                _instant(self._clock.time()),
+                instant(self.last_run or 0),
+                instant(self._clock.time()),
                 timedelta(seconds=ended - self.started),
             )
             send_robust(signals.task_succeeded, self.task.sender, run=run)
@@ -293,8 +282,8 @@ class Execution:
         recovery = Recovery(
             task=self.task,
             chain=self.chain,
-            recovered_at=_instant(self._clock.time()),
-            down_since=_instant(downtime.since),
+            recovered_at=instant(self._clock.time()),
+            down_since=instant(downtime.since),
             downtime=timedelta(seconds=downtime.lasted),
             failures=downtime.consecutive,
             exceptions=downtime.exceptions(),
@@ -304,7 +293,7 @@ class Execution:
     def _after_failure(self, exc: BaseException, ended: float) -> float:
         self.more = False
         try:
-            if _is_shutdown(exc):
+            if is_shutdown(exc):
                 self.more = True
                 return ended
             self.cooldown = self.options.fail_cooldown
@@ -344,78 +333,17 @@ class Execution:
         failure = Failure(
             task=self.task,
             chain=self.chain,
-            started_at=_instant(self.last_run or 0),
-            failed_at=_instant(self._clock.time()),
+            started_at=instant(self.last_run or 0),
+            failed_at=instant(self._clock.time()),
             duration=duration,
             exception_type=described.exception_type,
             message=described.message,
             traceback=described.traceback,
             fingerprint=described.fingerprint,
             consecutive=downtime.consecutive,
-            down_since=_instant(downtime.since),
+            down_since=instant(downtime.since),
             downtime=timedelta(seconds=downtime.lasted),
         )
         send_robust(
             signals.task_failed, self.task.sender, failure=failure, exception=exc
         )
-
-
-def describe_interruption(record: OwnerRecord, now: float) -> str:
-    """
-    Return what is known of the end of a process that ended while it ran a task.
-
-    Args:
-        record: What the process said of itself.
-        now: When it was noticed, in seconds since the epoch.
-    """
-    owner, run = record.owner, record.run
-    kind = "run_functions" if owner.kind == COMMAND else "a web worker"
-    who = f"process {owner.pid} on {owner.host} ({kind})"
-    text = "Its process ended while the task was running.\n"
-    if run is None:
-        return f"{text}It was {who}."
-    if run.since < record.since:
-        # That one took over, and ended before it could say so.
-        text += f"It was an owner before {who}."
-    else:
-        text += f"It was {who}."
-    seconds = max(0.0, now - run.since)
-    return (
-        f"{text} The run had begun at {_instant(run.since):%Y-%m-%d %H:%M:%S} UTC, "
-        f"{seconds:.0f} seconds before this was noticed.\nSo ends what is killed "
-        "(kill -9, out of memory, a deploy that does not wait) and what crashes in "
-        "code that is not Python; the system's log may say more."
-    )
-
-
-def _is_async(func: Callable[[], Any]) -> bool:
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
-        getattr(func, "__call__", None)  # noqa: B004
-    )
-
-
-def exit_code(exc: BaseException) -> int | None:
-    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
-    if not issubclass(type(exc), SystemExit):
-        return None
-    # Whatever a class makes of its attributes.
-    code = SystemExit.__dict__["code"].__get__(exc)
-    if code is None:
-        return 0
-    return code if isinstance(code, int) else None
-
-
-_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
-"""What the interpreter raises of a thread or a pool that is started too late."""
-
-
-def _is_shutdown(exc: BaseException) -> bool:
-    """Say whether the end of the interpreter cut the run: no fault of the task."""
-    # No subclass: that is a task's own.
-    return any(type(exc) is one for one in _SHUTDOWN) and (
-        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
-    )
-
-
-def _instant(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, timezone.utc)

@@ -7,6 +7,7 @@ the exception nor its frames. Safe to use in any thread.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import sysconfig
@@ -14,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from linecache import getline
+from linecache import checkcache, getline
 from types import FrameType, TracebackType
 
 from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, signature
@@ -31,6 +32,9 @@ MAX_LINE = 500
 
 MAX_LINKS = 12
 """How many exceptions of a chain of causes are shown, or tell it from others."""
+
+LAST_LINKS = 8
+"""So many of them are the last ones; the others are the first ones."""
 
 MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
@@ -58,6 +62,9 @@ Flags of code whose frame may be suspended, by somebody who caught the exception
 Up to Python 3.12 to clear such a frame ends it; a later one refuses.
 """
 
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
 _LIBRARIES = tuple(
     {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
 )
@@ -72,7 +79,7 @@ class Described:
     message: str
     """`str(exception)`, printable and bounded."""
     traceback: str
-    """As Python prints it, bounded at both ends, without local variables."""
+    """As Python prints it, but for the marks below a line; bounded at both ends."""
     fingerprint: str
     """Key that equal failures share."""
 
@@ -86,7 +93,7 @@ def describe(exc: BaseException) -> Described:
         runner itself, with which the traceback of a task begins, are left out.
     """
     try:
-        text = cut(printable(_text(exc)), MAX_TRACEBACK, head=0.4)
+        text = cut("".join(_text(exc)), MAX_TRACEBACK, head=0.4)
         raised = _raised(exc)
         return Described(raised[0].type, raised[0].message, text, fingerprint(raised))
     except BaseException:
@@ -167,59 +174,61 @@ def _members(exc: BaseException) -> tuple[BaseException, ...]:
 # What is shown.
 
 
-def _text(exc: BaseException, depth: int = 0) -> str:
+def _text(exc: BaseException, depth: int = 0) -> Iterator[str]:
+    """Yield the text of an exception below that of what it comes from."""
     links = _links(exc)
-    try:
-        if len(links) <= MAX_LINKS and all(map(_is_ordinary, links)):
-            tb = _without_machinery(exc.__traceback__)
-            found = traceback.TracebackException(
-                type(exc), exc, tb, lookup_lines=False, compact=True
-            )
-            _shorten(found)
-            return "".join(found.format())
-    except BaseException:
-        # Attributes that are not what they should be.
-        return _alone(exc)
-    return "".join(_ends(links, depth))
+    for number in range(len(links) - 1, -1, -1):
+        left_out = len(links) - MAX_LINKS
+        if left_out > 0 and LAST_LINKS <= number < LAST_LINKS + left_out:
+            if number == LAST_LINKS:
+                yield f"\n[… {left_out} exceptions left out …]\n\n"
+            continue
+        yield cut(printable("".join(_one(links[number]))), MAX_TRACEBACK // 2)
+        if number:
+            is_cause = links[number - 1].__cause__ is links[number]
+            yield _CAUSE if is_cause else _CONTEXT
+    yield from _group(exc, depth)
 
 
-def _is_ordinary(exc: BaseException) -> bool:
-    """Say whether Python's own text of it is of reasonable size."""
+def _one(exc: BaseException) -> Iterator[str]:
+    stack = list(_stack(_without_machinery(exc.__traceback__)))
+    if stack:
+        yield "Traceback (most recent call last):\n"
+    yield from stack
+    name = _type_name(type(exc)).removeprefix("builtins.").removeprefix("__main__.")
+    message = _message(exc)
+    if isinstance(exc, SyntaxError):
+        with contextlib.suppress(Exception):
+            # The place in the source comes before the message.
+            yield from traceback.format_exception_only(type(exc), exc)[:-1]
+    yield f"{name}: {message}\n" if message else f"{name}\n"
     notes = getattr(exc, "__notes__", ())
-    return (
-        len(str.__str__(str(exc))) <= MAX_MESSAGE
-        and not _members(exc)
-        and sum(len(note) for note in notes) <= MAX_MESSAGE
-    )
+    if isinstance(notes, (list, tuple)):
+        for note in islice(notes, 10):
+            yield f"{note[:1_000]}\n" if isinstance(note, str) else ""
 
 
-def _shorten(found: traceback.TracebackException | None) -> None:
-    """Leave out the middle of long tracebacks, before any source is looked up."""
-    while found is not None:
-        _shorten_stack(found.stack)
-        found = found.__cause__ or found.__context__
+def _stack(tb: TracebackType | None) -> Iterator[str]:
+    # Python's own formatter marks the place in each line, for which it parses the
+    # line: that takes longer than everything else that a failure costs.
+    steps = list(_steps(tb))
+    for path in {step.tb_frame.f_code.co_filename for step in steps}:
+        checkcache(path)
+    left_out = len(steps) - FIRST_FRAMES - LAST_FRAMES
+    for number, step in enumerate(steps):
+        if left_out > 0 and FIRST_FRAMES <= number < FIRST_FRAMES + left_out:
+            if number == FIRST_FRAMES:
+                yield f"  [… {left_out} frames left out …]\n"
+            continue
+        code = step.tb_frame.f_code
+        name, path = code.co_name[:MAX_LINE], code.co_filename[:MAX_LINE]
+        yield f'  File "{path}", line {step.tb_lineno}, in {name}\n'
+        if source := _source(step).strip():
+            yield f"    {source}\n"
 
 
-def _shorten_stack(stack: traceback.StackSummary) -> None:
-    left_out = len(stack) - FIRST_FRAMES - LAST_FRAMES
-    if left_out > 0:
-        name = f"[… {left_out} frames left out …]"
-        gap = traceback.FrameSummary(name, 0, "…", lookup_line=False, line="")
-        stack[FIRST_FRAMES:-LAST_FRAMES] = [gap]
-    if sys.version_info >= (3, 11):
-        # Python parses a line to mark the place in it, which takes longer than all
-        # the rest of the text; so it is marked where the exception was raised.
-        for summary in stack[:-1]:
-            summary.colno = None
-
-
-def _ends(links: list[BaseException], depth: int) -> Iterator[str]:
-    """Yield the text of what is too much: the root, and the exception itself."""
-    if len(links) > 1:
-        yield _alone(links[-1])
-        yield f"\n[… {len(links) - 2} exceptions left out …]\n\n"
-    yield _alone(links[0])
-    members = _members(links[0])
+def _group(exc: BaseException, depth: int) -> Iterator[str]:
+    members = _members(exc)
     # One of each kind, before others of the same: they come in any order.
     kinds: dict[str, int] = {}
     counted = () if depth >= MAX_DEPTH else members[:MAX_COUNTED]
@@ -230,26 +239,10 @@ def _ends(links: list[BaseException], depth: int) -> Iterator[str]:
     shown = sorted(numbers[:MAX_MEMBERS])
     for number in shown:
         yield f"  +---------------- {number + 1} ----------------\n"
-        text = _text(members[number], depth + 1).rstrip("\n")
+        text = "".join(_text(members[number], depth + 1)).rstrip("\n")
         yield "".join(f"  | {line}\n" for line in text.split("\n"))
     if len(members) > len(shown):
         yield f"  [… {len(members) - len(shown)} exceptions left out …]\n"
-
-
-def _alone(exc: BaseException) -> str:
-    """Return the text of an exception without what it comes from or consists of."""
-    tb = _without_machinery(exc.__traceback__)
-    stack = traceback.StackSummary.extract(traceback.walk_tb(tb), lookup_lines=False)
-    _shorten_stack(stack)
-    name = _type_name(type(exc)).removeprefix("builtins.").removeprefix("__main__.")
-    lines = ["Traceback (most recent call last):\n", *stack.format()] if stack else []
-    message = _message(exc)
-    lines.append(f"{name}: {message}\n" if message else f"{name}\n")
-    notes = getattr(exc, "__notes__", ())
-    if isinstance(notes, (list, tuple)):
-        for note in islice(notes, 10):
-            lines.append(f"{note[:1_000]}\n" if isinstance(note, str) else "")
-    return cut(printable("".join(lines)), MAX_TRACEBACK // 2)
 
 
 def _without_machinery(tb: TracebackType | None) -> TracebackType | None:
@@ -287,7 +280,7 @@ def _raised(exc: BaseException, depth: int = 0) -> list[Raised]:
     """Return an exception and what it comes from and consists of, itself first."""
     links = _links(exc)
     raised = []
-    for link in links[: MAX_LINKS - 4] + links[MAX_LINKS - 4 :][-4:]:
+    for link in links[:LAST_LINKS] + links[LAST_LINKS:][LAST_LINKS - MAX_LINKS :]:
         frames = _frames(link.__traceback__)
         raised.append(Raised(_type_name(type(link)), _message(link), frames))
         counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
@@ -302,21 +295,30 @@ def _raised(exc: BaseException, depth: int = 0) -> list[Raised]:
 
 
 def _frames(tb: TracebackType | None) -> tuple[Frame, ...]:
-    steps: dict[tuple[int, int], TracebackType] = {}
-    while tb is not None:
-        steps.setdefault((id(tb.tb_frame.f_code), tb.tb_lineno or 0), tb)
-        tb = tb.tb_next
+    # However deep a recursion went, each of its calls counts once.
+    steps = {(id(step.tb_frame.f_code), step.tb_lineno): step for step in _steps(tb)}
     return tuple(_frame(step) for step in islice(steps.values(), MAX_FRAMES))
+
+
+def _steps(tb: TracebackType | None) -> Iterator[TracebackType]:
+    while tb is not None:
+        yield tb
+        tb = tb.tb_next
+
+
+def _source(step: TracebackType) -> str:
+    frame = step.tb_frame
+    path = frame.f_code.co_filename
+    return getline(path, step.tb_lineno or 0, frame.f_globals)[:MAX_LINE]
 
 
 def _frame(step: TracebackType) -> Frame:
     frame = step.tb_frame
     code = frame.f_code
-    source = getline(code.co_filename, step.tb_lineno or 0, frame.f_globals)
     return Frame(
         module=_module(frame)[:MAX_LINE],
         function=getattr(code, "co_qualname", code.co_name)[:MAX_LINE],
-        source=source[:MAX_LINE],
+        source=_source(step),
         is_application=not (
             code.co_filename.startswith((*_LIBRARIES, "<frozen "))
             or "/site-packages/" in code.co_filename

@@ -28,8 +28,8 @@ MAX_LATEST = 2_000
 MAX_STORED = 16_000
 """How much text of one task is written for the next owner, in bytes."""
 
-MAX_NUMBER = 1e15
-"""No count and no instant that was written is as large."""
+MAX_NUMBER = 253_402_300_800.0
+"""No count and no instant that was written is as large: the year 10,000."""
 
 INTERRUPTED_LIMIT = timedelta(hours=1)
 """Longest wait that repeated crashes of the process can grow a cooldown to."""

@@ -37,7 +37,7 @@ class Failure:
     message: str
     """`str(exception)`, bounded."""
     traceback: str
-    """As Python prints it, bounded at both ends, without local variables."""
+    """As Python prints it, but for the marks below a line; bounded at both ends."""
     fingerprint: str
     """Key that equal failures share."""
     consecutive: int

@@ -10,11 +10,8 @@ from yourlabs.runner.chain.task import Chain, Task
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import describe
 from yourlabs.runner.failures.downtime import Downtime, Latest, downtimes_from_json
-from yourlabs.runner.notify.chain_told import State
+from yourlabs.runner.notify.chain_told import SUFFIX, State
 from yourlabs.runner.notify.subscriber import connected
-
-SUFFIX = ".down"
-"""What is kept of it is kept apart from what the chain's owner keeps."""
 
 
 class ChainDown:

@@ -43,6 +43,9 @@ MAX_COPIES = 3
 LOOK_AT_HANGS_EVERY = 1.0
 """How often it is looked whether a run that hangs has ended, in seconds."""
 
+SUFFIX = ".down"
+"""Ends the name under which it is kept that a chain cannot run."""
+
 MAX_KNOWN = 2_000
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
 
@@ -149,7 +152,7 @@ class ChainTold:
             return LOOK_AT_HANGS_EVERY if what.hangs and told.hangs else found.wait
         task = self.executions[key].task
         return Report(
-            chain=self.name,
+            chain=self.name.removesuffix(SUFFIX),
             task=task.name,
             path=task.path,
             at=instant(now),
@@ -220,18 +223,11 @@ def _withhold(exc: Exception, _: str) -> str:
 
 def _new_start(thread: Any, before: str, release: str) -> str:
     """Return why a first exception is due again; empty when it is not."""
-    if _is_new_start(thread):
+    if thread.is_new_start:
         return "somebody started it, so what was told before is told again"
     if before != release:
         return f"release {release[:100]}, it was {before[:100]}"
     return ""
-
-
-def _is_new_start(thread: Any) -> bool:
-    is_one = getattr(thread, "is_new_start", None)
-    if is_one is None:
-        return bool(thread.fresh and not thread.once and not thread.lock.was_cut)
-    return bool(is_one)
 
 
 def _max_new_exceptions() -> int:

@@ -23,14 +23,14 @@ MAX_COPY_BYTES = 2 * 1024**3
 
 _SHADOWED = ("close", "commit", "rollback", "set_autocommit")
 _CHANGES = ("insert", "update", "delete", "replace", "create", "drop", "alter")
-_INSERT = re.compile(
-    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
-    re.IGNORECASE,
-)
 _READ_ONLY = {
     "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
 }
+_INSERT = re.compile(
+    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
+    re.I,
+)
 _WITHOUT_TRANSACTIONS = """
 SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'
 AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
@@ -49,10 +49,10 @@ class QueryRecorder:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.has_changed = False
-        self.tables: set[str] = set()
+        self.is_counting = False
+        self.written: set[str] = set()
         """The tables that rows were inserted into."""
 
-        self.is_counting = False
         self.refused: list[Refusal] = []
         """What was refused to the request."""
 
@@ -71,7 +71,7 @@ class QueryRecorder:
         is_change = text.lstrip().lower().startswith(_CHANGES)
         self.has_changed = self.has_changed or is_change
         if inserted := _INSERT.match(text):
-            self.tables.add(inserted[1])
+            self.written.add(inserted[1])
         return execute(sql, params, many, context)
 
     def largest_group(self) -> tuple[int, str]:

@@ -87,7 +87,9 @@ class Sandbox:
 
 
 def _changed_settings() -> dict[str, Any]:
-    return {"ALLOWED_HOSTS": [*settings.ALLOWED_HOSTS, "*"]}
+    return {
+        "ALLOWED_HOSTS": [*settings.ALLOWED_HOSTS, "*"],
+    }
 
 
 @contextlib.contextmanager

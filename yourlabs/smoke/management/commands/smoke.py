@@ -42,6 +42,11 @@ class Command(BaseCommand):
         add("--format", choices=("text", "json"), default="text")
         add("--junit", metavar="FILE", help="Also write a JUnit XML report.")
         add("--access", metavar="FILE", help="Compare who may see what with FILE.")
+        add(
+            "--fail-on-template-vars",
+            action="store_true",
+            help="A template variable that is not found is a failure.",
+        )
         add("--max-ms", type=float, help="A slower answer is a failure.")
         add("--max-queries", type=int, help="More queries are a failure.")
         add("--timeout", type=float, default=60.0, help="Seconds for one request.")
@@ -99,6 +104,9 @@ class Command(BaseCommand):
             for result in results:
                 if result.outcome is Outcome.DOUBTFUL:
                     result.outcome = Outcome.FAILED
+        if options["fail_on_template_vars"]:
+            _fail_on_variables(results)
+        access.check_public(results, run.conf)
         is_part = options["apps"] or options["only"] or options["listed"]
         try:
             if options["access"]:
@@ -131,6 +139,14 @@ class Command(BaseCommand):
     def _end_progress(self) -> None:
         if self.stderr.isatty():
             self.stderr._out.write("\r" + " " * (BAR + 20) + "\r")  # type: ignore[attr-defined]
+
+
+def _fail_on_variables(results: list[Result]) -> None:
+    for result in results:
+        if result.missing_variables and result.outcome is Outcome.OK:
+            several = ", ".join(result.missing_variables)
+            result.outcome = Outcome.FAILED
+            result.reason = f"template variables not found: {several}"
 
 
 def _options(options: dict[str, Any], *, is_final: bool) -> Options:
