@@ -139,11 +139,9 @@ def _backend_for(user: Any) -> str:
     return usable[0] if usable else ""
 
 
-@contextlib.contextmanager
-def cheap_passwords() -> Iterator[None]:
+def cheap_passwords() -> override_settings:
     """Hash passwords of our own quickly for a while; those of people are left alone."""
-    with override_settings(PASSWORD_HASHERS=[_QUICK, *settings.PASSWORD_HASHERS]):
-        yield
+    return override_settings(PASSWORD_HASHERS=[_QUICK, *settings.PASSWORD_HASHERS])
 
 
 @unheard()
