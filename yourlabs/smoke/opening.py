@@ -127,8 +127,8 @@ def _too_large(alias: str) -> list[str]:
         return []
     return [
         f"The file of the database {alias!r} is larger than "
-        f"{MAX_COPY_BYTES // 1024**3} GiB, so the run did not work on a copy: "
-        "what a view commits through the driver itself stays."
+        f"{MAX_COPY_BYTES // 1024**3} GiB, so the run worked on it, not on a copy: "
+        "whoever else wrote to it had to wait."
     ]
 
 
