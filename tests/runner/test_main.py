@@ -60,7 +60,7 @@ def test_screen(place: Place, verbosity: str) -> None:
     if verbosity == "1":
         assert re.fullmatch(r"\d\d:\d\d:\d\d \[work\] Execution successful", lines[0])
         assert re.fullmatch(
-            r"\d\d:\d\d:\d\d \[work\] Stopped. Runs: 1, failures: 0\\.", lines[-1]
+            r"\d\d:\d\d:\d\d \[work\] Stopped. Runs: 1, failures: 0\.", lines[-1]
         )
         assert len(lines) == 2
     else:

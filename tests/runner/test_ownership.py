@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from tests.runner.fakes import log
 from yourlabs.runner import task
@@ -19,6 +21,7 @@ from yourlabs.runner.ownership.base import Claim, Ownership
 from yourlabs.runner.ownership.record import COMMAND, HOSTED, RunMark
 from yourlabs.runner.ownership.request import COURTESY_S, is_borrower
 from yourlabs.runner.ownership.takeover import refuse_or_take, take_over
+from yourlabs.runner.storage.backend import backend as chosen
 from yourlabs.runner.storage.base import Backend
 from yourlabs.runner.storage.file import FileBackend
 from yourlabs.runner.testing import FakeClock, MemoryBackend
@@ -433,3 +436,34 @@ def test_names(backend: Backend, process: Make) -> None:
     acquired(backend.ownership(other, kind=HOSTED))
 
     assert backend.names() == ["another", "chain"]
+
+
+# Where chains are kept.
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("yourlabs.runner.testing.MemoryBackend", MemoryBackend),
+        ("yourlabs.runner.storage.file.FileBackend", FileBackend),
+        ("yourlabs.runner.storage.file", FileBackend),
+        (None, FileBackend),
+    ],
+)
+def test_backend_of_the_settings(
+    settings: Any, path: str | None, kind: type[Backend]
+) -> None:
+    """The setting leads to a class, or a module with `Backend`; it is made once."""
+    settings.RUNNER = {} if path is None else {"BACKEND": path}
+
+    assert isinstance(chosen(), kind)
+    assert chosen() is chosen()
+
+
+@pytest.mark.parametrize("path", ["nowhere.at_all", "yourlabs.runner.conf", "os.path"])
+def test_backend_that_is_none(settings: Any, path: str) -> None:
+    """What leads to no backend is named, with what is expected."""
+    settings.RUNNER = {"BACKEND": path}
+
+    with pytest.raises(ImproperlyConfigured, match=r"RUNNER\['BACKEND'\] is .*a class"):
+        chosen()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import request_started
 
 from tests.runner.failing import FAILING
 from tests.runner.fakes import PATIENCE, Counted, happens, log, quick, until
@@ -301,22 +302,28 @@ def test_asked_again_where_it_was_not_started(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain whose thread could not be started is started by the next call."""
+    """The site boots all the same; the chain is started by the next request or call."""
     function = resting()
 
     def refuse(*_: Any, **__: Any) -> None:
         msg = "can't start new thread"
         raise RuntimeError(msg)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            runner.start_chain([function])
-    assert runner.chains()["rest"].status().state == "stopped"
+    for start in (
+        lambda: request_started.send(sender="a server"),
+        lambda: runner.start_chain([function]),
+    ):
+        with monkeypatch.context() as patch, log() as kept:
+            patch.setattr(threading.Thread, "start", refuse)
+            thread = runner.start_chain([function])
+        assert "start_failed" in kept.actions()
+        assert thread.status().state == "stopped"
+        assert "can't start new thread" in thread.status().reason
 
-    thread = runner.start_chain([function])
-
-    until(lambda: cooling(thread))
+        start()
+        until(lambda: cooling(thread))  # noqa: B023
+        assert thread.stop(PATIENCE)
+    request_started.disconnect(dispatch_uid=runners.__name__)
 
 
 def test_asked_again_while_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:

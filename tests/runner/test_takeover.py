@@ -537,6 +537,24 @@ def cpu_seconds(pid: int) -> float:
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def test_directory_of_everybody(place: Place) -> None:
+    """No chain starts in a RUN_ROOT that everybody may write to; it says what to do.
+
+    A host lives on, and runs it when that was done.
+    """
+    place.root.mkdir(parents=True)
+    place.root.chmod(0o777)
+    command, host = place.command(WORK), place.host(WORK)
+
+    assert command.wait() == 1
+    assert "CommandError: RUN_ROOT" in command.text()
+    assert f"To mend it: chmod o-w {place.root}" in command.text()
+    host.wait_for("tries again: RUN_ROOT")
+    assert list(place.root.glob("*.pid")) == []
+    place.root.chmod(0o775)
+    own(place, host)
+
+
 @pytest.fixture
 def mounted(place: Place) -> Iterator[Callable[..., None]]:
     """Return a function that mounts RUN_ROOT with some options."""

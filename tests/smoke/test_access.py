@@ -21,6 +21,9 @@ def result(name: str, language: str | None = None, **statuses: int) -> Result:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
+        ({"user": 404}, {"user": 200}, ""),
+        ({"user": 500}, {"user": 200}, ""),
+        ({"user": 429}, {"user": 200}, ""),
         ({"user": 403, "staff": 200}, {"user": 403, "staff": 200}, ""),
         ({"user": 403, "staff": 200}, {"user": 200}, "became open to user"),
         ({"anonymous": 302, "user": 403}, {"anonymous": 200, "user": 200}, "anonymous"),
@@ -44,6 +47,37 @@ def test_what_opened_has_failed(
     assert reason in page.reason
     assert (Outcome.FAILED if reason else Outcome.OK) is page.outcome
     assert not reason or known == target.read_text()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "has_opened"),
+    [
+        (("user", 403, False), ("user", 302, True), True),
+        (("user", 403, False), ("user", 302, False), False),
+        (("anonymous", 302, False), ("anonymous", 301, True), True),
+        (("anonymous", 302, True), ("anonymous", 302, True), False),
+        (("anonymous", 302, True), ("anonymous", 200, True), False),
+        (("anonymous", 302, False), ("anonymous", 302, False), False),
+    ],
+)
+def test_redirect_lets_in_unless_it_leads_to_a_login(
+    tmp_path: Path,
+    before: tuple[str, int, bool],
+    after: tuple[str, int, bool],
+    has_opened: bool,
+) -> None:
+    """A redirect to a page to log in refuses, and any other one lets in."""
+    target = tmp_path / "access.json"
+    pages = []
+    for role, status, is_let_in in (before, after):
+        page = result("page", **{role: status})
+        page.let_in = {role} if is_let_in else set()
+        pages.append(page)
+        access.check(str(target), [page])
+
+    assert [Outcome.OK, Outcome.FAILED if has_opened else Outcome.OK] == [
+        page.outcome for page in pages
+    ]
 
 
 def test_run_over_a_part_keeps_the_rest(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from tests.smoke.inside import Terminal, command, judge
 from yourlabs.smoke.run import SmokeRun
@@ -134,6 +136,28 @@ def test_access_file_fails_when_something_opens(tmp_path: Path) -> None:
     assert done.code == 1
     assert done.by_name()["shop:staff"]["reason"] == "became open to staff"
     assert json.loads(target.read_text()) == known
+
+
+def test_access_file_tells_a_redirect_to_log_in_from_others(tmp_path: Path) -> None:
+    """A page that redirects somebody is open to them, unless to a page to log in."""
+    target = tmp_path / "access.json"
+    module: Any = ModuleType("urls_of_a_test")
+    anybody = login_not_required(RedirectView.as_view(url="/elsewhere/"))
+    module.urlpatterns = [
+        path("login/", login_not_required(RedirectView.as_view()), name="login"),
+        path("open/", anybody, name="open"),
+        path("people/", RedirectView.as_view(url="/elsewhere/"), name="people"),
+    ]
+
+    with override_settings(ROOT_URLCONF=module):
+        command("--only", "open", "--only", "people", "--access", str(target))
+
+    known = json.loads(target.read_text())
+    assert {200} == set(known["open /open/"].values())
+    assert (302, 200) == (
+        known["people /people/"]["anonymous"],
+        known["people /people/"]["superuser"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,3 +306,74 @@ def test_defect_of_the_run_itself_ends_with_2(monkeypatch: pytest.MonkeyPatch) -
     assert "The run itself broke: LookupError: broken" in done.stderr
     with pytest.raises(LookupError):
         command("--only", "home", "--traceback")
+
+
+@login_not_required
+def anybody(request: Any, **kwargs: Any) -> HttpResponse:
+    """Let everybody in."""
+    return HttpResponse(status=405 if request.path == "/post/" else 200)
+
+
+def somebody(request: Any) -> HttpResponse:
+    """Let people in."""
+    return HttpResponse()
+
+
+@pytest.mark.parametrize(
+    ("public", "failed"),
+    [
+        (None, set()),
+        (["login", "/open/*", "blog:*"], {"forgotten"}),
+        (["*"], set()),
+        ([], {"login", "open", "blog:page", "forgotten"}),
+    ],
+)
+def test_page_that_is_not_public_and_open_has_failed(
+    public: list[str] | None, failed: set[str]
+) -> None:
+    """Where the setting says what is public, nobody may see anything else unasked."""
+    module: Any = ModuleType("urls_of_a_test")
+    blog = ([path("", anybody, name="page")], "blog")
+    module.urlpatterns = [
+        path("login/", anybody, name="login"),
+        path("open/<slug:word>/", anybody, name="open"),
+        path("blog/", include(blog)),
+        path("forgotten/", anybody, name="forgotten"),
+        path("post/", anybody, name="post"),
+        path("private/", somebody, name="private"),
+        path("away/", login_not_required(RedirectView.as_view(url="/")), name="away"),
+    ]
+    setting = {} if public is None else {"public": public}
+    with override_settings(ROOT_URLCONF=module, SMOKE=setting, LOGIN_URL="/login/"):
+        rows = command(*JSON).by_name()
+
+    reason = "anybody may see it (200), but it is not public"
+    assert failed == {name for name, row in rows.items() if row["reason"] == reason}
+    assert "ok" == rows["private"]["outcome"]
+
+
+def test_missing_template_variable_can_be_a_failure() -> None:
+    """With ``--fail-on-template-vars`` a page lacks no variable of its template."""
+    from django.template import engines
+
+    def view(request: Any) -> HttpResponse:
+        page = engines["django"].from_string("{% if not_there %}{% endif %}")
+        return HttpResponse(page.render({}, request) + "{{ x }}")
+
+    def lacking(request: Any) -> HttpResponse:
+        page = engines["django"].from_string("{{ not_there }}")
+        return HttpResponse(page.render({}, request))
+
+    module: Any = ModuleType("urls_of_a_test")
+    module.urlpatterns = [
+        path("login/", anybody, name="login"),
+        path("fine/", login_not_required(view), name="fine"),
+        path("lacking/", login_not_required(lacking), name="lacking"),
+    ]
+    with override_settings(ROOT_URLCONF=module):
+        usual = command(*JSON).by_name()
+        strict = command(*JSON, "--fail-on-template-vars").by_name()
+
+    assert ["ok", "ok"] == [usual[name]["outcome"] for name in ("fine", "lacking")]
+    assert ["ok", "failed"] == [strict[name]["outcome"] for name in ("fine", "lacking")]
+    assert "template variables not found: not_there" == strict["lacking"]["reason"]

@@ -16,8 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.hashers import get_hasher
+from django.contrib.sessions.backends.file import SessionStore as FileSession
 from django.core import mail
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -26,7 +28,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.signals import setting_changed
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import ModelSignal
 from django.http import HttpResponse
@@ -97,13 +99,13 @@ def test_receivers_hear_of_changed_settings_both_ways() -> None:
     heard: list[tuple[str, bool]] = []
 
     def hear(setting: str, enter: bool, **kwargs: Any) -> None:
-        if setting == "PASSWORD_HASHERS":
+        if setting == "ALLOWED_HOSTS":
             heard.append((setting, enter))
 
     setting_changed.connect(hear)
     judge(lambda request: HttpResponse())
 
-    assert [("PASSWORD_HASHERS", True), ("PASSWORD_HASHERS", False)] == heard
+    assert [("ALLOWED_HOSTS", True), ("ALLOWED_HOSTS", False)] == heard
 
 
 def test_thread_that_a_view_left_behind_stays_guarded(
@@ -126,11 +128,13 @@ def test_thread_that_a_view_left_behind_stays_guarded(
             "network": lambda: socket.create_connection(where).close(),
             "mail": lambda: mail.send_mail("s", "t", "a@b.example", ["c@d.example"]),
             "cache": lambda: caches["default"].set("late", "x"),
+            "rows": lambda: get_user_model().objects.create_user("late@a.example", "x"),
         }.items():
             try:
                 act()
-            except OSError:
+            except (OSError, DatabaseError):
                 seen.append(name)
+        connection.close()
 
     threads: list[threading.Thread] = []
 
@@ -147,10 +151,11 @@ def test_thread_that_a_view_left_behind_stays_guarded(
     for thread in threads:
         thread.join(30)
 
-    assert ["file", "network"] * len(threads) == seen
+    assert ["file", "network", "rows"] * len(threads) == seen
     assert not (tmp_path / "late").exists()
     assert 1 == len(mail.outbox)
     assert caches["default"].get("late") is None
+    assert not get_user_model().objects.filter(email="late@a.example").exists()
     server.close()
 
 
@@ -178,8 +183,6 @@ def test_patches_go_when_the_last_thread_has_ended(quiet: None) -> None:
 
 def test_transaction_of_the_test_survives() -> None:
     """A view that ends the transaction of a suite's test is refused."""
-    from django.contrib.auth import get_user_model
-
     get_user_model().objects.create_user("kept@example.com", "secret")
 
     def view(request: Any) -> HttpResponse:
@@ -199,6 +202,25 @@ def test_transaction_of_the_test_survives() -> None:
 
     assert get_user_model().objects.filter(email="kept@example.com").exists()
     assert connection.in_atomic_block
+
+
+def test_sessions_in_files_are_those_of_the_run(tmp_path: Path) -> None:
+    """People are logged in where sessions are files, and none of these stays."""
+
+    def view(request: Any) -> HttpResponse:
+        request.session["seen"] = 1
+        return HttpResponse(status=200 if request.user.is_authenticated else 500)
+
+    changed = {
+        "SESSION_ENGINE": "django.contrib.sessions.backends.file",
+        "SESSION_FILE_PATH": str(tmp_path),
+    }
+    with override_settings(**changed):
+        found = inside.judge([path("page/", view, name="page")])["page"]
+
+    assert Outcome.OK is found.outcome
+    assert [] == list(tmp_path.iterdir())
+    assert "_storage_path" not in vars(FileSession)
 
 
 def test_coroutines_after_the_run_are_free(tmp_path: Path) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import queue
+import socket
+import tempfile
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import (
+    FileResponse,
     Http404,
     HttpResponse,
+    HttpResponseNotFound,
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
@@ -22,7 +31,7 @@ from django.urls.resolvers import RegexPattern
 from django.views import View
 
 from tests.smoke import inside
-from yourlabs.smoke import exchange, judging, state
+from yourlabs.smoke import exchange, reasons, state
 from yourlabs.smoke.describing import login_paths
 from yourlabs.smoke.outcomes import Outcome, Result
 
@@ -182,7 +191,7 @@ def test_pattern_that_takes_too_long_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A pattern without a verdict in its time says so."""
-    for module in (state, judging):
+    for module in (state, reasons):
         monkeypatch.setattr(module, "PATTERN_SECONDS", 0.0)
 
     assert "given up after 0 s of requests" == judge(missing).reason
@@ -211,10 +220,13 @@ class Counted(Closed):
         return self.get_response(request)
 
 
+CLOSED = f"{__name__}.Closed"
+
+
 @pytest.mark.parametrize(
     ("middleware", "url", "reason"),
     [
-        (Closed, "/page/", "shadowed by a middleware"),
+        (Closed, "/page/", f"shadowed by a middleware: answered 200 by {CLOSED}"),
         (Counted, "/page/?seen=1", ""),
     ],
 )
@@ -287,14 +299,84 @@ async def stuck(request: Any) -> StreamingHttpResponse:
     return StreamingHttpResponse(pieces())
 
 
-@pytest.mark.parametrize("view", [endless, endless_too, stuck])
-def test_stream_without_an_end_is_closed(
+def sse(*waits: Any) -> Any:
+    """A view that streams what it waits for, and has nothing to say so far."""
+
+    def view(request: Any) -> StreamingHttpResponse:
+        def events() -> Any:
+            for wait in waits:
+                yield f"data: {wait()}\n\n"
+
+        return StreamingHttpResponse(events(), content_type="text/event-stream")
+
+    return view
+
+
+def from_pipe() -> bytes:
+    """Read what nobody writes."""
+    reader, writer = os.pipe()
+    try:
+        return os.read(reader, 1)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def from_socket() -> bytes:
+    """Receive what nobody sends."""
+    one, other = socket.socketpair()
+    with one, other:
+        return one.recv(1)
+
+
+def ticks(request: Any) -> StreamingHttpResponse:
+    """Stream a little now and then."""
+    return StreamingHttpResponse(b"x" if not time.sleep(0.01) else b"" for _ in count())
+
+
+async def silent(request: Any) -> StreamingHttpResponse:
+    """Wait for a message that nobody sends, without blocking."""
+
+    async def pieces() -> Any:
+        yield await asyncio.Queue[bytes]().get()
+
+    return StreamingHttpResponse(pieces())
+
+
+def large(request: Any) -> FileResponse:
+    """Send a file of gigabytes."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.truncate(5 * 1024**3)
+    return FileResponse(file)
+
+
+STREAMS = {
+    "endless": endless,
+    "endless async": endless_too,
+    "stuck async": stuck,
+    "silent async": silent,
+    "event": sse(lambda: threading.Event().wait(3600)),
+    "sleep": sse(str, lambda: time.sleep(3600)),
+    "pipe": sse(from_pipe),
+    "socket": sse(str, from_socket),
+    "condition": sse(lambda: queue.Queue[str]().get(timeout=3600)),
+    "ticks": ticks,
+    "large": large,
+}
+
+
+@pytest.mark.parametrize("view", STREAMS.values(), ids=STREAMS)
+def test_stream_that_has_begun_has_answered(
     view: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stream that does not end is read for a while and closed."""
-    monkeypatch.setattr(exchange, "MAX_STREAM_SECONDS", 0.1)
+    """A stream is read for a while and closed, and takes no longer than to begin."""
+    monkeypatch.setattr(exchange, "MAX_STREAM_SECONDS", 0.3)
 
-    assert Outcome.OK is judge(view).outcome
+    found = judge(view)
+
+    assert Outcome.OK is found.outcome
+    assert found.ms is not None
+    assert found.ms < 300
 
 
 # The time may run out in the callback of a weak reference, where Python drops it.
@@ -341,3 +423,93 @@ def test_page_of_bad_requests_is_healthy_in_debug_mode() -> None:
         found = judge(page, "400")
 
     assert Outcome.OK is found.outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (402, "Payment Required"),
+        (406, "Not Acceptable"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (411, "Length Required"),
+        (415, "Unsupported Media Type"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable"),
+        (423, "Locked"),
+        (425, "Too Early"),
+        (426, "Upgrade Required"),
+        (428, "Precondition Required"),
+        (431, "Request Header Fields Too Large"),
+        (451, "Unavailable For Legal Reasons"),
+        (499, ""),
+    ],
+)
+@pytest.mark.parametrize("route", ["page/", "page/<slug:word>/"])
+def test_refusal_with_a_reason_is_no_failure(
+    status: int, name: str, route: str
+) -> None:
+    """A status that says why a healthy view refuses is the reason to be skipped."""
+
+    def view(request: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(status=status)
+
+    found = judge(view, route)
+
+    assert Outcome.SKIPPED is found.outcome
+    if status != 410 or route == "page/":
+        assert found.reason.startswith(f"answered {status} {name}".strip())
+
+
+def root(request: Any) -> HttpResponse:
+    """Nothing to see, but below."""
+    if request.path.endswith("v1/"):
+        raise Http404("Read the manual.")
+    raise Http404
+
+
+def bare_root(request: Any) -> HttpResponse:
+    """Nothing to see, but below."""
+    return HttpResponseNotFound("Look below.")
+
+
+class Root(View):
+    """Nothing to see, but below."""
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer that."""
+        return HttpResponse("no", status=404)
+
+
+def sometimes(request: Any) -> HttpResponse:
+    """Not there today."""
+    if request.path:
+        raise Http404
+    return HttpResponse()
+
+
+@pytest.mark.parametrize("view", [root, bare_root, Root.as_view(), partial(root)])
+def test_root_that_is_never_there_is_no_failure(view: Any) -> None:
+    """A view below which others lie, and that answers 404 only, is so by design."""
+    found = inside.judge(
+        [
+            path("api/v1/", login_not_required(view), name="root"),
+            path("api/v1/things/", fine, name="things"),
+        ]
+    )
+
+    reason = "answered 404 Not Found, as the root of other patterns"
+    assert (Outcome.SKIPPED, reason) == (found["root"].outcome, found["root"].reason)
+    assert Outcome.OK is found["things"].outcome
+
+
+@pytest.mark.parametrize(
+    ("view", "below"), [(sometimes, "page/things/"), (root, "other/")]
+)
+def test_other_page_that_is_not_there_has_failed(view: Any, below: str) -> None:
+    """A view that answers 404 today, or to which nothing else belongs, has failed."""
+    found = inside.judge(
+        [path("page/", view, name="page"), path(below, fine, name="below")]
+    )
+
+    assert "answered 404 to every role" == found["page"].reason

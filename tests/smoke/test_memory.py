@@ -97,3 +97,16 @@ def test_project_without_the_app_is_told() -> None:
         note = memory.remember([FAILED])
 
     assert "yourlabs.smoke is not in INSTALLED_APPS" in note
+
+
+def test_other_trouble_is_no_reason_to_migrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory that cannot be written is told as it is, with no wrong advice."""
+
+    def refuse(*args: object) -> None:
+        raise OSError("The disk is full.")
+
+    monkeypatch.setattr(memory, "_write", refuse)
+
+    note = memory.remember([FAILED])
+
+    assert "Failures are not remembered (OSError: The disk is full.)." == note

@@ -9,6 +9,8 @@ import xmlschema
 from junitparser import JUnitXml
 
 from tests.smoke import helpers
+from yourlabs.smoke import reports
+from yourlabs.smoke.outcomes import Outcome, Result
 
 SCHEMA = Path(__file__).with_name("junit.xsd")
 
@@ -81,3 +83,25 @@ def test_login_through_the_own_form(database: Path) -> None:
     assert done.report["summary"]["notes"] == []
     assert done.by_name()["shop:purchase"]["outcome"] == "ok"
     assert before == helpers.digests(database)
+
+
+def test_missing_variables_are_in_the_text() -> None:
+    """The text names each template variable that was not found, with a page of it."""
+    several = [
+        Result(name, f"{name}/", f"/{name}/", outcome=Outcome.OK, missing_variables=m)
+        for name, m in (("a", ["x in a.html"]), ("b", ["x in a.html", "y"]), ("c", []))
+    ]
+    many = Result("d", "d/", "/d/", outcome=Outcome.OK)
+    many.missing_variables = [f"z{number}" for number in range(30)]
+
+    lines = reports.as_text(several, []).splitlines()
+    more = reports.as_text([many], []).splitlines()
+    quiet = reports.as_text(several, [], verbosity=0)
+
+    assert [
+        "template variables not found (2)",
+        "  x in a.html: /a/ and 1 more",
+        "  y: /b/",
+    ] == lines[:3]
+    assert "  and 10 more" == more[21]
+    assert "variables" not in quiet

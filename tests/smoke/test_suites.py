@@ -202,6 +202,27 @@ def test_pytest_plugin_can_be_left_out(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout
 
 
+@pytest.mark.usefixtures("installed")
+@pytest.mark.django_db(databases="__all__")
+def test_test_case_that_tests_nothing_fails() -> None:
+    """A suite is not green where a middleware answers for all views."""
+
+    class EveryUrl(testcases.SmokeTestCase):
+        pass
+
+    module: Any = ModuleType("urls_of_a_test")
+    module.urlpatterns = [path("page/", lambda request: HttpResponse())]
+    result = unittest.TestResult()
+    middleware = ["tests.smoke.test_causes.paused"]
+    with override_settings(MIDDLEWARE=middleware, ROOT_URLCONF=module):
+        EveryUrl("test_smoke").run(result)
+
+    assert [] == result.errors
+    assert 1 == len(result.failures)
+    assert "Nothing was tested: " in result.failures[0][1]
+    assert "maintenance" in result.failures[0][1]
+
+
 OWN = """
 import threading
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from django.test import override_settings
 from django.urls import path
 
 from tests.smoke import inside
-from yourlabs.smoke import discovery, project
+from yourlabs.smoke import discovery, opening, project
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.run import SmokeRun
 from yourlabs.smoke.state import CouldNotRunError
@@ -161,3 +162,22 @@ def test_templates_are_read_once_a_run() -> None:
 
     assert {"django.template.loaders.cached"} == set(names)
     assert before is engine.engine.template_loaders
+
+
+def test_database_that_is_too_large_to_copy_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note says that the run works on an SQLite file itself, when it is too large."""
+    file = tmp_path / "large.sqlite3"
+    with file.open("wb") as target:
+        target.truncate(2 * 1024**3)
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(file))
+    notes: list[str] = []
+
+    opening.open_databases(notes)
+    assert [] == notes
+    with file.open("ab") as target:
+        target.truncate(2 * 1024**3 + 1)
+    opening.open_databases(notes)
+
+    assert "The file of the database 'default' is larger than 2 GiB" in notes[0]

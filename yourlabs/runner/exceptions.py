@@ -29,3 +29,7 @@ class TakeOverTimeout(RunnerError):
 
 class UnusableRunRoot(RunnerError, OSError):
     """RUN_ROOT or a file in it is not what an owner may trust."""
+
+    def __str__(self) -> str:
+        # What is wrong and what to do stand in it: the number adds nothing.
+        return self.strerror or super().__str__()

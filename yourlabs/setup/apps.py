@@ -15,7 +15,10 @@ from yourlabs.setup.context import Context, context_of, notice
 from yourlabs.setup.environment import called_command, is_serving
 from yourlabs.setup.security import MISSING_HOSTS, misses_hosts
 
-PLATFORMS = ("DYNO", "RENDER", "FLY_APP_NAME", "K_SERVICE", "RAILWAY_ENVIRONMENT")
+PLATFORMS = (
+    *("DYNO", "FLY_APP_NAME", "K_SERVICE", "RAILWAY_ENVIRONMENT", "RENDER"),
+    *("VERCEL", "WEBSITE_HOSTNAME"),
+)
 """Variables of platforms where TLS always ends at a proxy."""
 
 

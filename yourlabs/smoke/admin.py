@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
-from django.conf import ENVIRONMENT_VARIABLE
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 
+from yourlabs.smoke import again
+from yourlabs.smoke.guard import refusal
 from yourlabs.smoke.models import FailUrl
 
 MAX_AGAIN = 50
 """How many failures one action may request again."""
 
-TIMEOUT = 120
-"""Seconds after which running again is given up."""
+SESSION_KEY = "yourlabs_smoke_again"
+"""Where a session has the file that gets the result of a run."""
+
+PRIVATE = ("superuser", "listed")
+"""The roles whose pages only a superuser may see; the clients of lists may be any."""
 
 
 @admin.register(FailUrl)
@@ -45,6 +46,12 @@ class FailUrlAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             if not str(pattern.name).endswith("_add")
         ]
 
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What a superuser saw is for superusers."""
+        is_private = obj is not None and obj.role in PRIVATE
+        is_superuser = getattr(request.user, "is_superuser", False)
+        return ("response",) if is_private and not is_superuser else ()
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: only a run adds failures."""
         return False
@@ -53,51 +60,48 @@ class FailUrlAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Never: a failure is a record of what happened."""
         return False
 
-    @admin.action(description="Run again", permissions=["view"])
-    def run_again(self, request: HttpRequest, queryset: QuerySet[FailUrl]) -> None:
-        """Request the patterns of some failures again, in a process of its own.
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may let rows change, by a run."""
+        return super().has_change_permission(request)
 
-        A run replaces settings for its whole process, which must not happen in
-        one that serves other people.
-        """
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Tell what a run said that this person started, when it has ended."""
+        path = request.session.get(SESSION_KEY)
+        if path and request.method == "GET":
+            self._tell(request, path)
+        return super().changelist_view(request, extra_context)
+
+    def _tell(self, request: HttpRequest, path: str) -> None:
+        result = again.result_of(path)
+        if result is None:
+            text = "The patterns are still being requested; load this page again."
+            self.message_user(request, text)
+            return
+        del request.session[SESSION_KEY]
+        code, text = result
+        level = {0: messages.SUCCESS, 1: messages.WARNING}.get(code, messages.ERROR)
+        self.message_user(request, text, level)
+
+    @admin.action(description="Run again", permissions=["run"])
+    def run_again(self, request: HttpRequest, queryset: QuerySet[FailUrl]) -> None:
+        """Start to request the patterns of some failures again, where that may be."""
+        text = refusal(is_production_allowed=False)
         chosen = list(queryset[: MAX_AGAIN + 1])
         if len(chosen) > MAX_AGAIN:
             text = f"At most {MAX_AGAIN} failures can be run again at once."
+        if text:
             self.message_user(request, text, messages.ERROR)
             return
-        patterns = sorted({failure.pattern for failure in chosen})
-        code, output = run_in_process(patterns)
-        level = {0: messages.SUCCESS, 1: messages.WARNING}.get(code, messages.ERROR)
-        last = output.strip().splitlines()[-1:] or ["The run said nothing."]
-        self.message_user(request, last[0], level)
-
-
-def run_in_process(patterns: list[str]) -> tuple[int, str]:
-    """Run the command for some routes.
-
-    The rows exist because a run on this database was allowed before, so this
-    one is allowed too.
-
-    Returns:
-        The exit code, 2 when the process could not be run, and what it said.
-    """
-    command = [sys.executable, "-m", "django", "smoke", "--production", "-v0"]
-    for pattern in patterns:
-        command += ["--only", pattern if pattern.startswith("/") else f"/{pattern}"]
-    environment = {
-        **os.environ,
-        ENVIRONMENT_VARIABLE: os.environ.get(ENVIRONMENT_VARIABLE, ""),
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 2, f"The smoke tests could not be run again: {error}"
-    return done.returncode, done.stdout if done.returncode < 2 else done.stderr
+        if SESSION_KEY in request.session:
+            self._tell(request, request.session[SESSION_KEY])
+        if SESSION_KEY in request.session:
+            return
+        try:
+            path = again.start(sorted({failure.pattern for failure in chosen}))
+        except OSError as error:
+            text = f"The smoke tests could not be run again: {error}"
+            self.message_user(request, text, messages.ERROR)
+            return
+        request.session[SESSION_KEY] = path

@@ -11,6 +11,7 @@ from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
 from yourlabs.smoke.confirming import leads_back
 from yourlabs.smoke.exchange import Answer, Prepared
+from yourlabs.smoke.hosts import Site
 from yourlabs.smoke.introspection import takes_no_session
 from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.judging import Judge
@@ -24,6 +25,12 @@ from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
 MAX_LINKS = 8
 """How many links to one pattern are kept."""
+
+MAX_WAIT = 5.0
+"""Seconds that are waited where a site limits how often it may be asked."""
+
+MAX_WAITS = 30.0
+"""Seconds that one run waits for that."""
 
 SLOW = 3000.0
 """Milliseconds after which a healthy pattern is not asked any further."""
@@ -52,10 +59,17 @@ class Asking:
     conf: Conf
     client: Client
     roles: list[Role]
+    site: Site
     knowledge: Knowledge
     judge: Judge
     confirmed = ""
     """A URL behind pages that ask once more who one is, and that let in then."""
+
+    waited = 0.0
+    """Seconds that the run waited for limits of requests."""
+
+    deadline: float
+    """When the run ends, in seconds of the monotonic clock."""
 
     has_renewed = False
     """Whether the site's own login was tried, as it ended a session."""
@@ -156,26 +170,36 @@ class Asking:
         """Make one request and note what it shows."""
         inspect = self.judge.inspection(state, candidate)
         started = time.monotonic()
-        answer = self.client.ask(
-            candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
-        )
+
+        def once() -> Answer:
+            return self.client.ask(
+                candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
+            )
+
+        answer = once()
         if answer.has_ended_session and not self.has_renewed:
             self.has_renewed = True
             if renew_sessions(self):
-                answer = self.client.ask(
-                    candidate.url,
-                    role,
-                    user=user,
-                    prepare=prepare,
-                    inspect=inspect,
-                    **more,
-                )
+                answer = once()
+        if answer.status == 429 and self._has_waited(answer):
+            answer = once()
         state.seconds += time.monotonic() - started
         if answer.url and not answer.has_no_user:
             state.last = answer
             state.statuses[role.name] = answer.status
             self._harvest(answer)
         return answer
+
+    def _has_waited(self, answer: Answer) -> bool:
+        """Wait until a limit of requests lets the next one in, where that is soon."""
+        text = answer.headers.get("Retry-After", "1")
+        seconds = float(text) if text.isdigit() else MAX_WAIT + 1
+        rest = min(MAX_WAITS - self.waited, self.deadline - time.monotonic())
+        if seconds > min(MAX_WAIT, rest):
+            return False
+        self.waited += seconds
+        time.sleep(seconds)
+        return True
 
     def _harvest(self, answer: Answer) -> None:
         if answer.status >= 400 and answer.status != 405:
@@ -184,7 +208,7 @@ class Asking:
         items = items_in(answer.body, answer.content_type)
         if items:
             path = answer.url.split("?")[0].rstrip("/") + "/"
-            self.knowledge.lists.setdefault(path, items)
+            self.knowledge.lists.setdefault(path, (items, answer.written))
         found = links_in(answer.body, answer.content_type, base)
         if answer.location:
             own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
@@ -192,7 +216,7 @@ class Asking:
         for link in found:
             state = self._state_behind(link)
             if state is not None and len(state.links) < MAX_LINKS:
-                state.links.setdefault(link)
+                state.links.setdefault(link, answer.written)
         for link in script_links_in(answer.body, answer.content_type, base):
             state = self._state_behind(link)
             if state is not None and len(state.hints) < MAX_LINKS:
@@ -216,7 +240,9 @@ class Asking:
                 and match is not None
                 and match.identity == state.leaf.identity
             ):
-                self.try_candidate(state, Candidate(url, candidate.provenance))
+                gone = candidate.gone | answer.written
+                followed = Candidate(url, candidate.provenance, gone=gone)
+                self.try_candidate(state, followed)
                 return True
         return False
 
@@ -268,7 +294,8 @@ class Asking:
         prepare: Callable[[Any], Prepared | None] | None,
     ) -> None:
         state.success, state.candidate = answer, candidate
-        self.knowledge.learn(state.leaf, answer.url)
+        if candidate.provenance != "made row":
+            self.knowledge.learn(state.leaf, answer.url)
         position = self.roles.index(role)
         stronger = self.roles[position + 1 :] if answer.ms < SLOW else []
         if not self.options.has_all_roles:

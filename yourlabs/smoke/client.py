@@ -8,16 +8,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import close_old_connections
 from django.http import HttpResponse
-from django.template.loaders import app_directories, cached, filesystem
 from django.test import RequestFactory
 from django.urls import set_urlconf
 from django.utils import timezone, translation
@@ -38,71 +35,13 @@ from yourlabs.smoke.exchange import (
     warning_texts,
     wsgi_path,
 )
+from yourlabs.smoke.handler import MissingVariable, SmokeHandler, watched_templates
 from yourlabs.smoke.isolation.database import QueryRecorder
 from yourlabs.smoke.isolation.sandbox import Sandbox
-from yourlabs.smoke.roles import Role, logged_in
+from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
 
+T = TypeVar("T")
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
-
-
-class SmokeHandler(BaseHandler):
-    """Django's own handler, telling which view it calls."""
-
-    def __init__(self) -> None:
-        self.called: list[Any] = []
-        self.forced_user: Any = None
-        super().__init__()
-
-    def make_view_atomic(self, view: Any) -> Any:
-        """Note the view: the handler asks for this just before it calls it."""
-        self.called.append(view)
-        return super().make_view_atomic(view)
-
-    def __call__(self, environ: dict[str, Any]) -> Any:
-        """Answer a WSGI request; its answer is not closed yet."""
-        request_started.send(sender=self.__class__, environ=environ)
-        request = WSGIRequest(environ)
-        request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
-        if self.forced_user is not None:
-            # What REST framework's own test client sets.
-            request._force_auth_user = self.forced_user  # type: ignore[attr-defined]
-        response: Any = self.get_response(request)
-        response.wsgi_request = request
-        return response
-
-
-class _MissingVariable(str):
-    """Stands in for ``string_if_invalid``; behaves as the empty string."""
-
-    found: list[str]
-
-    def __bool__(self) -> bool:
-        frame = sys._getframe(1).f_locals
-        expression, context = frame.get("self"), frame.get("context")
-        variable = getattr(expression, "var", None)
-        if variable is not None and len(self.found) < 50:
-            template = getattr(getattr(context, "template", None), "name", None)
-            text = f"{variable} in {template}" if template else str(variable)
-            if text not in self.found:
-                self.found.append(text)
-        return False
-
-
-@contextlib.contextmanager
-def _templates_kept(engines: list[Any]) -> Iterator[None]:
-    """Read each template of a file once, as a project does without ``DEBUG``."""
-    plain = {filesystem.Loader, app_directories.Loader}
-    changed: list[tuple[Any, Any]] = []
-    for engine in engines:
-        loaders = getattr(engine, "template_loaders", None)
-        if loaders and {type(loader) for loader in loaders} <= plain:
-            changed.append((engine, loaders))
-            engine.template_loaders = [cached.Loader(engine, engine.loaders)]
-    try:
-        yield
-    finally:
-        for engine, loaders in changed:
-            engine.template_loaders = loaders
 
 
 class Client:
@@ -122,9 +61,85 @@ class Client:
         self.is_secure = bool(settings.SECURE_SSL_REDIRECT)
         self.handler = SmokeHandler()
         self.handler.load_middleware()
-        self.missing = _MissingVariable()
+        self.missing = MissingVariable()
         self.missing.found = []
         self.exceptions: list[BaseException] = []
+        self.urlconf: Any = None
+        """The URL patterns of the host; None is ``ROOT_URLCONF``."""
+
+        self.resolved_with: Any = None
+        """The URL patterns that the last probe would have been resolved with."""
+
+        self.has_resolved = False
+        """Whether the last probe came as far as that."""
+
+        self.is_asking = False
+
+    def visit(
+        self, host: str, urlconfs: dict[str, str], *, is_secure: bool | None = None
+    ) -> None:
+        """Ask another host from now on.
+
+        Args:
+            host: The value of the ``Host`` header.
+            urlconfs: The modules of URL patterns of hosts that no middleware chooses.
+            is_secure: Whether to ask by HTTPS; None leaves that as it is.
+        """
+        self.host, self.handler.urlconf = host, urlconfs.get(host)
+        if is_secure is not None:
+            self.is_secure = is_secure
+
+    def probe(self) -> str:
+        """Send a request as far as a view; return where it is redirected before."""
+        self.has_resolved, location = False, ""
+
+        def note(urlconf: Any) -> None:
+            self.has_resolved, self.resolved_with = True, urlconf
+
+        with contextlib.suppress(Exception):
+            location = self._send_inside(note).headers.get("Location", "")
+        target = urlsplit(location)
+        is_same_page = target.netloc and target.path in ("", "/")
+        return location if is_same_page else ""
+
+    def within(self, function: Callable[[], T], table: str = "") -> T:
+        """Call a function where views are called: a middleware may choose their rows.
+
+        It is just called where a request does not come that far or is being made, or
+        where the way there makes rows, which are gone afterwards.
+
+        Args:
+            function: What to call.
+            table: The table that it looks into; empty when that does not matter.
+        """
+        results: list[T] = []
+        recorder = QueryRecorder()
+        if not self.is_asking:
+            with contextlib.suppress(Exception):
+                self._send_inside(lambda _: results.append(function()), recorder)
+        return results[0] if results and table not in recorder.written else function()
+
+    def _send_inside(
+        self, call: Callable[[Any], None], recorder: QueryRecorder | None = None
+    ) -> Any:
+        self.handler.inside, self.handler.forced_user = call, None
+        try:
+            recorder = recorder or QueryRecorder()
+            with self._asking(), self.sandbox.rolled_back(recorder):
+                response = self.handler(self._environ("/", {}))
+                close_response(response)
+                return response
+        finally:
+            self.handler.inside = None
+            self._tidy_up()
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        self.is_asking = True
+        try:
+            yield
+        finally:
+            self.is_asking = False
 
     @property
     def base_url(self) -> str:
@@ -147,7 +162,7 @@ class Client:
         try:
             for logger in loggers:
                 logger.disabled = True
-            with self._watched_templates():
+            with watched_templates(self.missing):
                 yield
         finally:
             got_request_exception.disconnect(self._note_exception)
@@ -163,27 +178,6 @@ class Client:
         error = sys.exc_info()[1]
         if error is not None:
             self.exceptions.append(error)
-
-    @contextlib.contextmanager
-    def _watched_templates(self) -> Iterator[None]:
-        changed: list[Any] = []
-        several: list[Any]
-        try:
-            from django.template import engines
-
-            several = [getattr(item, "engine", None) for item in engines.all()]
-        except Exception:  # a template engine that is not installed
-            several = []
-        for engine in several:
-            if getattr(engine, "string_if_invalid", None) == "":
-                changed.append(engine)
-                engine.string_if_invalid = self.missing
-        try:
-            with _templates_kept(several):
-                yield
-        finally:
-            for engine in changed:
-                engine.string_if_invalid = ""
 
     def ask(
         self,
@@ -218,7 +212,7 @@ class Client:
         """
         recorder = QueryRecorder()
         answer = Answer(url, role.name)
-        with self.sandbox.rolled_back(recorder):
+        with self._asking(), self.sandbox.rolled_back(recorder):
             person = user if user is not None else role.present()
             answer.is_user_made = role.is_made and user is None
             answer.has_no_user = person is None and role.name != "anonymous"
@@ -233,7 +227,8 @@ class Client:
                     answer.has_no_user = person is None
             if answer.url and not answer.has_no_user:
                 if confirms:
-                    person = with_password(person)
+                    with cheap_passwords():
+                        person = with_password(person)
                 with logged_in(role, person) as jar:
                     if confirms:
                         target = answer.url if confirms == "own" else confirms
@@ -243,13 +238,20 @@ class Client:
                     self.handler.forced_user = person if is_forced else None
                     self._request(answer, environ, recorder, inspect)
             answer.refused = list(recorder.refused)
+        answer.written = frozenset(recorder.written)
         return answer
+
+    def _tidy_up(self) -> None:
+        """Undo what a view may have changed for the whole thread."""
+        translation.activate(settings.LANGUAGE_CODE)
+        timezone.deactivate()
+        set_urlconf(self.urlconf)
 
     def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:
         environ = self._environ(url, {})
         names = ("SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme", "HTTP_HOST")
         extra = {name: environ[name] for name in (*names, "HTTP_USER_AGENT")}
-        with quiet_output(), contextlib.suppress(Exception):
+        with cheap_passwords(), quiet_output(), contextlib.suppress(Exception):
             return confirm(url, jar, person, **extra)
         return jar
 
@@ -276,7 +278,7 @@ class Client:
         recorder: QueryRecorder,
         inspect: Callable[[Any], list[str]] | None,
     ) -> None:
-        self.handler.called = []
+        self.handler.called, self.handler.passed = [], set()
         self.exceptions.clear()
         self.missing.found = []
         response = None
@@ -288,9 +290,11 @@ class Client:
             try:
                 with limited(self.timeout):
                     response = self.handler(environ)
+                    # A stream has answered when it begins, however long it lasts.
+                    began = time.perf_counter() if response.streaming else None
                     body = read_body(response)
                     recorder.is_counting = False
-                    answer.ms = round((time.perf_counter() - started) * 1000, 2)
+                    answer.ms = _milliseconds(started, began)
                     keep(answer, response, body)
                     if answer.status < 400:
                         self.sandbox.databases.run_callbacks()
@@ -303,13 +307,14 @@ class Client:
                 # the run has to outlive every view.
                 answer.exception = error
                 answer.status = 500
-            answer.ms = answer.ms or round((time.perf_counter() - started) * 1000, 2)
+            answer.ms = answer.ms or _milliseconds(started)
             recorder.is_counting = False
             close_response(response)
-        _tidy_up()
+        self._tidy_up()
         if answer.exception is None and self.exceptions:
             answer.exception = self.exceptions[-1]
         answer.views = list(self.handler.called)
+        answer.stopped_by = "" if answer.views else self.handler.stopped_by
         answer.queries = len(recorder.texts)
         answer.identical = recorder.largest_group()
         answer.missing_variables = self.missing.found[:20]
@@ -319,8 +324,6 @@ class Client:
             answer.traceback = traceback_text(answer.exception)
 
 
-def _tidy_up() -> None:
-    """Undo what a view may have changed for the whole thread."""
-    translation.activate(settings.LANGUAGE_CODE)
-    timezone.deactivate()
-    set_urlconf(None)
+def _milliseconds(started: float, ended: float | None = None) -> float:
+    """How long something took; until now when it is not said when it ended."""
+    return round(((ended or time.perf_counter()) - started) * 1000, 2)

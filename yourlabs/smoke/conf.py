@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.smoke.isolation.guard import SETTINGS
 
-KEYS = ("exclude", "expect", "values", *(f"allow_{kind}" for kind in SETTINGS))
+_ALLOW = tuple(f"allow_{kind}" for kind in SETTINGS)
+KEYS = ("exclude", "expect", "public", "urlconfs", "values", *_ALLOW)
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,23 @@ class Conf:
     values: dict[str, Any] = field(default_factory=dict)
     """Callables, or dotted paths of callables, by parameter."""
 
+    public: tuple[str, ...] | None = None
+    """Names or paths that anybody may see; None when nothing is said."""
+
+    urlconfs: dict[str, str] = field(default_factory=dict)
+    """The module of URL patterns by host, where no middleware chooses it."""
+
     allowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Patterns of the hosts, paths and programs that views may use."""
 
     def excludes(self, *names: str) -> bool:
         """Whether one of a URL's names and paths is excluded."""
         return any(matches(wanted, names) for wanted in self.exclude)
+
+    def is_private(self, *names: str) -> bool:
+        """Whether a URL is one that only some people may see."""
+        known = self.public
+        return known is not None and not any(matches(item, names) for item in known)
 
     def expected(self, *names: str) -> int | None:
         """The status that is right for a URL; None when nothing is said."""
@@ -76,6 +89,8 @@ def read_conf() -> Conf:
         exclude=_read(raw, "exclude", lists, tuple),
         expect=_read(raw, "expect", (dict,), dict),
         values=_read(raw, "values", (dict,), dict),
+        urlconfs=_read(raw, "urlconfs", (dict,), dict),
+        public=_read(raw, "public", lists, tuple) if "public" in raw else None,
         allowed={
             kind: _read(raw, f"allow_{kind}", lists, tuple)
             for kind in SETTINGS
@@ -96,8 +111,8 @@ def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> 
 
 
 def _check(conf: Conf) -> None:
-    allowed = [name for names in conf.allowed.values() for name in names]
-    for name in (*conf.exclude, *conf.expect, *conf.values, *allowed):
+    several = (conf.exclude, conf.public or (), conf.expect, conf.values, conf.urlconfs)
+    for name in itertools.chain(*several, *conf.allowed.values()):
         if not isinstance(name, str):
             raise ImproperlyConfigured(
                 f"The setting SMOKE has {name!r}; expected a name, a path or a "

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from django.test import Client as Browser
 
+from yourlabs.smoke.forms import login_form
 from yourlabs.smoke.isolation.signals import unheard
-from yourlabs.smoke.login import fields_of
 
 PASSWORD = "smoke"
 MAX_PAGES = 3
@@ -61,6 +61,7 @@ def _pass(browser: Browser, url: str, user: Any, pages: int) -> None:
     answer: Any = browser.get(page)
     if answer.status_code == 200 and not answer.streaming:
         text = answer.content.decode("utf-8", "replace")
-        data = fields_of(text, user.get_username(), PASSWORD)
+        form = login_form(text)
+        data = urlencode(form.filled_in(user.get_username(), PASSWORD))
         kind = "application/x-www-form-urlencoded"
-        browser.post(page, urlencode(data), content_type=kind)
+        browser.post(urljoin(page, form.action), data, content_type=kind)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect as python_inspect
+import sys
+from http import HTTPStatus
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch
+from django.utils.module_loading import import_string
 
 from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.introspection import unwrap
@@ -48,6 +52,29 @@ def failure_reason(answer: Answer) -> str:
     return f"{name}: {lines[0][:300]}" if lines else name
 
 
+def answered(status: int) -> str:
+    """A status with its name, where it has one."""
+    try:
+        return f"answered {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"answered {status}"
+
+
+def ending(answer: Answer, base: str) -> str:
+    """How a request ended that reached no view, in the same words for all alike.
+
+    Args:
+        answer: What was answered.
+        base: The scheme and host that were asked.
+    """
+    text = failure_reason(answer)
+    if answer.exception is None and answer.location:
+        target = urlsplit(urljoin(base + answer.url, answer.location))
+        origin = f"{target.scheme}://{target.netloc}"
+        text = f"redirected to {target.path if origin == base else origin}"
+    return f"{text} by {answer.stopped_by}" if answer.stopped_by else text
+
+
 def needed(answer: Answer) -> str:
     """What an answer failed for, when that was refused; empty when it was not.
 
@@ -81,6 +108,17 @@ def has_wrong_signature(error: BaseException | None) -> bool:
         frame = frame.tb_next
     module = frame.tb_frame.f_globals.get("__name__", "")
     return module == "django.core.handlers.base" and "argument" in str(error)
+
+
+def is_of_library(error: BaseException) -> bool:
+    """Whether an installed package, and not the project, had to prevent an error."""
+    own = str(settings.ROOT_URLCONF).split(".")[0]
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    found = [str(frame.f_globals.get("__name__", "")) for frame in reversed(frames)]
+    names = [name.split(".")[0] for name in found]
+    raising = next((name for name in names if name != "django"), "")
+    path = getattr(sys.modules.get(raising), "__file__", None) or ""
+    return raising != own and "-packages" in path
 
 
 def shows_error_page(leaf: Leaf, answer: Answer) -> bool:
@@ -121,10 +159,12 @@ def login_paths() -> tuple[str, ...]:
         return ()
 
 
-def _source(view: Any) -> str:
+def source_of(view: Any) -> str:
+    """The source of a view, or of what a dotted path names; empty when it has none."""
     try:
-        return python_inspect.getsource(view)
-    except (OSError, TypeError):
+        found = import_string(view) if isinstance(view, str) else view
+        return python_inspect.getsource(found)
+    except (ImportError, OSError, TypeError):
         return ""
 
 
@@ -136,7 +176,7 @@ def reads_query(leaf: Leaf) -> bool:
         module = str(getattr(owner, "__module__", "")).split(".")[0]
         if module in ("django", "rest_framework", "builtins"):
             continue
-        source = _source(owner)
+        source = source_of(owner)
         if "request.GET" in source or "query_params" in source:
             return True
     return False

@@ -115,7 +115,7 @@ class Match:
 
 def speaking(language: str | None) -> Any:
     """Activate a language for a while; the project's own for None."""
-    return translation.override(language or settings.LANGUAGE_CODE)
+    return translation.override(language or main_language())
 
 
 def _pattern_shapes(pattern: Any) -> list[shapes.Shape]:
@@ -146,25 +146,62 @@ def iter_leaves(urlconf: str | None = None) -> Iterator[Leaf]:
         Exception: Whatever importing the project's URL patterns raises.
     """
     root = get_resolver(urlconf)
-    others: list[Leaf] = []
-    for language in languages():
+    first, *others = languages()
+    with speaking(first):
+        yield from _walk(root.url_patterns, Leaf((), (), ""), first)
+    for language in others:
         with speaking(language):
             for leaf in _walk(root.url_patterns, Leaf((), (), ""), language):
-                if leaf.language is None or language == settings.LANGUAGE_CODE:
-                    if language == settings.LANGUAGE_CODE:
-                        yield leaf
-                else:
-                    others.append(leaf)
-    yield from others
+                if leaf.language is not None:
+                    yield leaf
 
 
 def languages() -> list[str]:
-    """The project's language first, then the others it says it speaks."""
-    first = settings.LANGUAGE_CODE
-    if not settings.USE_I18N or settings.LANGUAGES == global_settings.LANGUAGES:
+    """The site's language first, then the others that it answers in."""
+    first = main_language()
+    is_usual = settings.LANGUAGES == global_settings.LANGUAGES
+    if is_usual or not settings.USE_I18N or not _chooses_language():
         return [first]
-    others = [code for code, _ in settings.LANGUAGES if code != first]
-    return [first, *others][:MAX_LANGUAGES]
+    known = [code for code, _ in settings.LANGUAGES]
+    others = [code for code in known if code not in (first, settings.LANGUAGE_CODE)]
+    return [first, *filter(_is_spoken, others)][:MAX_LANGUAGES]
+
+
+def main_language() -> str:
+    """The language of whoever asks for none, as URLs write it.
+
+    ``LANGUAGE_CODE`` may be a variant, like ``en-us``, of a language of the site.
+    """
+    code: str = settings.LANGUAGE_CODE
+    if not settings.USE_I18N or not _chooses_language() or _leaves_prefix_out():
+        return code
+    try:
+        return translation.get_supported_language_variant(code)
+    except LookupError:
+        return code
+
+
+def _is_spoken(code: str) -> bool:
+    """Whether Django or the project has the words of a language, so that it is used."""
+    try:
+        return translation.get_supported_language_variant(code, strict=True) == code
+    except LookupError:
+        return False
+
+
+def _chooses_language() -> bool:
+    """Whether a middleware activates the language of a URL."""
+    names = [name.lower() for name in settings.MIDDLEWARE]
+    return any("locale" in name or "lang" in name or "i18n" in name for name in names)
+
+
+def _leaves_prefix_out() -> bool:
+    """Whether the URLs of ``LANGUAGE_CODE`` itself do not name it."""
+    return any(
+        isinstance(item.pattern, LocalePrefixPattern)
+        and not item.pattern.prefix_default_language
+        for item in get_resolver().url_patterns
+    )
 
 
 def _walk(patterns: Any, above: Leaf, language: str) -> Iterator[Leaf]:
@@ -205,7 +242,10 @@ class PathFinder:
         return self.known[path]
 
     def _find(self, path: str) -> Match | None:
-        language = translation.get_language_from_path(path) or settings.LANGUAGE_CODE
+        named = (
+            translation.get_language_from_path(path) if _chooses_language() else None
+        )
+        language = named or main_language()
         with speaking(language):
             try:
                 return self._descend(self.root, path, (), {}, None)

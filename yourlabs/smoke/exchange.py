@@ -22,7 +22,9 @@ from yourlabs.smoke.isolation.guard import Refusal
 MAX_BODY = 2 * 1024**2
 """How many bytes of a streaming answer are read before it is closed."""
 
-MAX_STREAM_SECONDS = 3.0
+MAX_STREAM_SECONDS = 2.0
+"""How long a streaming answer is read, as what it waits for may never happen."""
+
 MAX_TRACEBACK = 64 * 1024
 
 
@@ -60,9 +62,15 @@ class Answer:
     views: list[Any] = field(default_factory=list)
     """The views that were really called, in order."""
 
+    stopped_by: str = ""
+    """The middleware that did not pass the request on; empty when all did."""
+
     exception: BaseException | None = None
     traceback: str = ""
     request_text: str = ""
+    written: frozenset[str] = frozenset()
+    """The tables that rows were inserted into, which are gone by now."""
+
     more: list[str] = field(default_factory=list)
     """Query strings that the answer itself offers to try."""
 
@@ -106,11 +114,13 @@ def read_body(response: Any) -> bytes:
         return bytes(response.content)
     if getattr(response, "is_async", False):
         return async_to_sync(_read_async)(response)
-    kept, deadline = io.BytesIO(), time.monotonic() + MAX_STREAM_SECONDS
-    for chunk in itertools.islice(response.streaming_content, 10_000):
-        kept.write(chunk)
-        if kept.tell() > MAX_BODY or time.monotonic() > deadline:
-            break
+    kept = io.BytesIO()
+    with contextlib.suppress(RequestTimeout), limited(MAX_STREAM_SECONDS):
+        deadline = time.monotonic() + MAX_STREAM_SECONDS
+        for chunk in itertools.islice(response.streaming_content, 10_000):
+            kept.write(chunk)
+            if kept.tell() > MAX_BODY or time.monotonic() > deadline:
+                break
     return kept.getvalue()
 
 

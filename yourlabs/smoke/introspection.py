@@ -165,3 +165,19 @@ def takes_no_session(callback: Any) -> bool:
         return False
     names = {owner.__name__ for one in classes for owner in getattr(one, "__mro__", ())}
     return "SessionAuthentication" not in names
+
+
+def is_never_there(callback: Any) -> bool:
+    """Whether the code of a view answers nothing but 404."""
+    view = unwrap(callback)
+    functions = methods_of(view, ("get",)) if isinstance(view, type) else [view]
+    for function in functions:
+        tree = parse(unpartial(function))
+        ends = [
+            ast.dump(node)
+            for node in ast.walk(tree or ast.Module([], []))
+            if isinstance(node, (ast.Return, ast.Raise))
+        ]
+        if ends and all("404" in text or "NotFound" in text for text in ends):
+            return True
+    return False

@@ -11,22 +11,21 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
-from yourlabs.smoke import extras, shapes
-from yourlabs.smoke.anchors import anchors
+from yourlabs.smoke import extras
 from yourlabs.smoke.describing import (
     CODE_ERRORS,
     describe,
     failure_reason,
     has_wrong_signature,
+    is_of_library,
     login_paths,
     needed,
-    reads_query,
     shows_error_page,
 )
 from yourlabs.smoke.discovery import Leaf, speaking
 from yourlabs.smoke.introspection import unwrap
 from yourlabs.smoke.outcomes import Facts, Outcome, Result, Verdict, judge
-from yourlabs.smoke.state import PATTERN_SECONDS
+from yourlabs.smoke.reasons import barrier_of, why_skipped
 
 if TYPE_CHECKING:
     from yourlabs.smoke.exchange import Answer
@@ -74,17 +73,32 @@ class Judge:
             is_extra: Whether the pattern is known to be healthy with another
                 URL or role, so that only failures count.
         """
+        verdict = self._verdict(state, candidate, answer, is_extra)
+        state.let_in.discard(answer.role)
+        if verdict is Verdict.OK:
+            state.let_in.add(answer.role)
+        return verdict
+
+    def _verdict(
+        self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
+    ) -> Verdict:
         expected = self._expected(state.leaf, answer.url)
         if expected is not None and answer.status == expected:
             return Verdict.OK
         if shows_error_page(state.leaf, answer):
             return Verdict.OK
-        verdict = judge(self._facts(state.leaf, answer))
-        if isinstance(answer.exception, MultiValueDictKeyError):
-            state.needs_query = True
-            verdict = Verdict.REFUSED
+        facts = self._facts(state.leaf, answer)
+        verdict = judge(facts)
+        if facts.is_own_view and verdict is not Verdict.DENIED:
+            state.is_reached = True
+        error = answer.exception
+        if isinstance(error, MultiValueDictKeyError) and is_of_library(error):
+            # Scripts of the library ask it; how it refuses others is its own affair.
+            verdict, state.needs_query = Verdict.REFUSED, True
         elif answer.status == 400 and verdict is Verdict.REFUSED:
             state.needs_query = True
+        elif verdict is Verdict.REFUSED or answer.status == 410:
+            state.refused_with = answer.status
         if verdict is Verdict.FAILED and needed(answer):
             state.needs = state.needs or (answer, candidate, needed(answer))
             verdict = Verdict.REFUSED
@@ -100,6 +114,11 @@ class Judge:
         self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
     ) -> Verdict:
         reason = failure_reason(answer)
+        is_sure = isinstance(answer.exception, _SURE_ERRORS)
+        if not is_sure and self.run.knowledge.may_be_gone(
+            state.leaf, candidate, answer.exception
+        ):
+            return Verdict.MISSING
         if candidate.provenance == "made row" and (
             isinstance(answer.exception, FileNotFoundError)
         ):
@@ -114,6 +133,12 @@ class Judge:
             and isinstance(answer.exception, _SURE_ERRORS)
         )
         is_code_error = is_code_error or has_wrong_signature(answer.exception)
+        if (
+            not candidate.is_trusted
+            and type(answer.exception).__name__ == "DoesNotExist"
+        ):
+            # It says itself that no row has that value, which nobody but us wrote.
+            return Verdict.MISSING
         if not candidate.is_trusted and not is_code_error:
             if is_value_error and candidate.provenance in ("guess", "made up"):
                 state.doubt = state.doubt or (answer, candidate, reason)
@@ -204,8 +229,10 @@ class Judge:
     def result_of(self, state: State) -> Result:
         """Put together what a run says of a pattern."""
         leaf = state.leaf
-        result = Result(leaf.name, leaf.pattern, view=leaf.view, language=leaf.language)
-        result.statuses = dict(state.statuses)
+        site = self.run.site
+        result = Result(leaf.name, site.route(leaf.pattern), view=leaf.view)
+        result.language, result.host = leaf.language, "" if site.is_main else site.host
+        result.statuses, result.let_in = dict(state.statuses), set(state.let_in)
         if state.excluded:
             result.reason = "excluded"
         elif state.failure:
@@ -221,6 +248,8 @@ class Judge:
             self._set(result, *state.doubt, Outcome.DOUBTFUL)
         else:
             self._explain(result, state)
+        if not state.is_reached and result.outcome is not Outcome.OK:
+            result.barrier = barrier_of(self.run, state)
         expected = self._expected(leaf, result.url)
         if expected is not None and result.status and not result.is_refused:
             self._compare(result, expected)
@@ -249,46 +278,10 @@ class Judge:
     def _explain(self, result: Result, state: State) -> None:
         if state.last is not None:
             describe(result, state.last)
-        seen = set(state.verdicts)
-        leaf = state.leaf
         if state.last is not None and needed(state.last):
             result.reason, result.is_refused = needed(state.last), True
-        elif state.is_cut:
-            result.reason = f"no verdict within {self.run.seconds:g} s of the run"
-        elif state.seconds > PATTERN_SECONDS:
-            result.reason = f"given up after {state.seconds:.0f} s of requests"
-        elif not state.tried and leaf.identity in self.run.knowledge.shadows:
-            result.reason = f"shadowed by {self.run.knowledge.shadows[leaf.identity]}"
-        elif state.needs_query or (
-            Verdict.MISSING in seen and not leaf.has_parameters and reads_query(leaf)
-        ):
-            result.reason = "needs a query string"
-        elif Verdict.DENIED in seen and not seen & {Verdict.MISSING, Verdict.REFUSED}:
-            result.reason = "forbidden for all roles"
-        elif leaf.has_parameters:
-            result.reason = self._what_is_missing(leaf)
-        elif Verdict.ELSEWHERE in seen and not seen & {
-            Verdict.MISSING,
-            Verdict.REFUSED,
-        }:
-            result.reason = "shadowed by a middleware"
-        elif leaf.is_open_ended:
-            result.reason = "value for `the rest of the path` unknown"
-        elif state.last is not None:
+            return
+        result.reason = why_skipped(self.run, state)
+        if not result.reason and state.last is not None:
             result.outcome = Outcome.FAILED
             result.reason = f"answered {state.last.status} to every role"
-        else:
-            result.reason = "no way found to write its URL"
-
-    def _what_is_missing(self, leaf: Leaf) -> str:
-        knowledge = self.run.knowledge
-        for shape in reversed(leaf.shapes):
-            places = shapes.slots(shape)
-            found = anchors(knowledge, leaf, shape)
-            if found:
-                exact = [lookup for lookup, _ in found if lookup.is_exact]
-                model = (exact or [found[0][0]])[0].model
-                if not knowledge.rows_of(model):
-                    return f"no row of {model._meta.label}"
-            return f"value for `{places[-1].name}` unknown"
-        return "no way found to write its URL"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.apps import apps
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
 from yourlabs.smoke import rows, shapes
@@ -33,6 +35,8 @@ class Candidate:
 
     row: models.Model | None = None
     owner: Any = None
+    gone: frozenset[str] = frozenset()
+    """The tables that the request that showed the URL wrote rows into, now undone."""
 
     @property
     def is_trusted(self) -> bool:
@@ -65,8 +69,16 @@ class Knowledge:
     beginnings: set[str] = field(default_factory=set)
     """The paths up to the end of each parameter of the views that answered well."""
 
-    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """The first objects of the lists of the project's API, by path."""
+    lists: dict[str, tuple[list[dict[str, Any]], frozenset[str]]] = field(
+        default_factory=dict
+    )
+    """The first objects of the lists of the project's API, by path, and the tables
+    that the request that showed them wrote rows into."""
+
+    look_up: Callable[[Callable[[], Any], str], Any] = lambda function, table: (
+        function()
+    )
+    """Calls a function that looks into a table where views of the host are called."""
 
     _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
 
@@ -83,8 +95,22 @@ class Knowledge:
     def rows_of(self, model: type[models.Model]) -> list[models.Model]:
         """Some rows of a model, looked up once."""
         if model not in self._rows:
-            self._rows[model] = rows.rows_of(model)
+            table = model._meta.db_table
+            self._rows[model] = self.look_up(lambda: rows.rows_of(model), table)
         return self._rows[model]
+
+    def may_be_gone(
+        self, leaf: Leaf, candidate: Candidate, error: BaseException | None
+    ) -> bool:
+        """Whether a URL may name a row that a request made and that is undone."""
+        if not candidate.gone:
+            return False
+        facts = self.facts_of(leaf)
+        kinds = [facts.model, *(lookup.model for lookup in facts.lookups.values())]
+        if isinstance(error, ObjectDoesNotExist):
+            kinds += [m for m in apps.get_models() if isinstance(error, m.DoesNotExist)]
+        tables = {kind._meta.db_table for kind in kinds if kind is not None}
+        return not tables.isdisjoint(candidate.gone)
 
     def leads_home(self, leaf: Leaf, url: str) -> bool:
         """Whether a URL leads to the leaf; notes what shadows it when not."""

@@ -44,7 +44,7 @@ def listed(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
         before, rest = shape[: shape.index(last)], shape[shape.index(last) + 1 :]
         ending = _ending(knowledge, leaf, rest)
         above = _expression(before)
-        for path, items in knowledge.lists.items():
+        for path, (items, gone) in knowledge.lists.items():
             if ending is None or not above.fullmatch(path):
                 continue
             for item in items:
@@ -52,7 +52,7 @@ def listed(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
                     url = f"{path}{text}{ending}"
                     if knowledge.leads_home(leaf, url):
                         is_sure = key == last.name or key in ("pk", "id")
-                        yield Candidate(url, "link" if is_sure else "guess")
+                        yield Candidate(url, "link" if is_sure else "guess", gone=gone)
 
 
 def _ending(knowledge: Knowledge, leaf: Leaf, rest: shapes.Shape) -> str | None:

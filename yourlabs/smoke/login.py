@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from django.conf import settings
 from django.contrib import auth
 from django.test import Client as FormClient
 
 from yourlabs.smoke.describing import login_paths
+from yourlabs.smoke.forms import login_form
 from yourlabs.smoke.isolation.database import QueryRecorder
 from yourlabs.smoke.roles import Role, role_of
 
 if TYPE_CHECKING:
     from yourlabs.smoke.asking import Asking
-
-_INPUT = re.compile(r"<input\b[^>]*>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def log_in(run: Asking) -> None:
@@ -33,8 +30,12 @@ def log_in(run: Asking) -> None:
     for path in login_pages(run):
         with run.sandbox.rolled_back(QueryRecorder()):
             found = attempt(run, path, username, password)
-        if found is not None:
-            user, session = found
+        # Read anew: a login may write a new hash of the password, which is undone.
+        user = _row_of(found[0]) if found is not None else None
+        if found is not None and user is not None:
+            session = found[1]
+            if hasattr(user, "get_session_auth_hash"):
+                session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
             name = role_of(user)
             role = Role(name, user, session=session)
             run.roles = [r if r.name != name else role for r in run.roles]
@@ -43,6 +44,11 @@ def log_in(run: Asking) -> None:
         "SMOKE_TEST_USERNAME and SMOKE_TEST_PASSWORD are set, but no login form of "
         "the site took them."
     )
+
+
+def _row_of(user: Any) -> Any:
+    """The row of a user as it is now; None for one that the login itself made."""
+    return type(user)._base_manager.filter(pk=user.pk).first()
 
 
 def login_pages(run: Asking) -> list[str]:
@@ -68,10 +74,10 @@ def attempt(
     )
     try:
         page = client.get(path, secure=run.client.is_secure)
-        data = fields_of(page.content.decode("utf-8", "replace"), username, password)
+        form = login_form(page.content.decode("utf-8", "replace"))
         client.post(
-            path,
-            urlencode(data),
+            urljoin(path, form.action),
+            urlencode(form.filled_in(username, password)),
             content_type="application/x-www-form-urlencoded",
             secure=run.client.is_secure,
         )
@@ -84,24 +90,3 @@ def attempt(
         return auth.get_user_model()._base_manager.get(pk=key), session
     except Exception:  # the site's own form may fail in any way
         return None
-
-
-def fields_of(page: str, username: str, password: str) -> dict[str, str]:
-    """Fill in the fields of a page's forms."""
-    data = {}
-    for tag in _INPUT.findall(page):
-        attributes = {
-            name.lower(): one or two for name, one, two in _ATTRIBUTE.findall(tag)
-        }
-        name, kind = attributes.get("name"), attributes.get("type", "text").lower()
-        if not name or kind in ("checkbox", "radio", "file", "button", "image"):
-            continue
-        if kind == "password":
-            data[name] = password
-        elif kind in ("text", "email") and username not in data.values():
-            data[name] = username
-        else:
-            data[name] = attributes.get("value", "")
-    data.setdefault("username", username)
-    data.setdefault("password", password)
-    return data

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import logging
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.utils import timezone
 
+from yourlabs.smoke.causes import causes_of
 from yourlabs.smoke.outcomes import Outcome, Result
 
 MAX_TEXT = 64 * 1024
@@ -17,21 +22,71 @@ MAX_TEXT = 64 * 1024
 logger = logging.getLogger("smoke")
 
 
-def log_failures(results: list[Result]) -> None:
-    """Log one ERROR a failure, with the exception when there was one."""
-    for result in results:
-        if result.outcome is not Outcome.FAILED:
-            continue
-        error = result.exception
-        logger.error(
-            "%s %s as %s failed: %s",
-            result.method,
-            result.url or result.pattern,
-            result.role or "nobody",
-            result.reason,
-            exc_info=(type(error), error, error.__traceback__) if error else None,
-            extra={"action": "url_failed", "pattern": result.pattern},
-        )
+def log_failures(results: list[Result], *, is_short: bool = False) -> None:
+    """Log one ERROR a cause of failures, with the exception when there was one.
+
+    Args:
+        results: What a run found.
+        is_short: Whether terminals are spared tracebacks, as a report follows there.
+    """
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    with _short_on_terminals(is_short):
+        for cause in causes_of(failed):
+            result, *others = cause.results
+            error = result.exception
+            logger.error(
+                "%s %s as %s failed: %s%s",
+                result.method,
+                result.url or result.pattern,
+                result.role or "nobody",
+                result.reason,
+                f" (and {len(others)} more patterns)" if others else "",
+                exc_info=(type(error), error, error.__traceback__) if error else None,
+                extra={"action": "url_failed", "pattern": result.pattern},
+            )
+
+
+class _WithoutTraceback(logging.Formatter):
+    """Formats a record as another formatter does, but leaves its traceback out."""
+
+    def __init__(self, own: logging.Formatter) -> None:
+        super().__init__()
+        self.own = own
+
+    def format(self, record: logging.LogRecord) -> str:
+        short = copy.copy(record)
+        short.exc_info = short.exc_text = None
+        return self.own.format(short)
+
+
+@contextlib.contextmanager
+def _short_on_terminals(is_short: bool) -> Iterator[None]:
+    """Keep tracebacks from handlers that write to standard output or standard error.
+
+    Where the project has no handler at all, Python's own of last resort is silent.
+    """
+    found: list[logging.Handler] = []
+    current: logging.Logger | None = logger
+    while is_short and current is not None:
+        found += current.handlers
+        current = current.parent if current.propagate else None
+    streams = (sys.stdout, sys.stderr)
+    changed = [
+        (handler, handler.formatter)
+        for handler in found
+        if getattr(handler, "stream", None) in streams
+    ]
+    for handler, own in changed:
+        handler.setFormatter(_WithoutTraceback(own or logging.Formatter()))
+    silent = logging.NullHandler()
+    if is_short and not found:
+        logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
+        for handler, own in changed:
+            handler.setFormatter(own)
 
 
 def remember(results: list[Result], *, is_whole: bool = False) -> str:
@@ -67,11 +122,18 @@ def remember(results: list[Result], *, is_whole: bool = False) -> str:
             if is_whole:
                 _forget_unknown(FailUrl, results)
     except Exception as error:  # no table, no database, a router of the project
-        return (
-            f"Failures are not remembered ({type(error).__name__}: {error}). "
-            "Run `manage.py migrate yourlabs_smoke`."
-        )
+        text = f"Failures are not remembered ({type(error).__name__}: {error})."
+        is_there = _has_table(FailUrl)
+        return text if is_there else f"{text} Run `manage.py migrate yourlabs_smoke`."
     return ""
+
+
+def _has_table(model: Any) -> bool:
+    connection = connections[router.db_for_write(model)]
+    try:
+        return model._meta.db_table in connection.introspection.table_names()
+    except Exception:  # whatever kept the failures from being remembered
+        return True
 
 
 def _forget(model: Any, result: Result) -> None:

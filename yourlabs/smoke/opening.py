@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from django.conf import settings
 from django.db import connections
 
@@ -9,6 +12,7 @@ from yourlabs.smoke import project
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf, read_conf
 from yourlabs.smoke.discovery import Leaf, iter_leaves
+from yourlabs.smoke.isolation.database import MAX_COPY_BYTES
 from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.state import CouldNotRunError
 
@@ -38,19 +42,23 @@ def check_apps(wanted: tuple[str, ...]) -> None:
         )
 
 
-def load_leaves() -> list[Leaf]:
+def load_leaves(urlconf: Any = None) -> list[Leaf]:
     """List the patterns of the project.
+
+    Args:
+        urlconf: A module of URL patterns; ``ROOT_URLCONF`` for None.
 
     Raises:
         CouldNotRunError: They cannot be imported.
     """
     try:
-        return list(iter_leaves())
+        return list(iter_leaves(urlconf))
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise CouldNotRunError(
-            f"ROOT_URLCONF {getattr(settings, 'ROOT_URLCONF', None)!r} could not "
+            f"{'ROOT_URLCONF' if urlconf is None else 'The URL configuration'} "
+            f"{urlconf or getattr(settings, 'ROOT_URLCONF', None)!r} could not "
             f"be loaded: {type(error).__name__}: {error}. "
             "Repair the import that fails first."
         ) from error
@@ -98,6 +106,7 @@ def open_databases(notes: list[str]) -> list[str]:
                 f"The database {alias!r} has no transactions, so requests "
                 "could not be undone."
             )
+        notes += _too_large(alias)
     if "default" in aliases:
         connection = connections["default"]
         with connection.cursor() as cursor:
@@ -107,6 +116,20 @@ def open_databases(notes: list[str]) -> list[str]:
                 "The database 'default' has no tables. Run `manage.py migrate`."
             )
     return aliases
+
+
+def _too_large(alias: str) -> list[str]:
+    """A text for a database whose file is not copied, as it is too large."""
+    connection = connections[alias]
+    name = str(connection.settings_dict["NAME"])
+    is_file = connection.vendor == "sqlite" and os.path.isfile(name)
+    if not is_file or os.path.getsize(name) <= MAX_COPY_BYTES:
+        return []
+    return [
+        f"The file of the database {alias!r} is larger than "
+        f"{MAX_COPY_BYTES // 1024**3} GiB, so the run worked on it, not on a copy: "
+        "whoever else wrote to it had to wait."
+    ]
 
 
 def make_client(sandbox: Sandbox, timeout: float | None) -> Client:

@@ -65,7 +65,8 @@ class Facts:
 
 def judge(facts: Facts) -> Verdict:
     """Decide what an answer says of its view."""
-    if facts.has_raised or facts.status >= 500:
+    is_closed = facts.status in (502, 503, 504) and not facts.is_own_view
+    if facts.has_raised or (facts.status >= 500 and not is_closed):
         return Verdict.FAILED
     if 300 <= facts.status < 400 and facts.location:
         verdict = _judge_redirect(facts)
@@ -125,8 +126,17 @@ class Result:
     language: str | None = None
     tags: list[str] = field(default_factory=list)
     is_listed: bool = False
+    host: str = ""
+    """The host, where it is another one than that of ``ROOT_URLCONF``."""
+
     statuses: dict[str, int] = field(default_factory=dict)
     """The status of the last URL by role."""
+
+    barrier: str = ""
+    """How requests ended before the view was called; empty when one reached it."""
+
+    let_in: set[str] = field(default_factory=set)
+    """The roles that a view let in with its last URL."""
 
     refusals: list[Refusal] = field(default_factory=list)
     """What the view may not do while it is smoke tested."""
@@ -164,6 +174,7 @@ class Result:
             "language": self.language,
             "tags": self.tags,
             "listed": self.is_listed,
+            "host": self.host,
             "statuses": self.statuses,
             "refused": [str(refusal) for refusal in self.refusals],
             "exception": self.exception_class,

@@ -9,6 +9,7 @@ from django.contrib import auth
 from yourlabs.smoke.confirming import PASSWORD, with_password
 from yourlabs.smoke.isolation.database import QueryRecorder
 from yourlabs.smoke.login import attempt, login_pages
+from yourlabs.smoke.roles import cheap_passwords
 
 if TYPE_CHECKING:
     from yourlabs.smoke.asking import Asking
@@ -40,7 +41,7 @@ def renew_sessions(run: Asking) -> bool:
 
 def _extra_of(run: Asking, role: Role) -> dict[str, Any]:
     for path in login_pages(run):
-        with run.sandbox.rolled_back(QueryRecorder()):
+        with cheap_passwords(), run.sandbox.rolled_back(QueryRecorder()):
             try:
                 user = with_password(role.user)
             except Exception:  # a user model without passwords

@@ -7,16 +7,29 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+from yourlabs.smoke.causes import Cause, causes_of, untested
 from yourlabs.smoke.isolation.guard import GUARD, SETTINGS
 from yourlabs.smoke.outcomes import Outcome, Result, summarize
 
 SLOWEST = 10
+MAX_NAMES = 10
+"""How many patterns of one cause are named."""
+
+MAX_VARIABLES = 20
+"""How many template variables that were not found are named."""
+
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_json(results: list[Result], notes: list[str]) -> str:
     """The report for programs."""
-    summary: dict[str, Any] = {**summarize(results), "notes": notes}
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    told = untested(results)
+    summary: dict[str, Any] = {
+        **summarize(results),
+        "notes": [told, *notes] if told else notes,
+        "causes": [cause.as_dict() for cause in causes_of(failed)],
+    }
     summary["allow"] = _allowing(results)
     rows = [result.as_dict() for result in results]
     return json.dumps({"results": rows, "summary": summary}, indent=1, default=str)
@@ -24,16 +37,20 @@ def as_json(results: list[Result], notes: list[str]) -> str:
 
 def as_text(results: list[Result], notes: list[str], *, verbosity: int = 1) -> str:
     """The report for people."""
-    lines = []
+    told = untested(results)
+    lines = [told, ""] if told else []
+    if verbosity > 1:
+        group = [result for result in results if result.outcome is Outcome.OK]
+        lines += [f"ok ({len(group)})", *map(_line, group), ""]
     for outcome in (Outcome.SKIPPED, Outcome.DOUBTFUL, Outcome.FAILED):
         group = [result for result in results if result.outcome is outcome]
         if group and (verbosity > 0 or outcome is Outcome.FAILED):
-            lines += [f"{outcome.value} ({len(group)})", *map(_line, group), ""]
-    if verbosity > 1:
-        group = [result for result in results if result.outcome is Outcome.OK]
-        lines = [f"ok ({len(group)})", *map(_line, group), "", *lines]
+            lines.append(f"{outcome.value} ({len(group)})")
+            for cause in causes_of(group):
+                lines += _entry(cause, is_whole=verbosity > 1)
+            lines.append("")
     if verbosity > 0:
-        lines += [*_refused(results), *_slowest(results)]
+        lines += [*_refused(results), *_slowest(results), *_variables(results)]
     lines += [f"note: {note}" for note in notes]
     summary = summarize(results)
     lines.append(
@@ -47,6 +64,35 @@ def as_text(results: list[Result], notes: list[str], *, verbosity: int = 1) -> s
     if several:
         lines.append("To allow it: " + "; ".join(several))
     return "\n".join(lines)
+
+
+def _entry(cause: Cause, *, is_whole: bool) -> list[str]:
+    """The lines on one cause, however many patterns it made fail."""
+    first, *others = cause.results
+    lines = [_line(first)]
+    if others:
+        several = others if is_whole else others[:MAX_NAMES]
+        names = [result.name or "/" + result.pattern for result in several]
+        rest = len(others) - len(several)
+        more = f" and {rest} more" if rest else ""
+        lines.append(f"    and {len(others)} more: {', '.join(names)}{more}")
+    return [*lines, f"    {cause.hint}"] if cause.hint else lines
+
+
+def _variables(results: list[Result]) -> list[str]:
+    """The template variables that were not found, with a page of each."""
+    pages: dict[str, list[Result]] = {}
+    for result in results:
+        for variable in result.missing_variables:
+            pages.setdefault(variable, []).append(result)
+    lines = [
+        f"  {variable}: {found[0].url}"
+        + (f" and {len(found) - 1} more" if found[1:] else "")
+        for variable, found in pages.items()
+    ]
+    if len(lines) > MAX_VARIABLES:
+        lines[MAX_VARIABLES:] = [f"  and {len(lines) - MAX_VARIABLES} more"]
+    return [f"template variables not found ({len(pages)})", *lines, ""] if pages else []
 
 
 def _refused(results: list[Result]) -> list[str]:
@@ -80,6 +126,8 @@ def _allowing(results: list[Result]) -> dict[str, list[str]]:
 
 def _line(result: Result) -> str:
     where = result.url or "/" + result.pattern
+    if result.host and result.url:
+        where = f"//{result.host}{result.url}"
     who = f" as {result.role}" if result.role else ""
     status = f" {result.status}" if result.status else ""
     name = f" [{result.name}]" if result.name else ""

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.conf import settings
+from django.urls import set_urlconf
 
 from yourlabs.smoke import labels, opening, project, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
-from yourlabs.smoke.discovery import Leaf, PathFinder
+from yourlabs.smoke.discovery import Leaf, PathFinder, main_language
+from yourlabs.smoke.hosts import Site, find_sites
 from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
@@ -72,24 +73,36 @@ class SmokeRun(Asking):
         """
         self.conf = opening.open_conf()
         opening.check_apps(self.options.apps)
-        leaves = opening.load_leaves()
+        opening.load_leaves()
         aliases = opening.open_databases(self.notes)
         is_final = self.options.is_final
         self.sandbox = Sandbox(aliases, self.conf.allowed, is_final=is_final)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.sandbox.running())
-            self.roles = find_roles()
             self.client = opening.make_client(self.sandbox, self.options.timeout)
             stack.enter_context(self.client.running())
-            self._set_up(leaves)
-            results = []
-            if not self.options.is_listed_only:
-                self._rounds()
-                results = [self.judge.result_of(s) for s in self.states.values()]
+            stack.callback(set_urlconf, None)
+            sites = find_sites(self.client, self.conf.urlconfs, self.notes)
+            results: list[Result] = []
+            # The main one comes last, as it is the one that URLs are listed of.
+            for site in reversed(sites):
+                results = self._results_of(site) + results
             results += listed_results(self)
             self._look_for_names(results)
             self.notes += self.sandbox.notes()
             return results
+
+    def _results_of(self, site: Site) -> list[Result]:
+        """Request and judge the patterns of one host."""
+        self.site, self.client.urlconf = site, site.urlconf
+        self.client.visit(site.host, self.conf.urlconfs, is_secure=site.is_secure)
+        set_urlconf(site.urlconf)
+        self.roles = self.client.within(find_roles)
+        self._set_up(opening.load_leaves(site.urlconf))
+        if self.options.is_listed_only:
+            return []
+        self._rounds()
+        return [self.judge.result_of(state) for state in self.states.values()]
 
     def _look_for_names(self, results: list[Result]) -> None:
         """Tell which patterns were asked for and are not there."""
@@ -105,9 +118,10 @@ class SmokeRun(Asking):
             self.notes.append(f"No URL pattern has the name or route {name!r}.")
 
     def _set_up(self, leaves: list[Leaf]) -> None:
-        finder = PathFinder()
+        finder = PathFinder(self.site.urlconf)
         user = next((r.user for r in reversed(self.roles) if r.user is not None), None)
         self.knowledge = Knowledge(finder, leaves, self.conf.values, user)
+        self.knowledge.look_up = self.client.within
         self.judge = Judge(self)
         self.states: dict[Any, State] = {}
         self.seconds = self.options.max_seconds or 0.0
@@ -126,7 +140,7 @@ class SmokeRun(Asking):
             log_in(self)
 
     def _is_wanted(self, leaf: Leaf) -> bool:
-        if not self.options.asks_for(leaf.name, leaf.pattern):
+        if not self.options.asks_for(leaf.name, self.site.route(leaf.pattern)):
             return False
         return not self.options.apps or project.is_of_apps(
             leaf, self.knowledge.facts_of(leaf), self.options.apps
@@ -165,7 +179,7 @@ class SmokeRun(Asking):
                 self._look_closer(state)
 
     def _is_translation(self, state: State) -> bool:
-        return state.leaf.language not in (None, settings.LANGUAGE_CODE)
+        return state.leaf.language not in (None, main_language())
 
     def _try_all(
         self, states: list[State], candidates: Callable[[State], Iterable[Candidate]]
@@ -199,7 +213,7 @@ class SmokeRun(Asking):
         )
 
     def _linked(self, state: State) -> Iterable[Candidate]:
-        links = [Candidate(url, "link") for url in list(state.links)]
+        links = [Candidate(u, "link", gone=g) for u, g in list(state.links.items())]
         strays = self.knowledge.strays.get(state.leaf.identity, ())
         return links + [Candidate(url, "guess") for url in [*state.hints, *strays]]
 
@@ -290,7 +304,8 @@ class SmokeRun(Asking):
             if url in state.tried or self.conf.excludes(url.split("?")[0]):
                 continue
             state.tried.add(url)
-            candidate = Candidate(url, "link")
+            gone = state.links.get(url, frozenset())
+            candidate = Candidate(url, "link", gone=gone)
             answer = self.ask(state, candidate, who)
             if not answer.has_no_user:
                 self.judge.verdict(state, candidate, answer, is_extra=True)

@@ -14,7 +14,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from yourlabs.smoke import rows, shapes
-from yourlabs.smoke.discovery import Leaf
+from yourlabs.smoke.discovery import Leaf, main_language
 from yourlabs.smoke.introspection import ViewFacts
 from yourlabs.smoke.knowledge import Knowledge
 
@@ -77,7 +77,8 @@ def special_values(
     if name == "format":
         return _formats(leaf)
     if name in LANGUAGE_NAMES:
-        return [settings.LANGUAGE_CODE, settings.LANGUAGE_CODE.split("-")[0]]
+        codes = (main_language(), settings.LANGUAGE_CODE)
+        return list(dict.fromkeys([*codes, codes[1].split("-")[0]]))
     if name == "page" and slot.takes_digits_only:
         return ["1"]
     if name in ("uidb64", "uid", "token") and knowledge.user is not None:

@@ -67,7 +67,9 @@ class State:
 
     leaf: Leaf
     tried: set[str] = field(default_factory=set)
-    links: dict[str, None] = field(default_factory=dict)
+    links: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The URLs met in answers, with the tables that their requests wrote rows into."""
+
     hints: dict[str, None] = field(default_factory=dict)
     """Paths met in scripts, which may be templates of links."""
 
@@ -81,7 +83,16 @@ class State:
     last: Answer | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
+    let_in: set[str] = field(default_factory=set)
+    """The roles that the view let in with the last URL."""
+
+    is_reached: bool = False
+    """Whether the view was called and refused nobody."""
+
     needs_query: bool = False
+    refused_with: int = 0
+    """The last status by which the view refused with a reason; 0 when it did not."""
+
     excluded: bool = False
     refusals: int = 0
     """How many URLs were refused to every role."""

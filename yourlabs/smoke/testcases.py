@@ -10,6 +10,7 @@ from unittest.case import _SubTest  # type: ignore[attr-defined]
 
 from django.test import TestCase
 
+from yourlabs.smoke.causes import untested
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.run import SmokeRun
 from yourlabs.smoke.state import Options
@@ -36,6 +37,8 @@ class SmokeTestCase(TestCase):
             # A module that subclasses it also imports it, so it is found twice.
             self.skipTest("Its subclasses do it.")
         results = SmokeRun(Options(apps=tuple(self.smoke_apps))).run()
+        if told := untested(results):
+            self.fail(told)
         for result in results:
             name = f"{result.language or ''} {result.pattern}".strip()
             with self._part(pattern=name, name=result.name):

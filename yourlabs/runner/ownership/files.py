@@ -36,9 +36,6 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUO
 SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Not inherited; not followed, so that nobody can point elsewhere; no wait at FIFOs."""
 
-MAX_BLANK = 16 * 2**20
-"""How much that stood in a file before is made blank, in bytes."""
-
 ADVICE = (
     "Expected a plain file of the user who runs the chain, on a file system that can "
     "be written to: remove it, or set RUN_ROOT to another directory."
@@ -173,13 +170,6 @@ def write(descriptor: int, block: bytes) -> None:
     """
     if os.pwrite(descriptor, block, 0) != len(block):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def blank(descriptor: int, start: int) -> None:
-    """Write blanks over what else stands in a file, from `start` on."""
-    left = min(os.fstat(descriptor).st_size - start, MAX_BLANK)
-    if left > 0:
-        os.pwrite(descriptor, b" " * left, start)
 
 
 def inode_of(descriptor: int) -> tuple[int, int]:

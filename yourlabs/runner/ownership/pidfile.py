@@ -231,7 +231,6 @@ class PidfileClaim:
             )
         )
         files.write(descriptor, encode_block(self._head, self._unbooked))
-        files.blank(descriptor, BLOCK)
         _written[self._path] = self.token
 
     def check(self) -> bool:

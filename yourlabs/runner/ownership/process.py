@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 
 from yourlabs.runner.ownership.record import Identity
@@ -52,8 +51,6 @@ def is_here(identity: Identity) -> bool:
 
 def exists(pid: int) -> bool:
     """Say whether there is a process `pid` now. Proves nothing of who it is."""
-    if sys.platform == "linux":
-        return os.path.exists(f"/proc/{pid}")
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,10 @@ _READ_ONLY = {
     "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
 }
+_INSERT = re.compile(
+    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
+    re.I,
+)
 _WITHOUT_TRANSACTIONS = """
 SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'
 AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
@@ -45,6 +50,9 @@ class QueryRecorder:
         self.texts: list[str] = []
         self.has_changed = False
         self.is_counting = False
+        self.written: set[str] = set()
+        """The tables that rows were inserted into."""
+
         self.refused: list[Refusal] = []
         """What was refused to the request."""
 
@@ -62,6 +70,8 @@ class QueryRecorder:
             self.texts.append(text)
         is_change = text.lstrip().lower().startswith(_CHANGES)
         self.has_changed = self.has_changed or is_change
+        if inserted := _INSERT.match(text):
+            self.written.add(inserted[1])
         return execute(sql, params, many, context)
 
     def largest_group(self) -> tuple[int, str]:
@@ -115,11 +125,10 @@ class Databases:
                     self._copy(alias, folder, originals)
                 self._look_at(alias)
             connection_created.connect(self._restrict, weak=False)
+            patches.undo(lambda: connection_created.disconnect(self._restrict))
             yield
         finally:
             self._is_running = False
-            if not GUARD.is_final:
-                connection_created.disconnect(self._restrict)
             for alias in self.aliases:
                 if alias in originals:
                     _forget(connections[alias])
@@ -154,6 +163,8 @@ class Databases:
 
     def _restrict(self, sender: Any, connection: Any, **kwargs: Any) -> None:
         """Let connections that requests open beside the run's own only read."""
+        if not GUARD.is_on and not GUARD.watches():
+            return
         if isinstance(connection.connection, sqlite3.Connection):
             self._drivers.authorize(connection.connection)
         is_pooled = getattr(connection, "pool", None) is not None

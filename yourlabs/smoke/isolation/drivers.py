@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from yourlabs.smoke.isolation.database import Databases
 
 _CURSOR = ("execute", "executemany", "stream", "copy", "copy_expert", "callproc")
-_ENDINGS = ("commit", "rollback", "begin", "tpc_prepare", "tpc_commit", "tpc_rollback")
-_SQLITE_TRANSACTION, _SQLITE_SAVEPOINT, _SQLITE_ATTACH = 22, 32, {24, 25}
-_SQLITE_READS = {19, 20, 21, 22, 31, 32, 33}
-"""Pragmas, functions and the like; the numbers are those of SQLite's manual."""
+_ENDINGS = (
+    *("commit", "rollback", "begin", "set_autocommit"),
+    *("tpc_prepare", "tpc_commit", "tpc_rollback"),
+)
+_MODES = ("set_read_only", "set_session")
+_SQLITE_READS = {
+    *(sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT),
+    *(sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT),
+    *(sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE),
+}
 
 
 class Drivers:
@@ -42,7 +48,7 @@ class Drivers:
 
     def _psycopg(self, module: Any) -> None:
         self._patches.family(module.Cursor, _CURSOR, lambda name: self._execute)
-        self._change(module.Connection, (*_ENDINGS, "set_read_only", "close"))
+        self._change(module.Connection, (*_ENDINGS, *_MODES, "close"))
 
     def _psycopg2(self, module: Any) -> None:
         # Its classes are written in C and cannot be changed, but they can be extended.
@@ -50,7 +56,7 @@ class Drivers:
         connection: Any = type("Connection", (module.connection,), {})
         for name in ("execute", "executemany", "copy_expert", "callproc"):
             self._patches.guarded(cursor, name, self._execute)
-        self._change(connection, (*_ENDINGS, "set_session", "close"))
+        self._change(connection, (*_ENDINGS, *_MODES, "close"))
         self._factories = {"connection_factory": connection, "cursor_factory": cursor}
 
     def _mysql(self, module: Any) -> None:
@@ -88,11 +94,7 @@ class Drivers:
             place = self._databases.place_of(connection)
             if place == "own" and name == "close":
                 return None
-            is_other_mode = place == "other" and name in (
-                "set_read_only",
-                "set_session",
-            )
-            if place == "own" or is_other_mode:
+            if place == "own" or (place == "other" and name in _MODES):
                 self._databases.refuse(place, f"connection.{name}()")
             return original(connection, *a, **k)
 
@@ -117,16 +119,13 @@ class Drivers:
         if place == "other":
             return f"a statement on {one}" if action not in _SQLITE_READS else ""
         if place == "own":
-            if action == _SQLITE_TRANSACTION:
+            if action == sqlite3.SQLITE_TRANSACTION:
                 return str(one)
-            if action in _SQLITE_ATTACH:
+            if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
                 return f"ATTACH {one}"
-            if action == _SQLITE_SAVEPOINT and one != "BEGIN":
-                return (
-                    f"{one} {two}"
-                    if str(two).lower() in self._databases.savepoints
-                    else ""
-                )
+            is_end = action == sqlite3.SQLITE_SAVEPOINT and one != "BEGIN"
+            if is_end and str(two).lower() in self._databases.savepoints:
+                return f"{one} {two}"
         return ""
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
+from django.contrib.sessions.backends.file import SessionStore
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
@@ -130,6 +132,10 @@ class Files:
         for name in ("mkfifo", "mknod"):
             # No event tells of these.
             patches.guarded(os, name, self._make)
+        # Sessions in files are of the run, which has to log in; a folder that is not
+        # there is the project's to be told.
+        if os.path.isdir(settings.SESSION_FILE_PATH or tempfile.gettempdir()):
+            patches.replace(SessionStore, "_storage_path", self.folder)
 
     def _beside(self, real: str) -> str:
         return self._overlay + os.sep + os.path.abspath(real).lstrip(os.sep)

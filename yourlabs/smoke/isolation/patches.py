@@ -29,25 +29,29 @@ class Patches(MetaPathFinder):
     """What was replaced. Finds the modules, too, that are to be changed later."""
 
     def __init__(self) -> None:
-        self._saved: list[tuple[Any, str, Any]] = []
+        self._undos: list[Callable[[], Any]] = []
         self._late: dict[str, Callable[[Any], None]] = {}
         sys.meta_path.insert(0, self)
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
         """Set an attribute until `restore`."""
-        self._saved.append((owner, name, vars(owner).get(name, _MISSING)))
+        saved = vars(owner).get(name, _MISSING)
+        if saved is _MISSING:
+            self.undo(lambda: delattr(owner, name))
+        else:
+            self.undo(lambda: setattr(owner, name, saved))
         setattr(owner, name, value)
+
+    def undo(self, call: Callable[[], Any]) -> None:
+        """Call something when everything is put back."""
+        self._undos.append(call)
 
     def restore(self) -> None:
         """Put everything back."""
         with contextlib.suppress(ValueError):
             sys.meta_path.remove(self)
-        for owner, name, value in reversed(self._saved):
-            if value is _MISSING:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
-        self._saved.clear()
+        while self._undos:
+            self._undos.pop()()
 
     def guarded(self, owner: Any, name: str, replacement: Replacement) -> None:
         """Call something else in the place of a function, in guarded threads."""

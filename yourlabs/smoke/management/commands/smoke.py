@@ -15,6 +15,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from yourlabs.smoke import access, memory, reports
+from yourlabs.smoke.causes import untested
 from yourlabs.smoke.guard import refusal
 from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.outcomes import Outcome, Result
@@ -41,6 +42,11 @@ class Command(BaseCommand):
         add("--format", choices=("text", "json"), default="text")
         add("--junit", metavar="FILE", help="Also write a JUnit XML report.")
         add("--access", metavar="FILE", help="Compare who may see what with FILE.")
+        add(
+            "--fail-on-template-vars",
+            action="store_true",
+            help="A template variable that is not found is a failure.",
+        )
         add("--max-ms", type=float, help="A slower answer is a failure.")
         add("--max-queries", type=int, help="More queries are a failure.")
         add("--timeout", type=float, default=60.0, help="Seconds for one request.")
@@ -51,7 +57,8 @@ class Command(BaseCommand):
         """Run, report, remember.
 
         Raises:
-            CommandError: With return code 2 when the run is not possible.
+            CommandError: With return code 2 when the run is not possible, or tested
+                nothing.
             SystemExit: With code 1 when something failed.
         """
         started = time.monotonic()
@@ -75,6 +82,9 @@ class Command(BaseCommand):
             with GUARD.trusted():
                 self._finish(results, run, options, time.monotonic() - started)
         self.stdout.write(self._report(results, run, options))
+        told = untested(results)
+        if told:
+            raise CommandError(told, returncode=COULD_NOT_RUN)
         if any(result.outcome is Outcome.FAILED for result in results):
             sys.exit(FAILURES)
 
@@ -94,6 +104,9 @@ class Command(BaseCommand):
             for result in results:
                 if result.outcome is Outcome.DOUBTFUL:
                     result.outcome = Outcome.FAILED
+        if options["fail_on_template_vars"]:
+            _fail_on_variables(results)
+        access.check_public(results, run.conf)
         is_part = options["apps"] or options["only"] or options["listed"]
         try:
             if options["access"]:
@@ -103,7 +116,7 @@ class Command(BaseCommand):
                 Path(options["junit"]).write_text(text, encoding="utf-8")
         except (OSError, ValueError) as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
-        memory.log_failures(results)
+        memory.log_failures(results, is_short=options["verbosity"] < 2)
         note = memory.remember(results, is_whole=not is_part)
         if note:
             run.notes.append(note)
@@ -126,6 +139,14 @@ class Command(BaseCommand):
     def _end_progress(self) -> None:
         if self.stderr.isatty():
             self.stderr._out.write("\r" + " " * (BAR + 20) + "\r")  # type: ignore[attr-defined]
+
+
+def _fail_on_variables(results: list[Result]) -> None:
+    for result in results:
+        if result.missing_variables and result.outcome is Outcome.OK:
+            several = ", ".join(result.missing_variables)
+            result.outcome = Outcome.FAILED
+            result.reason = f"template variables not found: {several}"
 
 
 def _options(options: dict[str, Any], *, is_final: bool) -> Options:
