@@ -9,7 +9,7 @@ from typing import Any
 
 
 class FileState:
-    """What a thread offers as `state`, in a JSON file: what one owner puts, the next one loads."""
+    """A thread's `state` in a JSON file: what one owner puts, the next one loads."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
