@@ -27,7 +27,7 @@ from yourlabs.runner.storage.base import Store
 
 
 class Watcher(Protocol):
-    """Looks after threads that sleep: `yourlabs.runner.chain.watcher` has the one."""
+    """Looks after threads that sleep, like the one of `chain.watcher`."""
 
     def watch(self, thread: RunnerThread) -> None:
         """Call its `check` about once a second from now on."""
@@ -38,11 +38,10 @@ class Watcher(Protocol):
 
 class RunnerThread(threading.Thread):
     """
-    A thread that runs one chain, for as long as this process owns it.
+    A daemon thread that runs one chain, for as long as this process owns it.
 
-    It is a daemon: it keeps no process alive. `stop`, `wake` and `status` may be called
-    from any thread and from signal handlers; a forked child has a copy that runs
-    nothing.
+    `stop`, `wake` and `status` may be called from any thread and from signal handlers;
+    a forked child has a copy that runs nothing.
 
     Attributes:
         name: The chain's name. Not to be changed.
@@ -76,9 +75,8 @@ class RunnerThread(threading.Thread):
             watcher: Looks after it while it sleeps or runs a task.
             mode: What its process is for.
             clock: Tells the time: the module `time`, but in tests.
-            until_ready: Called first in the thread: returns how many seconds to wait
-                for the process to be set up before asking again; 0 to begin. None:
-                it is set up.
+            until_ready: Returns how many seconds to wait for the process to be set up
+                before asking again; 0 to begin. None: it is set up.
             trouble: Tells what keeps the chain from running. None: the log alone does.
         """
         super().__init__(name=chain.name, daemon=True)
@@ -139,8 +137,7 @@ class RunnerThread(threading.Thread):
         Start the thread; in a forked child, if it was not started in the parent.
 
         Raises:
-            RuntimeError: It was started before; or no thread is to be had, and it can
-                be started later.
+            RuntimeError: It was started before, or no thread is to be had now.
         """
         if self._made_in != os.getpid() and self.ident is None:
             # The fork made it a thread that has ended, which it has not begun to be.
@@ -198,7 +195,6 @@ class RunnerThread(threading.Thread):
 
     def notify(self) -> None:
         """End the thread's sleep, so that it looks around. Safe in a signal handler."""
-        # It may have been notified already.
         with suppress(RuntimeError):
             self._wakeup.release()
 
