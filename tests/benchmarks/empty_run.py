@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-from functools import partial
 from typing import Any
 
 import django
@@ -47,17 +46,13 @@ def bare(calls: int) -> None:
         counter()
 
 
-def run_functions(calls: int, *, connected: bool = False) -> None:
+def run_functions(calls: int) -> None:
     """Let `runner.Runner` call it, as the command does."""
     django.setup()
-    if connected:
-        from django.db import connections
     counter = Counter(calls)
 
     @runner.task(success_cooldown=0, name="counting")
     def counting() -> None:
-        if connected and counter.left > calls:
-            connections["default"].cursor().close()
         counter()
         if counter.left == 0:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -108,7 +103,6 @@ def run_huey(counter: Counter) -> None:
 WAYS = {
     "bare": bare,
     "run_functions": run_functions,
-    "connected": partial(run_functions, connected=True),
     "apscheduler": lambda calls: run_apscheduler(Counter(calls)),
     "huey": lambda calls: run_huey(Counter(calls)),
 }
@@ -119,7 +113,6 @@ def main() -> None:
     calls = {
         "bare call": ("bare", 200_000),
         "runner": ("run_functions", 100_000),
-        "runner, with a connection kept": ("connected", 100_000),
         "huey, in memory": ("huey", 20_000),
         "APScheduler": ("apscheduler", 5_000),
     }

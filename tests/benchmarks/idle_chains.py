@@ -104,7 +104,7 @@ def main() -> None:
         memory = median(value[0] for value in found)
         wakes = median(value[1] for value in found)
         print(f"{CHAINS} {name:14}{memory:8.1f} KiB each{wakes:8.2f} wake-ups a second")
-    print("target ≤ 20 KiB each and ≤ 1 wake-up a second")
+    print("target ≤ 24 KiB each and ≤ 1 wake-up a second")
 
 
 if __name__ == "__main__":
