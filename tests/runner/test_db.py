@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import SimpleTestCase
 
 from tests.runner.fakes import Keeping, log, make, quick, started, until
 from yourlabs.runner import signals
@@ -155,6 +156,21 @@ def test_in_a_transaction_of_a_test() -> None:
         assert lines() == ["kept"]
         transaction.set_rollback(True, using=ALIAS)
     assert lines() == []
+
+
+def test_in_a_test_without_databases() -> None:
+    """What a `SimpleTestCase` has put on a connection, it finds there again."""
+
+    class Simple(SimpleTestCase):
+        pass
+
+    (execution,) = make(quick(lambda: None)).tasks
+    Simple._add_databases_failures()
+    before = connections[ALIAS]
+    execution.run(rested=True)
+
+    assert connections[ALIAS] is before
+    Simple._remove_databases_failures()
 
 
 def test_connection_that_threads_share() -> None:

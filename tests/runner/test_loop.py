@@ -435,6 +435,26 @@ def test_command_that_yields(
     assert counted.calls == 1
 
 
+def test_command_that_yields_to_one_that_has_ended(
+    backend: MemoryBackend, clock: FakeClock
+) -> None:
+    """It ends as well where the next owner has ended before it could look."""
+    counted = Counted()
+    old = make(quick(counted), backend=backend, mode=Mode.COMMAND)
+    new = make(quick(Counted()), backend=backend, mode=Mode.COMMAND)
+    tick(old, clock)
+    with new.ownership.request():
+        old.check()
+        tick(old, clock)
+        tick(new, clock)
+        new._loop.let_go()
+
+    old.check()
+
+    assert old.is_ending()
+    assert counted.calls == 1
+
+
 def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     """A command that yields to a single pass takes the chain back."""
     resting = quick(Counted(), success_cooldown=HOUR)

@@ -77,9 +77,18 @@ def _all() -> Sequence[BaseDatabaseWrapper]:
 
 
 def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
-    """Say whether a test wants it back: it is in a `TestCase`, or shared by threads."""
-    return connection.allow_thread_sharing or any(
-        getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
+    """
+    Say whether a test wants it back.
+
+    It is in a `TestCase`, shared by threads, or refused to a `SimpleTestCase`, which
+    takes what it has put in the place of `connect` away again.
+    """
+    return (
+        connection.allow_thread_sharing
+        or hasattr(connection.connect, "wrapped")
+        or any(
+            getattr(one, "_from_testcase", False) for one in connection.atomic_blocks
+        )
     )
 
 

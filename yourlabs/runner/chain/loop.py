@@ -133,7 +133,10 @@ class ChainLoop:
     def _try_to_own(self) -> Claim | None:
         with self._claiming:
             if self._claim is None and not self.stop_asked:
-                self._claim = self.ownership.acquire()
+                if self._standby.has_new_owner():
+                    self.finish(failed=self.mode is Mode.ONCE)
+                else:
+                    self._claim = self.ownership.acquire()
             return self._claim
 
     def _stand_by(self, now: float) -> float:
@@ -344,7 +347,5 @@ class ChainLoop:
         except Exception as exc:
             failed = exc
         self._standby.look(failed)
-        if self._standby.has_new_owner:
-            self.finish(failed=self.mode is Mode.ONCE)
         # The chain's thread tells it: receivers of signals must not hold this one up.
         return self.stop_asked or self._standby.has_news

@@ -23,7 +23,6 @@ class Standby:
         problem: What keeps the chain from running anywhere. None: nothing does.
         has_looked: `problem` is of this time of standing by.
         has_news: The last look has found something that is to be told.
-        has_new_owner: Who was yielded to, or somebody else, runs the chain for good.
     """
 
     def __init__(self, chain: Chain, ownership: Ownership, clock: Clock) -> None:
@@ -34,7 +33,7 @@ class Standby:
     def end(self) -> None:
         """Note that this process runs the chain."""
         self.problem: BaseException | str | None = None
-        self.has_looked = self.has_news = self.has_new_owner = False
+        self.has_looked = self.has_news = False
         self._token = 0
         self._borrower: Identity | None = None
 
@@ -49,6 +48,22 @@ class Standby:
         self._token = token
         self._borrower = self._ownership.candidate() if is_borrower(request) else None
         self._looks_until = self._clock.monotonic() + COURTESY_S
+
+    def has_new_owner(self) -> bool:
+        """
+        Say whether another process has run the chain since it was left to a request.
+
+        It may have ended by now: to look only at one that runs would miss it, and take
+        back what was handed over for good.
+        """
+        if not self._token:
+            return False
+        owner = self._ownership.owner()
+        return (
+            owner is not None
+            and owner.seq > self._token
+            and owner.owner != self._borrower
+        )
 
     def next_look(self, now: float) -> float | None:
         """Return when to look again. None: the watcher does so, once a second."""
@@ -74,6 +89,4 @@ class Standby:
         owner = self._ownership.owner()
         if owner is not None and not owner.released:
             check_functions(self._chain, owner, self._clock.time())
-            is_another = owner.seq > self._token > 0 and owner.owner != self._borrower
-            self.has_new_owner = is_another
         self.problem = self._ownership.no_sign_of_life()
