@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from tests.runner.failing import FAILING
 from tests.runner.fakes import log, until
-from yourlabs.runner import Runner, task
+from yourlabs.runner import Runner, RunnerThread, task
 from yourlabs.runner.management.commands.run_functions import Command
 
 calls: list[str] = []
@@ -209,3 +210,45 @@ def test_help() -> None:
     for option in ("--name", "--no-killconcurrent", "--takeover-timeout", "--once"):
         assert option in text
     assert "Default: 300" in text
+
+
+def test_chain_that_ends_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code has whoever supervises the process start it again."""
+    monkeypatch.setattr(RunnerThread, "run", RunnerThread._leave)
+
+    assert Runner([SUCCEED]).run() == 70
+
+
+class Hanging(logging.Handler):
+    """A log handler that hangs at failures."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.hangs, self.go = threading.Event(), threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.hangs.set()
+        assert self.go.wait(20)
+
+
+def test_log_handler_that_hangs(settings: Any) -> None:
+    """A signal ends the command all the same, when the function has ended."""
+    settings.RUNNER = {"EMAIL": False, "STOP_TIMEOUT": 0.1}
+    handler, process = Hanging(), Runner([FAIL])
+
+    def stop() -> None:
+        assert handler.hangs.wait(20)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopper = threading.Thread(target=stop)
+    logger = logging.getLogger("runner")
+    logger.addHandler(handler)
+    try:
+        stopper.start()
+        assert process.run() == 0
+        assert process.thread.is_alive()
+    finally:
+        handler.go.set()
+        logger.removeHandler(handler)
+        process.thread.join(20)
+        stopper.join(20)

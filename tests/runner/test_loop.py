@@ -581,9 +581,9 @@ def test_trouble_of_a_standby(backend: MemoryBackend, clock: FakeClock) -> None:
     with log() as kept:
         thread.ownership.error = OSError(13, "Permission denied")  # type: ignore[attr-defined]
         thread.check()
-        thread._loop._stand_by()
+        thread._loop._stand_by(0.0)
         thread.check()
-        thread._loop._stand_by()
+        thread._loop._stand_by(0.0)
         assert "Permission denied" in thread.reason
         thread.ownership.error = None  # type: ignore[attr-defined]
         thread.ownership.silent = "frozen"  # type: ignore[attr-defined]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import json
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -44,11 +46,11 @@ def work() -> None:
 class Pretending(Execution):
     """Counts and tells what a test says that came of a run."""
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, said: str = "") -> None:
         message = printable(message)
         described = Described(
             "builtins.ZeroDivisionError",
-            message,
+            said or message,
             f"Traceback …\nZeroDivisionError: {message}\n",
             f"2:{message}",
         )
@@ -593,7 +595,9 @@ def test_the_decision_is_written_before_the_mail(settings: Any, tmp_path: Any) -
         assert document["notifications"]["tasks"] == {}
 
 
-def test_a_dead_server_delays_nobody(settings: Any) -> None:
+def test_a_dead_server_delays_nobody(
+    settings: Any, subscriber: EmailSubscriber
+) -> None:
     """While nobody listens, a failure takes milliseconds; later one mail has it all."""
     port = free_port()
     use_smtp(settings, port)
@@ -607,6 +611,8 @@ def test_a_dead_server_delays_nobody(settings: Any) -> None:
         chain.fail(f"word {number % 3}")
     chain.succeed()
     assert time.monotonic() - started_at < 5
+    # What was begun before says what was so before.
+    until(lambda: subscriber.delivery._busy is None)
     with smtp_server(port) as (mailbox, _):
         assert mailbox.wait_for_mails(1)
 
@@ -640,6 +646,56 @@ def test_a_server_that_hangs_up_after_the_data(mailbox: Mailbox) -> None:
     mailbox.hangs_up = False
 
     assert mailbox.wait_for_mails(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_begins_with_nothing(
+    settings: Any, subscriber: EmailSubscriber
+) -> None:
+    """It tells nothing of its parent's, and tells what fails in itself."""
+    with RudeServer() as server:
+        use_smtp(settings, server.port)
+        Chain().start().fail()
+        assert server.arrived.acquire(timeout=10)
+        with smtp_server() as (mailbox, port):
+            pid = os.fork()
+            if pid == 0:
+                with contextlib.suppress(BaseException):
+                    assert not subscriber._chains
+                    assert not subscriber.delivery._due
+                    use_smtp(settings, port)
+                    Chain(name="other").start().fail()
+                    subscriber.delivery.wait([("other", "app.tasks.other")], 20)
+                    os._exit(0)
+                os._exit(1)
+            _, status = os.waitpid(pid, 0)
+
+            assert os.waitstatus_to_exitcode(status) == 0
+            assert mailbox.wait_for_mails(1)
+            assert mailbox.subjects == [
+                "[Django] [other] First exception caught: division by zero"
+            ]
+
+
+def test_what_is_owed_is_written_once(settings: Any) -> None:
+    """While no mail can be sent, failures of one kind are not written one by one."""
+    use_smtp(settings, free_port())
+    chain = Chain().start()
+    written = []
+    put = chain.state.put
+
+    def counting(section: str, value: Any, *, now: bool = False) -> None:
+        written.append(now)
+        put(section, value, now=now)
+
+    chain.state.put = counting
+    chain.fail("one")
+    chain.fail("two")
+    assert written.count(True) == 2
+    for number in range(50):
+        chain.execution.fail("two", said=f"two at {number}")
+
+    assert written.count(True) == 2
 
 
 def test_a_server_that_answers_late(

@@ -614,6 +614,7 @@ def test_forked_child(root: Path) -> None:
     """A forked child of an owner has no chains, runs nothing and locks nothing."""
     function = resting()
     thread = runner.start_chain([function])
+    until((root / "rest.json").exists)
     until(lambda: cooling(thread))
     read, write = os.pipe()
 

@@ -127,10 +127,7 @@ class EagerChain:
         return max(0.0, self._next_at - self.clock.monotonic())
 
     def run(self, times: int = 1) -> None:
-        """
-        Run the next functions, in order: so many calls. The clock passes what the chain
-        would have waited before each of them.
-        """
+        """Run the next functions, so many calls; the clock passes the cooldowns."""
         enough = self.runs + times
         while self.runs < enough:
             self.clock.advance(self.cooldown)
@@ -156,13 +153,12 @@ class EagerChain:
             self._report(recovery.task)
 
     def _report(self, task: Task) -> None:
-        if self._told is None:
-            return
-        key = self._told.keys[task]
-        report = self._told.report(key)
-        if isinstance(report, Report):
-            self._told.take_note(key, report)
-            self.reports.append(report)
+        if self._told is not None:
+            key = self._told.keys[task]
+            report = self._told.report(key)
+            if isinstance(report, Report):
+                self._told.take_note(key, report)
+                self.reports.append(report)
 
 
 class _NoWatcher:
@@ -171,20 +167,38 @@ class _NoWatcher:
     def watch(self, thread: RunnerThread) -> None:
         """Do nothing."""
 
-    def unwatch(self, thread: RunnerThread) -> None:
-        """Do nothing."""
+    unwatch = watch
 
 
-@dataclass
-class _Kept:
-    """What all "processes" see of one chain."""
+@dataclass(eq=False)
+class MemoryStore:
+    """A `Store` in memory, with what else all "processes" see of one chain."""
 
     mutex: threading.RLock = field(default_factory=threading.RLock)
     claim: MemoryClaim | None = None
     record: OwnerRecord | None = None
     requests: list[MemoryOwnership] = field(default_factory=list)
-    sections: dict[str, str] = field(default_factory=dict)
-    desired: str = "{}"
+    document: str = "{}"
+    control: str = "{}"
+
+    def load(self) -> dict[str, Any]:
+        """Return the sections that an owner has saved."""
+        return dict(json.loads(self.document))
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        """Keep `sections`, which must be plain JSON, unless `claim` is lost."""
+        document = json.dumps(dict(sections))
+        if claim.check():
+            self.document = document
+
+    def desired(self) -> dict[str, Any]:
+        """Return what people want of the chain."""
+        return dict(json.loads(self.control))
+
+    def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace what people want of the chain by `change` of it."""
+        with self.mutex:
+            self.control = json.dumps(change(self.desired()))
 
 
 class MemoryBackend:
@@ -197,7 +211,7 @@ class MemoryBackend:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = time if clock is None else clock
-        self._chains: dict[str, _Kept] = {}
+        self._chains: dict[str, MemoryStore] = {}
 
     def names(self) -> list[str]:
         """Return the names of the chains that something is kept of, sorted."""
@@ -205,14 +219,11 @@ class MemoryBackend:
 
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
         """Return the right to run `chain` that one more process would have."""
-        return MemoryOwnership(self._of(chain), chain, kind, self.clock)
+        return MemoryOwnership(self.store(chain), chain, kind, self.clock)
 
     def store(self, chain: Chain) -> MemoryStore:
         """Return the documents of `chain`."""
-        return MemoryStore(self._of(chain))
-
-    def _of(self, chain: Chain) -> _Kept:
-        return self._chains.setdefault(chain.name, _Kept())
+        return self._chains.setdefault(chain.name, MemoryStore())
 
 
 class MemoryOwnership:
@@ -220,12 +231,13 @@ class MemoryOwnership:
     An `Ownership` in memory.
 
     Attributes:
-        error: What `acquire` raises, as it would where RUN_ROOT is broken. None:
-            nothing.
+        error: What `acquire` raises. None: nothing.
         silent: What `no_sign_of_life` says.
     """
 
-    def __init__(self, kept: _Kept, chain: Chain, kind: str, clock: Clock) -> None:
+    def __init__(
+        self, kept: MemoryStore, chain: Chain, kind: str, clock: Clock
+    ) -> None:
         self.error: Exception | None = None
         self.silent: str | None = None
         self._kept, self._chain, self._clock = kept, chain, clock
@@ -245,27 +257,24 @@ class MemoryOwnership:
             now = self._clock.monotonic()
             if not self._is_first() and self._courtesy.leaves_it_to(self._open(), now):
                 return None
-            self._kept.claim = MemoryClaim(self, self._next_record())
+            old, now = self._kept.record, self._clock.time()
+            token, paths = 1 if old is None else old.seq + 1, self._chain.paths
+            record = OwnerRecord(self._identity, token, now, paths)
+            self._kept.claim = MemoryClaim(self, record)
             return self._kept.claim
 
     def _is_first(self) -> bool:
         return self._kept.requests[:1] == [self]
 
     def _open(self) -> str | None:
-        """Return the id of the request that is open, if it is of another one."""
-        first = next(iter(self._kept.requests), None)
-        return None if first is None or first is self else first._id
+        first = self._kept.requests[:1]
+        return None if first in ([], [self]) else first[0]._id
 
     def _ask_anew(self) -> None:
         record = self._kept.record
         if self._is_first() and record is not None and record.seq != self._asked:
             self._id = new_id(borrow=is_borrower(self._id or ""))
             self._asked = record.seq
-
-    def _next_record(self) -> OwnerRecord:
-        old = self._kept.record
-        token = 1 if old is None else old.seq + 1
-        return OwnerRecord(self._identity, token, self._clock.time(), self._chain.paths)
 
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner said of itself. None: there was none."""
@@ -285,8 +294,7 @@ class MemoryOwnership:
 
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
-        first = next(iter(self._kept.requests), None)
-        return None if first is None else first._identity
+        return next((one._identity for one in self._kept.requests), None)
 
     def death_fd(self) -> None:
         """Return None: there is no process that could die."""
@@ -303,10 +311,10 @@ class MemoryClaim:
         self._ownership, self._kept = ownership, ownership._kept
         old = self._kept.record
         self.token = record.seq
-        self.interrupted = _interrupted(old, record.functions)
         self.was_cut = old is not None and not old.released
+        run = old.run if old and old.run and old.run.task in record.functions else None
+        self.interrupted = None if run is None else old
         self._is_booked = False
-        run = None if self.interrupted is None else self.interrupted.run
         self._kept.record = replace(record, run=run)
 
     def check(self) -> bool:
@@ -315,9 +323,8 @@ class MemoryClaim:
 
     def wanted_by(self) -> str | None:
         """Return the id of the request that is open. None: nobody asks."""
-        ownership = self._ownership
         with self._kept.mutex:
-            return ownership._courtesy.counted(ownership._open())
+            return self._ownership._courtesy.counted(self._ownership._open())
 
     def mark(self, run: RunMark | None) -> None:
         """Note which run goes on; None: none does."""
@@ -341,37 +348,3 @@ class MemoryClaim:
         with self._kept.mutex:
             if self.check():
                 self._kept.claim = None
-
-
-class MemoryStore:
-    """A `Store` in memory."""
-
-    def __init__(self, kept: _Kept) -> None:
-        self._kept = kept
-
-    def load(self) -> dict[str, Any]:
-        """Return the sections that an owner has saved."""
-        return {name: json.loads(text) for name, text in self._kept.sections.items()}
-
-    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
-        """Keep `sections`, which must be plain JSON, unless `claim` is lost."""
-        texts = {name: json.dumps(value) for name, value in sections.items()}
-        if claim.check():
-            self._kept.sections = texts
-
-    def desired(self) -> dict[str, Any]:
-        """Return what people want of the chain."""
-        return dict(json.loads(self._kept.desired))
-
-    def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Replace what people want of the chain by `change` of it."""
-        with self._kept.mutex:
-            self._kept.desired = json.dumps(change(self.desired()))
-
-
-def _interrupted(
-    old: OwnerRecord | None, functions: tuple[str, ...]
-) -> OwnerRecord | None:
-    if old is None or old.run is None or old.run.task not in functions:
-        return None
-    return old

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,28 +13,19 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.lending import Lending
+from yourlabs.runner.chain.host_rest import HostRest
 from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.plan import Plan, plan_after
 from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.standby import Standby
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
-from yourlabs.runner.ownership.record import RunMark, check_functions
+from yourlabs.runner.ownership.record import RunMark
 from yourlabs.runner.storage.base import Store
 
 MAX_BACKOFF_S = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
-
-BUSY_S = 0.001
-"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
-well below the interpreter's switch interval, so that a request waits no longer."""
-
-REST_FACTOR = 3.0
-"""How many times as long it rests then: requests keep three quarters of the time."""
-
-MAX_REST_S = 1.0
-"""Longest such rest, in seconds."""
 
 
 class ChainLoop:
@@ -56,8 +46,7 @@ class ChainLoop:
         current: What is being run. None: nothing is.
         stands_by: Another process has the chain, or goes first.
         has_rested: Time has passed since the last run.
-        stop_asked: No further run is to begin.
-        wake_asked: The next run is to begin now.
+        stop_asked, wake_asked: No further run is to begin; or the next one now.
     """
 
     def __init__(
@@ -104,31 +93,26 @@ class ChainLoop:
         # Held while the chain is claimed or let go of: the watcher does so, too.
         self._claiming = threading.Lock()
         self._claim: Claim | None = None
-        self._lending = Lending()
+        self._standby = Standby(chain, ownership, clock)
         self._is_first = True
         # What was next when the claim was lost, and how far a single pass has come.
         self._lost_plan = self._single_pass = Plan()
-        # What `check` has found to keep the chain from running anywhere.
-        self._problem: BaseException | str | None = None
-        self._has_checked = False
         self._not_before, self._backoff = 0.0, 1.0
-        self._rested_at = 0.0
+        self._host_rest = HostRest()
 
     def tick(self) -> float:
         """
         Do what is due now: one run, at the most.
 
         Returns:
-            When to call it again, in seconds on the monotonic clock; infinity: when
-            something was asked, or has changed.
+            When to call it again, on the monotonic clock, if nothing is asked before.
         """
         now = self._clock.monotonic()
         if now < self._not_before and not self.wake_asked:
             return self._not_before
         claim = self._claim or self._try_to_own()
         if claim is None:
-            self._stand_by()
-            return math.inf
+            return self._stand_by(now)
         plan = self.plan or self._begin(claim)
         if not claim.check():
             self._lose()
@@ -152,20 +136,25 @@ class ChainLoop:
                 self._claim = self.ownership.acquire()
             return self._claim
 
-    def _stand_by(self) -> None:
+    def _stand_by(self, now: float) -> float:
+        """Wait for another process to let go; return when to look around again."""
         self.stands_by = True
         self._watch()
-        if self._problem:
-            self.complain(self._problem)
-        elif self._has_checked:
+        if self._standby.problem is not None:
+            self.complain(self._standby.problem)
+        elif self._standby.has_looked:
             self.reason = ""
             self._trouble.clear()
+        soon = self._standby.next_look(now)
+        if soon is None:
+            return math.inf
+        self._check_standby()
+        return now if self.stop_asked or self._claim else soon
 
     def _begin(self, claim: Claim) -> Plan:
         """Go on where the owner before has ended; return what comes next."""
         self.stands_by = self._yield_asked = self.wake_asked = False
-        self._problem, self._has_checked = None, False
-        self._lending.end()
+        self._standby.end()
         is_first, self._is_first = self._is_first, False
         is_started = is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
@@ -175,7 +164,7 @@ class ChainLoop:
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
-        self._rested_at = time.thread_time()
+        self._host_rest.begin()
         self._watch()
         self.plan = plan
         if self.mode is Mode.HOSTED:
@@ -229,7 +218,7 @@ class ChainLoop:
         if request is None:
             return False
         if self.mode is not Mode.HOSTED:
-            self._lending.begin(request, claim.token, self.ownership)
+            self._standby.begin_yielded(request, claim.token)
         self.let_go()
         return True
 
@@ -303,7 +292,10 @@ class ChainLoop:
             claim.mark(None)
             self._log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            deadline += self._rest_of_host(claim, execution)
+            rest = self._host_rest.after(execution)
+            if rest:
+                claim.mark(None)
+            deadline += rest
         self.state.note(plan)
         return deadline
 
@@ -317,19 +309,6 @@ class ChainLoop:
         else:
             self.plan = self._single_pass = Plan(following)
         return self._clock.monotonic()
-
-    def _rest_of_host(self, claim: Claim, execution: Execution) -> float:
-        """Leave most of the interpreter to the host: return for how many seconds."""
-        # Time on the processor: a task that waits for a message takes none.
-        if execution.coroutines is not None:
-            # It took it in another thread.
-            self._rested_at -= execution.coroutines.take_busy()
-        busy = time.thread_time() - self._rested_at
-        if busy < BUSY_S:
-            return 0.0
-        self._rested_at = time.thread_time()
-        claim.mark(None)
-        return min(busy * REST_FACTOR, MAX_REST_S)
 
     def _log_cooldown(self, execution: Execution) -> None:
         if logger.isEnabledFor(logging.DEBUG):
@@ -358,18 +337,14 @@ class ChainLoop:
         return self._yield_asked
 
     def _check_standby(self) -> bool:
-        before, owner = self._problem, None
+        failed: Exception | None = None
         try:
             if self._try_to_own() is not None:
                 return True
-            owner = self.ownership.owner()
-            if owner is not None and not owner.released:
-                check_functions(self.chain, owner, self._clock.time())
-            self._problem = self.ownership.no_sign_of_life()
         except Exception as exc:
-            self._problem = exc
-        is_first, self._has_checked = not self._has_checked, True
-        if self._problem is None and self._lending.has_new_owner(owner):
+            failed = exc
+        self._standby.look(failed)
+        if self._standby.has_new_owner:
             self.finish(failed=self.mode is Mode.ONCE)
         # The chain's thread tells it: receivers of signals must not hold this one up.
-        return self.stop_asked or is_first or bool(self._problem or before)
+        return self.stop_asked or self._standby.has_news

@@ -27,7 +27,7 @@ from yourlabs.runner.storage.base import Store
 
 
 class Watcher(Protocol):
-    """Looks after threads that sleep: `yourlabs.runner.chain.watcher` has the one."""
+    """Looks after threads that sleep, like the one of `chain.watcher`."""
 
     def watch(self, thread: RunnerThread) -> None:
         """Call its `check` about once a second from now on."""
@@ -38,11 +38,10 @@ class Watcher(Protocol):
 
 class RunnerThread(threading.Thread):
     """
-    A thread that runs one chain, for as long as this process owns it.
+    A daemon thread that runs one chain, for as long as this process owns it.
 
-    It is a daemon: it keeps no process alive. `stop`, `wake` and `status` may be called
-    from any thread and from signal handlers; a forked child has a copy that runs
-    nothing.
+    `stop`, `wake` and `status` may be called from any thread and from signal handlers;
+    a forked child has a copy that runs nothing.
 
     Attributes:
         name: The chain's name. Not to be changed.
@@ -50,8 +49,7 @@ class RunnerThread(threading.Thread):
         mode: What its process is for.
         ownership: What makes it the only one.
         tasks: The chain's tasks as they are run here, in order.
-        state: What the next owner is to know: ``get(section)``, ``put(section,
-            value)``.
+        state: What the next owner is to know, by section.
         ended: Called last in the thread. None: nothing is.
     """
 
@@ -77,9 +75,8 @@ class RunnerThread(threading.Thread):
             watcher: Looks after it while it sleeps or runs a task.
             mode: What its process is for.
             clock: Tells the time: the module `time`, but in tests.
-            until_ready: Called first in the thread: returns how many seconds to wait
-                for the process to be set up before asking again; 0 to begin. None:
-                it is set up.
+            until_ready: Returns how many seconds to wait for the process to be set up
+                before asking again; 0 to begin. None: it is set up.
             trouble: Tells what keeps the chain from running. None: the log alone does.
         """
         super().__init__(name=chain.name, daemon=True)
@@ -117,10 +114,9 @@ class RunnerThread(threading.Thread):
     @property
     def is_new_start(self) -> bool:
         """
-        A person has just started the chain, for longer than one pass.
+        A person has just started the chain: what was told before is told again.
 
-        It has not been run in this process before, and the owner before let go in good
-        order: what was told before is told again.
+        Not for a single pass, nor where the owner before was cut off.
         """
         return self._loop.is_new_start
 
@@ -141,8 +137,7 @@ class RunnerThread(threading.Thread):
         Start the thread; in a forked child, if it was not started in the parent.
 
         Raises:
-            RuntimeError: It was started before; or no thread is to be had, and it can
-                be started later.
+            RuntimeError: It was started before, or no thread is to be had now.
         """
         if self._made_in != os.getpid() and self.ident is None:
             # The fork made it a thread that has ended, which it has not begun to be.
@@ -167,8 +162,7 @@ class RunnerThread(threading.Thread):
             timeout: How many seconds to wait for it. None: as long as it takes.
 
         Returns:
-            True when it has stopped. False when it is still running; at once where the
-            chain's own task asks, which has to end first.
+            Whether it has stopped. False at once where the chain's own task asks.
         """
         self.ask_to_stop()
         if self.ident is not None:
@@ -201,7 +195,6 @@ class RunnerThread(threading.Thread):
 
     def notify(self) -> None:
         """End the thread's sleep, so that it looks around. Safe in a signal handler."""
-        # It may have been notified already.
         with suppress(RuntimeError):
             self._wakeup.release()
 
@@ -236,14 +229,15 @@ class RunnerThread(threading.Thread):
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
         state, plan, current = self._state(), self._loop.plan, self._loop.current
-        is_resting = state == states.COOLING_DOWN and plan is not None
+        if state != states.COOLING_DOWN:
+            plan = None
         return chain_status(
             self.chain.name,
             state,
             [task.status() for task in dict.fromkeys(self.tasks)],
             reason=self._why(state),
             current_task=current.task.name if current and not self._is_copy() else None,
-            next_run=self._moment_of(plan.deadline) if is_resting and plan else None,
+            next_run=None if plan is None else self._moment_of(plan.deadline),
         )
 
     def _state(self) -> str:
@@ -290,12 +284,8 @@ class RunnerThread(threading.Thread):
 
     def is_stalled(self) -> bool:
         """Say whether the run of now was found to take too long."""
-        stalled, current = self._stalled, self._loop.current
-        return (
-            current is not None
-            and stalled is not None
-            and stalled == (current, current.started)
-        )
+        current = self._loop.current
+        return current is not None and self._stalled == (current, current.started)
 
     def set_stalled(self, execution: Execution, started: float) -> None:
         """Note that the run of `execution` that began at `started` takes too long."""
@@ -316,8 +306,8 @@ class RunnerThread(threading.Thread):
         Do what is due now: one run, at the most.
 
         Returns:
-            When to call it again, in seconds on the monotonic clock, or earlier where
-            somebody calls `notify`. Infinity: then only.
+            When to call it again, in seconds on the monotonic clock, if nobody calls
+            `notify` before.
         """
         if self._until_ready is not None:
             wait = self._until_ready()

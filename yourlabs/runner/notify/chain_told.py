@@ -20,10 +20,11 @@ from yourlabs.runner.log import logger
 from yourlabs.runner.notify import releases
 from yourlabs.runner.notify.report import Report, instant, redacted
 from yourlabs.runner.notify.throttle import (
+    Kind,
     Owed,
-    Reason,
     Rules,
     delivered,
+    news,
     next_reminder,
     owed,
 )
@@ -82,7 +83,7 @@ class ChainTold:
         self.keys: dict[Task, str] = thread.chain.keys()
         self.executions = {execution.key: execution for execution in thread.tasks}
         self._section = section
-        self._decided: dict[str, tuple[Reason, ...]] = {}
+        self._decided: dict[str, tuple[list[Kind], int]] = {}
         self._max_new = _max_new_exceptions()
         self._release = releases.release_of(thread.chain)
         self.told = self._read()
@@ -134,8 +135,11 @@ class ChainTold:
         """Return what is owed, which the next owner knows of if this one is killed."""
         with self.lock:
             found = self.owed(key)
-            if found.reasons and found.reasons != self._decided.get(key):
-                self._decided[key] = found.reasons
+            # Not the messages: they may differ from one failure to the next.
+            kinds = [reason.kind for reason in found.reasons]
+            decided = kinds, len(news(self.downtime(key), self.told[key]))
+            if kinds and decided != self._decided.get(key):
+                self._decided[key] = decided
                 self.write(now=True)
         return found
 
@@ -182,6 +186,7 @@ class ChainTold:
             if is_copy and told.copies + 1 < MAX_COPIES:
                 self.told[key], is_told = counted_copy(told), False
             else:
+                self._decided.pop(key, None)
                 self.told[key] = delivered(
                     report.what, told, report.reasons, self._clock(), self.rules(key)
                 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from yourlabs.runner.failures.downtime import Downtime
+from yourlabs.runner.failures.downtime import Downtime, Seen
 from yourlabs.runner.notify.told import MAX_KNOWN, Told
 
 CHANGES_AT_ONCE = 4
@@ -119,14 +119,18 @@ def owed(downtime: Downtime, told: Told, now: float, rules: Rules) -> Owed:
     return Owed(tuple(_sorted([reason for reason, _ in due], downtime)))
 
 
-def _failing(downtime: Downtime, told: Told) -> Reason | None:
-    """Return as what the failures are told that nobody was told of."""
-    latest = downtime.latest
-    new = [
+def news(downtime: Downtime, told: Told) -> list[Seen]:
+    """Return the exceptions that nobody was told of, the one raised last at the end."""
+    return [
         one
         for one in downtime.seen
         if told.new_failures_of(one) and one.fingerprint not in told.known
     ]
+
+
+def _failing(downtime: Downtime, told: Told) -> Reason | None:
+    """Return as what the failures are told that nobody was told of."""
+    latest, new = downtime.latest, news(downtime, told)
     if latest is None or not (new or (downtime.is_down and not told.is_down)):
         return None
     if not new:

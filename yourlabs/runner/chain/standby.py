@@ -1,0 +1,79 @@
+"""What a chain knows of the process that runs it instead of this one."""
+
+from __future__ import annotations
+
+from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.ownership.base import Clock, Ownership
+from yourlabs.runner.ownership.record import Identity, check_functions
+from yourlabs.runner.ownership.request import COURTESY_S, is_borrower
+
+LOOK_EVERY_S = 0.05
+"""How often a command that has yielded looks who has the chain now, in seconds."""
+
+
+class Standby:
+    """
+    Looks at the owner of a chain that this process stands by for.
+
+    A command that has yielded ends only when it sees another owner: who asked may be
+    frozen, or dead. It does not end for a borrower, like ``--once``, which gives the
+    chain back.
+
+    Attributes:
+        problem: What keeps the chain from running anywhere. None: nothing does.
+        has_looked: `problem` is of this time of standing by.
+        has_news: The last look has found something that is to be told.
+        has_new_owner: Who was yielded to, or somebody else, runs the chain for good.
+    """
+
+    def __init__(self, chain: Chain, ownership: Ownership, clock: Clock) -> None:
+        self._chain, self._ownership, self._clock = chain, ownership, clock
+        self._looks_until = 0.0
+        self.end()
+
+    def end(self) -> None:
+        """Note that this process runs the chain."""
+        self.problem: BaseException | str | None = None
+        self.has_looked = self.has_news = self.has_new_owner = False
+        self._token = 0
+        self._borrower: Identity | None = None
+
+    def begin_yielded(self, request: str, token: int) -> None:
+        """
+        Note that a command has left the chain to a request.
+
+        Args:
+            request: Its id.
+            token: Of the claim that was given up.
+        """
+        self._token = token
+        self._borrower = self._ownership.candidate() if is_borrower(request) else None
+        self._looks_until = self._clock.monotonic() + COURTESY_S
+
+    def next_look(self, now: float) -> float | None:
+        """Return when to look again. None: the watcher does so, once a second."""
+        return now + LOOK_EVERY_S if self._token and now < self._looks_until else None
+
+    def look(self, failed: Exception | None) -> None:
+        """
+        Look at the owner, after a try to become it.
+
+        Args:
+            failed: What the try raised. None: the chain was not to be had.
+        """
+        before, self.problem = self.problem, failed
+        if failed is None:
+            try:
+                self._look_at_owner()
+            except Exception as exc:
+                self.problem = exc
+        self.has_news = not self.has_looked or bool(before or self.problem)
+        self.has_looked = True
+
+    def _look_at_owner(self) -> None:
+        owner = self._ownership.owner()
+        if owner is not None and not owner.released:
+            check_functions(self._chain, owner, self._clock.time())
+            is_another = owner.seq > self._token > 0 and owner.owner != self._borrower
+            self.has_new_owner = is_another
+        self.problem = self._ownership.no_sign_of_life()
