@@ -449,7 +449,7 @@ def test_command_that_yields_to_one_that_has_ended(
         tick(new, clock)
         new._loop.let_go()
 
-    old.check()
+    tick(old, clock)
 
     assert old.is_ending()
     assert counted.calls == 1

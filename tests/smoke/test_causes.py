@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -57,6 +58,9 @@ other_host = answering(
     lambda request: HttpResponseRedirect(f"https://new.example.net{request.path}")
 )
 raising = answering(lambda request: _raise(ImproperlyConfigured("No API key.")))
+reaching_out = answering(
+    lambda request: HttpResponse(socket.create_connection(("192.0.2.1", 80)).recv(1))
+)
 empty = answering(lambda request: HttpResponse("<html>"))
 
 
@@ -108,6 +112,7 @@ PAGES = [path(f"page/{n}/", fine, name=f"page{n}") for n in range(5)]
         ("elsewhere", "redirected to /soon/"),
         ("other_host", "redirected to https://new.example.net"),
         ("raising", "ImproperlyConfigured: No API key."),
+        ("reaching_out", "Allow it as the end of the report says."),
         ("empty", "answered 200"),
     ],
 )

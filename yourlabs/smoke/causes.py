@@ -30,6 +30,7 @@ _LIKELY = (
     (r"^answered 40[04]", "No site or tenant may answer to that host."),
     (r"^answered 40[13]", "A middleware may keep the command out, or all people."),
     (r"^no verdict", "Give it more time with --max-seconds."),
+    (r"Refused while smoke tests run", "Allow it as the end of the report says."),
     (r"", "A middleware may be broken."),
 )
 """The likeliest reason why requests end in one way before any view is called."""
