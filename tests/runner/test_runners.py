@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
 
@@ -517,6 +518,51 @@ def test_started_and_stopped_again_and_again() -> None:
     names = [thread.name for thread in threading.enumerate()]
     assert "rest" not in names
     assert "runner-watcher" not in names
+
+
+def test_registry_forgets() -> None:
+    """Of chains that have ended, whatever their names, nothing is kept."""
+    function = resting()
+
+    for number in range(21):
+        assert runner.start_chain([function], name=f"chain-{number}").stop(PATIENCE)
+
+    assert {} == runner.chains()
+    assert [] == runners.registry._threads
+
+
+def test_end_of_a_chain_whose_name_is_taken_over(settings: Any, root: Path) -> None:
+    """The late end of a chain takes nothing from the one that has its name by now."""
+    settings.RUNNER = {"EMAIL": True}
+    in_task, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        in_task.set()
+        if not may_end.wait(PATIENCE):
+            raise TimeoutError
+
+    def fail() -> None:
+        raise LookupError("no shelf")
+
+    held = task(name="work", success_cooldown=HOUR)(hold)
+    failing = task(name="work", fail_cooldown=HOUR)(fail)
+    old = runner.start_chain([held], name="work")
+    assert happens(in_task)
+    old.ask_to_stop()
+    (root / "work.pid").unlink()
+    new = runner.start_chain([failing], name="work")
+    until(lambda: cooling(new))
+    may_end.set()
+    old.join(PATIENCE)
+    new.wake()
+    until(lambda: new.status().failures == 2 and cooling(new))
+
+    # The channel still knows the chain: the first failure is told once.
+    until(lambda: new.state.get("notifications"))
+    assert new.stop(PATIENCE)
+    assert ["First exception caught: no shelf"] == [
+        one.subject.partition("] ")[2].partition("] ")[2] for one in mail.outbox
+    ]
 
 
 def watcher_ended() -> bool:
