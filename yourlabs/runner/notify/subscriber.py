@@ -132,7 +132,7 @@ class Subscriber:
 
     def _tell(self, name: str, task: Task, patience: float) -> None:
         chain = self._chains.get(name)
-        if chain is not None:
+        if chain is not None and task in chain.keys:
             self.tell(name, chain.keys[task], patience)
 
     def tell(self, name: str, key: str, patience: float = 0.0) -> None:
@@ -144,7 +144,7 @@ class Subscriber:
             key: Of the task in it.
             patience: How long to wait, in seconds, and no longer than its cooldown.
         """
-        chain = self._chains.get(name)
+        chain = self._find((name, key))
         if chain is None or not self._post(chain, key) or self.delivery.is_failing:
             return
         cooldown = chain.executions[key].cooldown.total_seconds()
@@ -161,16 +161,21 @@ class Subscriber:
             self.delivery.post((chain.name, key), LOOK_AT_HANGS_EVERY)
         return bool(found.reasons)
 
+    def _find(self, key: Key) -> ChainTold | None:
+        """Return the chain of a task; None: another one has its name by now."""
+        chain = self._chains.get(key[0])
+        return chain if chain is not None and key[1] in chain.told else None
+
     # What the delivery asks for.
 
     def take(self, key: Key) -> Report | float | None:
         """Return what is to be told now, or in how many seconds to ask again."""
-        chain = self._chains.get(key[0])
+        chain = self._find(key)
         return None if chain is None else chain.report(key[1])
 
     def sent(self, key: Key, report: Report) -> None:
         """Record that `report` was delivered."""
-        chain = self._chains.get(key[0])
+        chain = self._find(key)
         if chain is not None:
             chain.take_note(key[1], report)
             self._post(chain, key[1])
@@ -184,7 +189,7 @@ class Subscriber:
 
     def unanswered(self, key: Key, report: Report) -> bool:
         """Record that `report` may have been delivered; say whether it counts as so."""
-        chain = self._chains.get(key[0])
+        chain = self._find(key)
         if chain is None or not chain.take_note(key[1], report, is_copy=True):
             return False
         logger.error(
