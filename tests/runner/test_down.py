@@ -112,6 +112,23 @@ def test_healed_by_a_restart(told: list[str]) -> None:
     assert told[1:] == ["healed"]
 
 
+def test_left_to_another_process(told: list[str]) -> None:
+    """Stopped while it cannot run, a chain leaves it to other processes to tell."""
+    backend = MemoryBackend(clock := FakeClock())
+    stopped, other = process(backend), process(backend)
+    broken(stopped, OSError("no"))
+    broken(other, OSError("no"))
+    stopped.ask_to_stop()
+    stopped.run()
+    clock.advance(60)
+    broken(other, OSError("no"))
+    assert told == 2 * ["The chain cannot run: no"]
+
+    clock.advance(60)
+    broken(other, None)
+    assert told[2:] == ["healed"]
+
+
 def test_nothing_to_tell(told: list[str]) -> None:
     """A chain that always ran leaves nothing behind but its own."""
     backend = MemoryBackend(FakeClock())

@@ -82,6 +82,17 @@ class Trouble:
             self._said = ""
             self._tell(None)
 
+    def close(self) -> None:
+        """Leave it to other processes: the chain's thread has ended in this one."""
+        told, self._told = self._told, None
+        if told is None:
+            return
+        claim, down = told
+        try:
+            down.close()
+        finally:
+            claim.release()
+
     def _tell(self, exc: BaseException | None) -> None:
         try:
             self._count(exc)
@@ -95,14 +106,12 @@ class Trouble:
             told = self._told = self._begin(must_be_known=exc is None)
         if told is None:
             return
-        claim, down = told
+        down = told[1]
         if exc is not None:
             down.failed(exc)
             return
         down.recovered()
-        down.close()
-        self._told = None
-        claim.release()
+        self.close()
 
     def _begin(self, *, must_be_known: bool) -> tuple[Claim, ChainDown] | None:
         """Be the process that tells it. None: another one does, or nothing is known."""

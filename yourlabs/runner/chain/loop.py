@@ -241,6 +241,13 @@ class ChainLoop:
                 if claim is not None:
                     claim.release()
 
+    def end(self) -> None:
+        """Let go for good, of what keeps the chain from running, too."""
+        try:
+            self.let_go()
+        finally:
+            self._trouble.close()
+
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised, and begin anew a little later."""
         self.complain(exc)
