@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner import RunnerThread
-from yourlabs.runner.chain.down import Trouble, describe_problem
+from yourlabs.runner.chain.down import Trouble, _Sections, describe_problem
 from yourlabs.runner.notify import chain_down
-from yourlabs.runner.testing import FakeClock, MemoryBackend
+from yourlabs.runner.ownership.base import Claim
+from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore
 
 HOUR = 3_600.0
 
@@ -156,6 +160,52 @@ def test_where_nothing_can_be_told(
 
     assert told == []
     assert kept.actions().count("chain_broken") == 1
+
+
+def test_channel_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel that raises keeps no other process from telling it."""
+    channel = Channel()
+
+    def refuse(down: Any) -> None:
+        raise ValueError("not set up")
+
+    backend = MemoryBackend(FakeClock())
+    with monkeypatch.context() as patch:
+        patch.setattr(channel, "chain_started", refuse)
+        patch.setattr(chain_down, "connected", [channel])
+        broken(process(backend), OSError("no"))
+    monkeypatch.setattr(chain_down, "connected", [channel])
+    broken(process(backend), OSError("no"))
+
+    assert channel.told == ["The chain cannot run: no"]
+
+
+class OneAtATime(MemoryStore):
+    """Notes whether two threads save at once."""
+
+    overlaps = False
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        if not self.mutex.acquire(blocking=False):
+            self.overlaps = True
+            return
+        with self.mutex:
+            time.sleep(0.002)
+            super().save(claim, sections)
+        self.mutex.release()
+
+
+def test_kept_by_several_threads() -> None:
+    """The chain's thread and those of the channels write one after the other."""
+    store = OneAtATime()
+    claim = MemoryBackend(FakeClock()).ownership(make(Counted()).chain).acquire()
+    assert claim is not None
+    sections = _Sections(store, claim, {})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: sections.put(str(number), number), range(20)))
+
+    assert not store.overlaps
 
 
 def test_owner_without_a_sign_of_life(told: list[str]) -> None:

@@ -6,6 +6,7 @@ Of all processes that find it so, one tells it: who owns ``<chain>.down``.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -126,14 +127,24 @@ class Trouble:
         claim = self._backend.ownership(chain, kind="hosted").acquire()
         if claim is None:
             return None
-        return claim, ChainDown(self._chain, _Sections(store, claim, sections))
+        try:
+            return claim, ChainDown(self._chain, _Sections(store, claim, sections))
+        except BaseException:
+            # A channel of the user's own: another process may have better luck.
+            claim.release()
+            raise
 
 
 class _Sections:
-    """What is told, for the next process that tells it."""
+    """
+    What is told, for the next process that tells it.
+
+    It may be used from any thread: the channels put what they have delivered.
+    """
 
     def __init__(self, store: Store, claim: Claim, sections: dict[str, Any]) -> None:
         self._store, self._claim, self._sections = store, claim, sections
+        self._mutex = threading.Lock()
 
     def get(self, section: str) -> Any:
         """Return what was put. None: nothing was."""
@@ -141,8 +152,9 @@ class _Sections:
 
     def put(self, section: str, value: Any, *, now: bool = False) -> None:
         """Keep `value`: it is seldom put, so it is written at once."""
-        self._sections[section] = value
-        self._store.save(self._claim, self._sections)
+        with self._mutex:
+            self._sections[section] = value
+            self._store.save(self._claim, self._sections)
 
 
 def describe_problem(exc: BaseException) -> str:
