@@ -536,6 +536,21 @@ def test_lost_in_a_run(backend: MemoryBackend, clock: FakeClock) -> None:
     assert counted.calls == 1
 
 
+def test_lost_long_ago(backend: MemoryBackend, clock: FakeClock) -> None:
+    """What was next when the claim was lost counts for the next claim alone."""
+    first, second = Counted(), Counted()
+    tasks = quick(first, success_cooldown=HOUR), quick(second, success_cooldown=60)
+    thread = make(*tasks, backend=backend)
+    tick(thread, clock)
+    killed(thread)
+    tick(thread, clock, 2)
+    thread.wake()
+    assert tick(thread, clock) == 60
+
+    thread._loop.let_go()
+    assert tick(thread, clock) == 60
+
+
 class Broken(BaseException):
     """Nothing that anybody catches, and that says nothing."""
 

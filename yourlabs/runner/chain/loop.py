@@ -163,7 +163,8 @@ class ChainLoop:
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
         # What ended under a claim that was lost is booked nowhere else.
-        plan = max(plan, self._lost_plan, key=lambda one: one.deadline)
+        lost, self._lost_plan = self._lost_plan, Plan()
+        plan = max(plan, lost, key=lambda one: one.deadline)
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
