@@ -13,7 +13,7 @@ from tests.runner.failing import FAILING
 from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
 from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.ownership.record import RunMark
+from yourlabs.runner.ownership.record import COMMAND, Identity, RunMark
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim
 
 HOUR = 3_600.0
@@ -469,6 +469,32 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     owner.check()
     assert not owner.is_ending()
     once._loop.let_go()
+    owner.check()
+
+    assert tick(owner, clock) == HOUR
+    assert not owner.stands_by()
+
+
+def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> None:
+    """It takes the chain back after a second single pass, which it was not asked by."""
+    resting = quick(Counted(), success_cooldown=HOUR)
+    owner = make(resting, backend=backend, mode=Mode.COMMAND)
+    first = make(resting, backend=backend, mode=Mode.ONCE)
+    second = make(resting, backend=backend, mode=Mode.ONCE)
+    second.ownership._identity = Identity(  # type: ignore[attr-defined]
+        1, None, "", 0, "memory", COMMAND
+    )
+    tick(owner, clock)
+
+    with first.ownership.request(borrow=True):
+        owner.check()
+        tick(owner, clock, 2)
+        tick(first, clock)
+    first._loop.let_go()
+    tick(second, clock)
+    owner.check()
+    assert not owner.is_ending()
+    second._loop.let_go()
     owner.check()
 
     assert tick(owner, clock) == HOUR

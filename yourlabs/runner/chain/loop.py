@@ -75,6 +75,7 @@ class ChainLoop:
             watch: Called when `check` is to be called from now on.
         """
         self.chain, self.mode, self.ownership = chain, mode, ownership
+        ownership.borrows = mode is Mode.ONCE
         # One a task, however often it comes: it is down, or up, as a whole.
         keys = chain.keys()
         executions = {
@@ -218,11 +219,10 @@ class ChainLoop:
     def _yields(self, claim: Claim) -> bool:
         """Let go of the chain, unless who asked has given up meanwhile."""
         self._yield_asked = False
-        request = claim.wanted_by()
-        if request is None:
+        if claim.wanted_by() is None:
             return False
         if self.mode is not Mode.HOSTED:
-            self._standby.begin_yielded(request, claim.token)
+            self._standby.begin_yielded(claim.token)
         self.let_go()
         return True
 
