@@ -14,7 +14,7 @@ from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
 from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.ownership.record import COMMAND, Identity, RunMark
-from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim
+from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim, MemoryStore
 
 HOUR = 3_600.0
 DAY = 86_400.0
@@ -280,6 +280,30 @@ def test_rest_of_a_busy_chain(backend: MemoryBackend, clock: FakeClock) -> None:
     owner = hosted.ownership.owner()
     assert owner is not None
     assert owner.run is None
+
+
+def test_started_though_the_state_cannot_be_read(
+    backend: MemoryBackend, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who starts a command has its functions run, if not at the first try."""
+    counted = Counted()
+    resting = quick(counted, success_cooldown=HOUR)
+    before = make(resting, backend=backend)
+    tick(before, clock)
+    before._loop.let_go()
+    thread = make(resting, backend=backend, mode=Mode.COMMAND)
+
+    def refuse(store: MemoryStore) -> Any:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "load", refuse)
+        thread._iterate()
+    clock.advance(1)
+
+    assert tick(thread, clock) == HOUR
+    assert counted.calls == 2
+    assert thread.is_new_start
 
 
 # With --once.

@@ -159,10 +159,11 @@ class ChainLoop:
         """Go on where the owner before has ended; return what comes next."""
         self.stands_by = self._yield_asked = self.wake_asked = False
         self._standby.end()
-        is_first, self._is_first = self._is_first, False
-        is_started = is_first and self.mode is Mode.COMMAND
+        is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
+        # Only now: where that fails, the next claim is the first one.
+        self._is_first = False
         # What ended under a claim that was lost is booked nowhere else.
         lost, self._lost_plan = self._lost_plan, Plan()
         plan = max(plan, lost, key=lambda one: one.deadline)
