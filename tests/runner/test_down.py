@@ -89,6 +89,19 @@ def test_told_once(told: list[str]) -> None:
     assert told[1:] == ["healed"]
 
 
+def test_healed_in_a_cooldown(told: list[str]) -> None:
+    """That it runs again is told at once, though its next run is hours away."""
+    backend = MemoryBackend(clock := FakeClock())
+    thread = process(backend)
+    turn(thread)
+    thread.give_back()
+    broken(thread, OSError("no"))
+    clock.advance(10)
+    broken(thread, None)
+
+    assert told == ["The chain cannot run: no", "healed"]
+
+
 def test_still_down(told: list[str]) -> None:
     """While it lasts it is counted each minute; a new problem is told at once."""
     backend = MemoryBackend(clock := FakeClock())

@@ -121,7 +121,11 @@ class ChainLoop:
         if self._yield_asked and self._yields(claim):
             return now
         plan = self._woken(plan)
-        if self.stop_asked or plan.deadline > self._clock.monotonic():
+        if self.stop_asked:
+            return plan.deadline
+        if plan.deadline > self._clock.monotonic():
+            # It could run: whoever was told of trouble need not wait until it does.
+            self._trouble.clear()
             return plan.deadline
         return self._run_next(claim, plan)
 
