@@ -499,6 +499,21 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     assert not owner.stands_by()
 
 
+def test_command_that_lends_for_long(backend: MemoryBackend, clock: FakeClock) -> None:
+    """It looks often for the end of a single pass, however long that takes."""
+    resting = quick(Counted(), success_cooldown=HOUR)
+    owner = make(resting, backend=backend, mode=Mode.COMMAND)
+    once = make(resting, backend=backend, mode=Mode.ONCE)
+    tick(owner, clock)
+    with once.ownership.request(borrow=True):
+        owner.check()
+        tick(owner, clock, 2)
+        tick(once, clock)
+    for _ in range(20):
+        assert 0 < tick(owner, clock) < 0.1
+        clock.advance(1)
+
+
 def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> None:
     """It takes the chain back after a second single pass, which it was not asked by."""
     resting = quick(Counted(), success_cooldown=HOUR)

@@ -82,5 +82,8 @@ class Standby:
     def _look_at_owner(self) -> None:
         owner = self._ownership.owner()
         if owner is not None and not owner.released:
+            if owner.borrows:
+                # Whoever stands by may be faster: this one is to take it back.
+                self._looks_until = self._clock.monotonic() + COURTESY_S
             check_functions(self._chain, owner, self._clock.time())
         self.problem = self._ownership.no_sign_of_life()
