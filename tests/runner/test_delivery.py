@@ -469,6 +469,25 @@ def test_a_mistake_of_the_source_is_survived(caplog: pytest.LogCaptureFixture) -
         assert "The delivery of reports raised." in caplog.text
 
 
+def test_a_mistake_of_the_source_loses_nothing() -> None:
+    """What a source could not say once is asked for again, with nothing new posted."""
+    box, channel = Box(), Channel()
+    take, tries = box.take, iter([MemoryError()])
+
+    def broken(key: Key) -> Report | float | None:
+        for exc in tries:
+            raise exc
+        return take(key)
+
+    box.take = broken  # type: ignore[method-assign]
+    box.put(KEY, "one")
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        assert box.wait_until(1)
+
+    assert channel.sent == ["one"]
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_no_answer(
     number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner import RunnerThread
-from yourlabs.runner.chain.down import Trouble, describe_problem
+from yourlabs.runner.chain.down import Trouble, _Sections, describe_problem
 from yourlabs.runner.notify import chain_down
-from yourlabs.runner.testing import FakeClock, MemoryBackend
+from yourlabs.runner.ownership.base import Claim
+from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore
 
 HOUR = 3_600.0
 
@@ -85,6 +89,19 @@ def test_told_once(told: list[str]) -> None:
     assert told[1:] == ["healed"]
 
 
+def test_healed_in_a_cooldown(told: list[str]) -> None:
+    """That it runs again is told at once, though its next run is hours away."""
+    backend = MemoryBackend(clock := FakeClock())
+    thread = process(backend)
+    turn(thread)
+    thread.give_back()
+    broken(thread, OSError("no"))
+    clock.advance(10)
+    broken(thread, None)
+
+    assert told == ["The chain cannot run: no", "healed"]
+
+
 def test_still_down(told: list[str]) -> None:
     """While it lasts it is counted each minute; a new problem is told at once."""
     backend = MemoryBackend(clock := FakeClock())
@@ -110,6 +127,23 @@ def test_healed_by_a_restart(told: list[str]) -> None:
         thread.give_back()
 
     assert told[1:] == ["healed"]
+
+
+def test_left_to_another_process(told: list[str]) -> None:
+    """Stopped while it cannot run, a chain leaves it to other processes to tell."""
+    backend = MemoryBackend(clock := FakeClock())
+    stopped, other = process(backend), process(backend)
+    broken(stopped, OSError("no"))
+    broken(other, OSError("no"))
+    stopped.ask_to_stop()
+    stopped.run()
+    clock.advance(60)
+    broken(other, OSError("no"))
+    assert told == 2 * ["The chain cannot run: no"]
+
+    clock.advance(60)
+    broken(other, None)
+    assert told[2:] == ["healed"]
 
 
 def test_nothing_to_tell(told: list[str]) -> None:
@@ -139,6 +173,52 @@ def test_where_nothing_can_be_told(
 
     assert told == []
     assert kept.actions().count("chain_broken") == 1
+
+
+def test_channel_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel that raises keeps no other process from telling it."""
+    channel = Channel()
+
+    def refuse(down: Any) -> None:
+        raise ValueError("not set up")
+
+    backend = MemoryBackend(FakeClock())
+    with monkeypatch.context() as patch:
+        patch.setattr(channel, "chain_started", refuse)
+        patch.setattr(chain_down, "connected", [channel])
+        broken(process(backend), OSError("no"))
+    monkeypatch.setattr(chain_down, "connected", [channel])
+    broken(process(backend), OSError("no"))
+
+    assert channel.told == ["The chain cannot run: no"]
+
+
+class OneAtATime(MemoryStore):
+    """Notes whether two threads save at once."""
+
+    overlaps = False
+
+    def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
+        if not self.mutex.acquire(blocking=False):
+            self.overlaps = True
+            return
+        with self.mutex:
+            time.sleep(0.002)
+            super().save(claim, sections)
+        self.mutex.release()
+
+
+def test_kept_by_several_threads() -> None:
+    """The chain's thread and those of the channels write one after the other."""
+    store = OneAtATime()
+    claim = MemoryBackend(FakeClock()).ownership(make(Counted()).chain).acquire()
+    assert claim is not None
+    sections = _Sections(store, claim, {})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: sections.put(str(number), number), range(20)))
+
+    assert not store.overlaps
 
 
 def test_owner_without_a_sign_of_life(told: list[str]) -> None:

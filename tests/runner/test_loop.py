@@ -13,8 +13,8 @@ from tests.runner.failing import FAILING
 from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
 from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.ownership.record import RunMark
-from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim
+from yourlabs.runner.ownership.record import COMMAND, Identity, RunMark
+from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim, MemoryStore
 
 HOUR = 3_600.0
 DAY = 86_400.0
@@ -282,6 +282,30 @@ def test_rest_of_a_busy_chain(backend: MemoryBackend, clock: FakeClock) -> None:
     assert owner.run is None
 
 
+def test_started_though_the_state_cannot_be_read(
+    backend: MemoryBackend, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who starts a command has its functions run, if not at the first try."""
+    counted = Counted()
+    resting = quick(counted, success_cooldown=HOUR)
+    before = make(resting, backend=backend)
+    tick(before, clock)
+    before._loop.let_go()
+    thread = make(resting, backend=backend, mode=Mode.COMMAND)
+
+    def refuse(store: MemoryStore) -> Any:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "load", refuse)
+        thread._iterate()
+    clock.advance(1)
+
+    assert tick(thread, clock) == HOUR
+    assert counted.calls == 2
+    assert thread.is_new_start
+
+
 # With --once.
 
 
@@ -475,6 +499,47 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     assert not owner.stands_by()
 
 
+def test_command_that_lends_for_long(backend: MemoryBackend, clock: FakeClock) -> None:
+    """It looks often for the end of a single pass, however long that takes."""
+    resting = quick(Counted(), success_cooldown=HOUR)
+    owner = make(resting, backend=backend, mode=Mode.COMMAND)
+    once = make(resting, backend=backend, mode=Mode.ONCE)
+    tick(owner, clock)
+    with once.ownership.request(borrow=True):
+        owner.check()
+        tick(owner, clock, 2)
+        tick(once, clock)
+    for _ in range(20):
+        assert 0 < tick(owner, clock) < 0.1
+        clock.advance(1)
+
+
+def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> None:
+    """It takes the chain back after a second single pass, which it was not asked by."""
+    resting = quick(Counted(), success_cooldown=HOUR)
+    owner = make(resting, backend=backend, mode=Mode.COMMAND)
+    first = make(resting, backend=backend, mode=Mode.ONCE)
+    second = make(resting, backend=backend, mode=Mode.ONCE)
+    second.ownership._identity = Identity(  # type: ignore[attr-defined]
+        1, None, "", 0, "memory", COMMAND
+    )
+    tick(owner, clock)
+
+    with first.ownership.request(borrow=True):
+        owner.check()
+        tick(owner, clock, 2)
+        tick(first, clock)
+    first._loop.let_go()
+    tick(second, clock)
+    owner.check()
+    assert not owner.is_ending()
+    second._loop.let_go()
+    owner.check()
+
+    assert tick(owner, clock) == HOUR
+    assert not owner.stands_by()
+
+
 def test_single_pass_that_is_asked_to_yield(
     backend: MemoryBackend, clock: FakeClock
 ) -> None:
@@ -534,6 +599,21 @@ def test_lost_in_a_run(backend: MemoryBackend, clock: FakeClock) -> None:
     tick(thread, clock, 2)
     assert tick(thread, clock) == HOUR
     assert counted.calls == 1
+
+
+def test_lost_long_ago(backend: MemoryBackend, clock: FakeClock) -> None:
+    """What was next when the claim was lost counts for the next claim alone."""
+    first, second = Counted(), Counted()
+    tasks = quick(first, success_cooldown=HOUR), quick(second, success_cooldown=60)
+    thread = make(*tasks, backend=backend)
+    tick(thread, clock)
+    killed(thread)
+    tick(thread, clock, 2)
+    thread.wake()
+    assert tick(thread, clock) == 60
+
+    thread._loop.let_go()
+    assert tick(thread, clock) == 60
 
 
 class Broken(BaseException):

@@ -190,6 +190,18 @@ def test_borrower(process: Make) -> None:
         assert is_borrower(claim.wanted_by() or "")
 
 
+def test_record_of_a_borrower(process: Make) -> None:
+    """Who gives the chain back says so in its record, and nobody else does."""
+    borrower, next_one = process(), process()
+    borrower.borrows = True
+    for ownership in (borrower, next_one):
+        claim = acquired(ownership)
+        record = next_one.owner()
+        assert record is not None
+        assert record.borrows == (ownership is borrower)
+        claim.release()
+
+
 def test_who_asks_goes_first(process: Make) -> None:
     """A free chain is left to who has asked for it, by all the others."""
     owner, standby, candidate = process(), process(), process()

@@ -233,6 +233,7 @@ class MemoryOwnership:
     Attributes:
         error: What `acquire` raises. None: nothing.
         silent: What `no_sign_of_life` says.
+        borrows: As of any `Ownership`.
     """
 
     def __init__(
@@ -240,6 +241,7 @@ class MemoryOwnership:
     ) -> None:
         self.error: Exception | None = None
         self.silent: str | None = None
+        self.borrows = False
         self._kept, self._chain, self._clock = kept, chain, clock
         self._identity = Identity(os.getpid(), None, "", 0, "memory", kind)
         self._courtesy = Courtesy()
@@ -259,7 +261,9 @@ class MemoryOwnership:
                 return None
             old, now = self._kept.record, self._clock.time()
             token, paths = 1 if old is None else old.seq + 1, self._chain.paths
-            record = OwnerRecord(self._identity, token, now, paths)
+            record = OwnerRecord(
+                self._identity, token, now, paths, borrows=self.borrows
+            )
             self._kept.claim = MemoryClaim(self, record)
             return self._kept.claim
 

@@ -6,6 +6,7 @@ Of all processes that find it so, one tells it: who owns ``<chain>.down``.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,17 @@ class Trouble:
             self._said = ""
             self._tell(None)
 
+    def close(self) -> None:
+        """Leave it to other processes: the chain's thread has ended in this one."""
+        told, self._told = self._told, None
+        if told is None:
+            return
+        claim, down = told
+        try:
+            down.close()
+        finally:
+            claim.release()
+
     def _tell(self, exc: BaseException | None) -> None:
         try:
             self._count(exc)
@@ -95,14 +107,12 @@ class Trouble:
             told = self._told = self._begin(must_be_known=exc is None)
         if told is None:
             return
-        claim, down = told
+        down = told[1]
         if exc is not None:
             down.failed(exc)
             return
         down.recovered()
-        down.close()
-        self._told = None
-        claim.release()
+        self.close()
 
     def _begin(self, *, must_be_known: bool) -> tuple[Claim, ChainDown] | None:
         """Be the process that tells it. None: another one does, or nothing is known."""
@@ -117,14 +127,24 @@ class Trouble:
         claim = self._backend.ownership(chain, kind="hosted").acquire()
         if claim is None:
             return None
-        return claim, ChainDown(self._chain, _Sections(store, claim, sections))
+        try:
+            return claim, ChainDown(self._chain, _Sections(store, claim, sections))
+        except BaseException:
+            # A channel of the user's own: another process may have better luck.
+            claim.release()
+            raise
 
 
 class _Sections:
-    """What is told, for the next process that tells it."""
+    """
+    What is told, for the next process that tells it.
+
+    It may be used from any thread: the channels put what they have delivered.
+    """
 
     def __init__(self, store: Store, claim: Claim, sections: dict[str, Any]) -> None:
         self._store, self._claim, self._sections = store, claim, sections
+        self._mutex = threading.Lock()
 
     def get(self, section: str) -> Any:
         """Return what was put. None: nothing was."""
@@ -132,8 +152,9 @@ class _Sections:
 
     def put(self, section: str, value: Any, *, now: bool = False) -> None:
         """Keep `value`: it is seldom put, so it is written at once."""
-        self._sections[section] = value
-        self._store.save(self._claim, self._sections)
+        with self._mutex:
+            self._sections[section] = value
+            self._store.save(self._claim, self._sections)
 
 
 def describe_problem(exc: BaseException) -> str:

@@ -75,6 +75,7 @@ class ChainLoop:
             watch: Called when `check` is to be called from now on.
         """
         self.chain, self.mode, self.ownership = chain, mode, ownership
+        ownership.borrows = mode is Mode.ONCE
         # One a task, however often it comes: it is down, or up, as a whole.
         keys = chain.keys()
         executions = {
@@ -120,7 +121,11 @@ class ChainLoop:
         if self._yield_asked and self._yields(claim):
             return now
         plan = self._woken(plan)
-        if self.stop_asked or plan.deadline > self._clock.monotonic():
+        if self.stop_asked:
+            return plan.deadline
+        if plan.deadline > self._clock.monotonic():
+            # It could run: whoever was told of trouble need not wait until it does.
+            self._trouble.clear()
             return plan.deadline
         return self._run_next(claim, plan)
 
@@ -158,12 +163,14 @@ class ChainLoop:
         """Go on where the owner before has ended; return what comes next."""
         self.stands_by = self._yield_asked = self.wake_asked = False
         self._standby.end()
-        is_first, self._is_first = self._is_first, False
-        is_started = is_first and self.mode is Mode.COMMAND
+        is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
+        # Only now: where that fails, the next claim is the first one.
+        self._is_first = False
         # What ended under a claim that was lost is booked nowhere else.
-        plan = max(plan, self._lost_plan, key=lambda one: one.deadline)
+        lost, self._lost_plan = self._lost_plan, Plan()
+        plan = max(plan, lost, key=lambda one: one.deadline)
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
@@ -217,11 +224,10 @@ class ChainLoop:
     def _yields(self, claim: Claim) -> bool:
         """Let go of the chain, unless who asked has given up meanwhile."""
         self._yield_asked = False
-        request = claim.wanted_by()
-        if request is None:
+        if claim.wanted_by() is None:
             return False
         if self.mode is not Mode.HOSTED:
-            self._standby.begin_yielded(request, claim.token)
+            self._standby.begin_yielded(claim.token)
         self.let_go()
         return True
 
@@ -240,6 +246,13 @@ class ChainLoop:
                 claim, self._claim = self._claim, None
                 if claim is not None:
                     claim.release()
+
+    def end(self) -> None:
+        """Let go for good, of what keeps the chain from running, too."""
+        try:
+            self.let_go()
+        finally:
+            self._trouble.close()
 
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised, and begin anew a little later."""

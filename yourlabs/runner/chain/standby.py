@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership.base import Clock, Ownership
-from yourlabs.runner.ownership.record import Identity, check_functions
-from yourlabs.runner.ownership.request import COURTESY_S, is_borrower
+from yourlabs.runner.ownership.record import check_functions
+from yourlabs.runner.ownership.request import COURTESY_S
 
 LOOK_EVERY_S = 0.05
 """How often a command that has yielded looks who has the chain now, in seconds."""
@@ -35,18 +35,15 @@ class Standby:
         self.problem: BaseException | str | None = None
         self.has_looked = self.has_news = False
         self._token = 0
-        self._borrower: Identity | None = None
 
-    def begin_yielded(self, request: str, token: int) -> None:
+    def begin_yielded(self, token: int) -> None:
         """
         Note that a command has left the chain to a request.
 
         Args:
-            request: Its id.
             token: Of the claim that was given up.
         """
         self._token = token
-        self._borrower = self._ownership.candidate() if is_borrower(request) else None
         self._looks_until = self._clock.monotonic() + COURTESY_S
 
     def has_new_owner(self) -> bool:
@@ -59,11 +56,8 @@ class Standby:
         if not self._token:
             return False
         owner = self._ownership.owner()
-        return (
-            owner is not None
-            and owner.seq > self._token
-            and owner.owner != self._borrower
-        )
+        # Not who asked tells who borrows: another borrower may come before, or behind.
+        return owner is not None and owner.seq > self._token and not owner.borrows
 
     def next_look(self, now: float) -> float | None:
         """Return when to look again. None: the watcher does so, once a second."""
@@ -88,5 +82,8 @@ class Standby:
     def _look_at_owner(self) -> None:
         owner = self._ownership.owner()
         if owner is not None and not owner.released:
+            if owner.borrows:
+                # Whoever stands by may be faster: this one is to take it back.
+                self._looks_until = self._clock.monotonic() + COURTESY_S
             check_functions(self._chain, owner, self._clock.time())
         self.problem = self._ownership.no_sign_of_life()

@@ -341,7 +341,7 @@ class RunnerThread(threading.Thread):
 
     def _leave(self) -> None:
         try:
-            self._loop.let_go()
+            self._loop.end()
         finally:
             self._watcher.unwatch(self)
             db.close_all()

@@ -233,7 +233,12 @@ class Delivery:
         return None
 
     def _deliver(self, key: Key) -> None:
-        found = self._source.take(key)
+        try:
+            found = self._source.take(key)
+        except BaseException:
+            # Nothing else may come to have it asked for again.
+            self.post(key, LAST_RETRY)
+            raise
         if isinstance(found, Report):
             send = Send(self, key, found)
             try:

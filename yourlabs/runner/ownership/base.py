@@ -78,7 +78,12 @@ class Ownership(Protocol):
     The right to run one chain, as this process sees it.
 
     All its methods return at once.
+
+    Attributes:
+        borrows: A claim of this process is given back soon, which its record says.
     """
+
+    borrows: bool
 
     def acquire(self) -> Claim | None:
         """

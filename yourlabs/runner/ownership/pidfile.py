@@ -81,6 +81,7 @@ class PidfileOwnership:
         """
         self.chain = chain
         self.kind = kind
+        self.borrows = False
         self.path = os.path.join(root, f"{chain.name}.pid")
         self.request_path = os.path.join(root, f"{chain.name}.takeover")
         self._clock = clock
@@ -228,6 +229,7 @@ class PidfileClaim:
                 seq=self.token,
                 since=self._clock.time(),
                 functions=ownership.chain.paths,
+                borrows=ownership.borrows,
             )
         )
         files.write(descriptor, encode_block(self._head, self._unbooked))

@@ -91,6 +91,8 @@ class OwnerRecord:
     end, and what is not booked yet."""
     digest: str = ""
     """Of all functions. Empty: `functions` are all."""
+    borrows: bool = False
+    """It gives the chain back soon: it runs each function once."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def encode_head(record: OwnerRecord) -> bytes:
         "since": round(record.since, 3),
         "functions": list(_first(record.functions)),
         "digest": digest_of(record.functions),
+        "borrows": record.borrows,
     }
     # The closing brace comes with the rest.
     return f"{record.owner.pid}\n{json.dumps(values)[:-1]}, ".encode()
@@ -172,6 +175,7 @@ def parse_record(raw: bytes) -> OwnerRecord | None:
             released=values["released"] is True,
             run=None if run is None else _run(run),
             digest=_text(values.get("digest", "")),
+            borrows=values.get("borrows") is True,
         )
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
         return None
