@@ -383,12 +383,13 @@ def test_starts_by_a_timer(mailbox: Mailbox) -> None:
     assert _told(mailbox) == 10
 
 
-def test_a_stall_that_is_over(settings: Any) -> None:
+def test_a_stall_that_is_over(settings: Any, subscriber: EmailSubscriber) -> None:
     """One that could not be told before the run had ended is told with its end."""
     port = free_port()
     use_smtp(settings, port)
     chain = Chain().start()
     chain.stall(600)
+    until(lambda: subscriber.delivery.is_failing)
     chain.succeed()
     with smtp_server(port) as (mailbox, _):
         assert mailbox.wait_for_mails(1)

@@ -103,7 +103,8 @@ def test_mail_settings_that_win(project: Project) -> None:
     """One setting of mail in the file is told to have beaten EMAIL_URL."""
     project.write("package/settings.py", f"EMAIL_HOST = 'mail'\n{THREE_LINES}")
 
-    result = project.manage("check", DEBUG="1", EMAIL_URL="smtp://h")
+    # Newer versions of Django warn of such a setting, which is an error here.
+    result = project.manage("check", check=False, DEBUG="1", EMAIL_URL="smtp://h")
 
     assert "EMAIL_URL (EMAIL_HOST)" in result.stderr
 
