@@ -76,6 +76,13 @@ def test_tools_make_no_key(project: Project) -> None:
     assert not (project.root / "var/secret_key").exists()
 
 
+def test_first_check_keeps_a_key(project: Project) -> None:
+    """The command that a person begins with makes the key, and keeps it."""
+    project.manage("check", ALLOWED_HOSTS="example.com")
+
+    assert (project.root / "var" / "secret_key").exists()
+
+
 def test_command_reads_the_key_that_is_kept(project: Project) -> None:
     """A command has the key of the site where there is one."""
     project.write("var/secret_key", "kept")

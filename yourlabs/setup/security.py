@@ -218,11 +218,12 @@ def _keep_secret_key(context: Context) -> None:
     command = environment.called_command()
     # What a step of a build leaves behind is the same in all containers of an image:
     # a command makes no key, unless it goes on, or writes a module that reads the key.
-    is_made = command in (None, "run_functions", "shell", "shell_plus")
+    is_made = command in (None, "check", "run_functions", "shell", "shell_plus")
     is_made |= environment.is_serving() or "--freeze" in sys.argv
     # Nor does a tool that only imports settings, or tries whether they can be.
     program = sys.argv[0] if sys.argv else ""
-    is_made &= not TOOLS.search(program) and "--check-config" not in sys.argv
+    is_made &= not TOOLS.search(program)
+    is_made &= not {"--check-config", "--deploy"} & set(sys.argv)
     try:
         key = kept_key(path, make=is_made)
     except Invalid as problem:
