@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import Place
+from yourlabs.runner.notify import subscriber
 
 
 @pytest.fixture
@@ -16,3 +17,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path)
     yield place
     place.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_owed() -> Iterator[None]:
+    """What a test's chains have to tell must not be told in the next test."""
+    yield
+    for one in subscriber.connected:
+        one.delivery.close()
+        one._renew()

@@ -151,6 +151,8 @@ def test_death_of_the_owner(
         until(lambda: not standing_by(thread))
         assert thread.stop(PATIENCE)
         watcher._wait_s = 0.01
+    watcher.beat(1, None)
+    until(lambda: watcher._thread is None)
     os.close(reading)
 
 

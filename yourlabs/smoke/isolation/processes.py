@@ -14,10 +14,11 @@ def refuse_program(words: Any, path: Any = None) -> None:
     if isinstance(words, (str, bytes, os.PathLike)):
         name = os.fsdecode(words)
     else:
-        several = [os.fsdecode(word) for word in words]
-        # What `shell=True` hands to the shell.
-        is_shell = several[1:2] == ["-c"] and len(several) > 2
-        name = several[2] if is_shell else next(iter(several), "")
+        match [os.fsdecode(word) for word in words]:
+            case [shell, "-c", line, *_] if shell.endswith("sh"):
+                name = line
+            case several:
+                name = next(iter(several), "")
     name = (name.split() or [os.fsdecode(path or "")])[0]
     if not GUARD.allows("programs", name, os.path.basename(name)):
         GUARD.refuse("programs", name)
