@@ -372,7 +372,7 @@ def test_interrupted() -> None:
 
     assert [round(wait) for wait in waits] == [60, 120, 240]
     failure = calls[0][2]["failure"]
-    assert failure.exception_type == "yourlabs.runner.chain.execution.Interrupted"
+    assert failure.exception_type == "yourlabs.runner.chain.interrupted.Interrupted"
     assert failure.message.startswith(
         "Its process ended while the task was running.\n"
         "It was process 4711 on web1 (a web worker). The run had begun at "

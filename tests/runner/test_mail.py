@@ -23,7 +23,7 @@ from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from tests.runner.states import FileState
 from yourlabs.runner import signals
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import Described

@@ -26,7 +26,7 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, Task, signals
 from yourlabs.runner.chain import status
-from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
 HOUR = 3_600.0

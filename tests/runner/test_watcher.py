@@ -25,8 +25,8 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, signals
 from yourlabs.runner.chain import watcher as module
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.watcher import ChainWatcher
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend, MemoryOwnership
 
 HOUR = 3_600.0

@@ -11,11 +11,11 @@ from datetime import timedelta
 from yourlabs.runner import conf
 from yourlabs.runner.chain import systemd
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.registry import Functions, make_thread, registry
-from yourlabs.runner.chain.stopping import StopSignals
+from yourlabs.runner.chain.stop_signals import StopSignals
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.chain.watcher import watcher
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.ownership.takeover import log_pidfile, refuse_or_take, take_over
 
 logger = logging.getLogger("runner")
@@ -94,7 +94,6 @@ class Runner:
                 self.chain,
                 timeout=self.takeover_timeout,
                 pause=self._signals.wait,
-                borrow=self.thread.once,
             )
         else:
             claim = refuse_or_take(ownership, self.chain)

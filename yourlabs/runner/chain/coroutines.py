@@ -25,8 +25,8 @@ import asgiref.sync
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import AsyncToSync
 
-from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.failures.frames import frame_of
+from yourlabs.runner.forks import end_child
 
 
 class LoopThread(threading.Thread):

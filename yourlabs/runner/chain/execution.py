@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import contextvars
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -15,17 +17,15 @@ from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db, endings
-from yourlabs.runner.chain.children import end_child
+from yourlabs.runner.chain import db
 from yourlabs.runner.chain.coroutines import Coroutines, is_async
-from yourlabs.runner.chain.endings import exit_code, instant, is_shutdown
-from yourlabs.runner.chain.endless import Endless
-from yourlabs.runner.chain.refusals import why_nothing_ran
-from yourlabs.runner.chain.selfwait import running_chain
-from yourlabs.runner.chain.send import send_robust
-from yourlabs.runner.chain.status import TaskStatus
+from yourlabs.runner.chain.deadlock import running_chain
+from yourlabs.runner.chain.interrupted import Interrupted, describe_interruption
+from yourlabs.runner.chain.signals import send_robust
+from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
-from yourlabs.runner.exceptions import InvalidTask, RunnerError
+from yourlabs.runner.chain.validation import why_nothing_ran
+from yourlabs.runner.exceptions import InvalidTask
 from yourlabs.runner.failures.describe import Described, describe, forget
 from yourlabs.runner.failures.downtime import (
     Downtime,
@@ -34,13 +34,13 @@ from yourlabs.runner.failures.downtime import (
     interrupted_cooldown,
 )
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
+from yourlabs.runner.forks import end_child
 from yourlabs.runner.log import StaysSwitchedOn, logger
 from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.record import OwnerRecord
 
-
-class Interrupted(RunnerError):
-    """The process that ran the task ended before the task did."""
+MORE_RUNS, MORE_SECONDS = 100, 5.0
+"""So many runs in a row without a cooldown are worth a word, if they took so long."""
 
 
 class Execution:
@@ -88,7 +88,8 @@ class Execution:
             self.coroutines = Coroutines(task.name)
             self._call = partial(self.coroutines.run, task.func)
         self.is_called = self._is_running = False
-        self._endless = Endless(task.name)
+        # Since when it has returned True each time, how often, and that it was said.
+        self._more_since, self._more_runs, self._more_told = 0.0, 0, False
         # When the downtime began, on the monotonic clock: the one on the wall jumps.
         self._began = 0.0
         # A run may be found to hang in the moment in which it ends.
@@ -222,7 +223,7 @@ class Execution:
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(endings.describe_interruption(record, now))
+        exc = Interrupted(describe_interruption(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
@@ -252,7 +253,7 @@ class Execution:
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
         self.cooldown = self.options.success_cooldown
-        self._endless.count(more, self.started, ended)
+        self._count_more(ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Execution successful",
@@ -271,6 +272,29 @@ class Execution:
         if self.downtime.is_down:
             self._recover(ended)
         return ended if more else ended + self.cooldown.total_seconds()
+
+    def _count_more(self, ended: float) -> None:
+        """Say once that a task has returned True for long: it may not be meant."""
+        if not self.more:
+            self._more_runs = 0
+            return
+        if not self._more_runs:
+            self._more_since = self.started
+        self._more_runs += 1
+        seconds = ended - self._more_since
+        if self._more_told or self._more_runs < MORE_RUNS or seconds < MORE_SECONDS:
+            return
+        self._more_told = True
+        logger.warning(
+            "[%s] It returned True %s times in a row in %.0f seconds, so there was no "
+            "cooldown: True means that there is more to do at once. If it only means "
+            "that all went well, return nothing. In a web worker such a chain rests "
+            "between its runs, so that requests keep most of the processor.",
+            self.task.name,
+            self._more_runs,
+            seconds,
+            extra={"action": "endless", "task": self.task.name},
+        )
 
     def _recover(self, ended: float) -> None:
         with self._counting:
@@ -347,3 +371,26 @@ class Execution:
         send_robust(
             signals.task_failed, self.task.sender, failure=failure, exception=exc
         )
+
+
+def exit_code(exc: BaseException) -> int | None:
+    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
+    if not issubclass(type(exc), SystemExit):
+        return None
+    # Whatever a class makes of its attributes.
+    code = SystemExit.__dict__["code"].__get__(exc)
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else None
+
+
+_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
+"""What the interpreter raises of a thread or a pool that is started too late."""
+
+
+def is_shutdown(exc: BaseException) -> bool:
+    """Say whether the end of the interpreter cut the run: no fault of the task."""
+    # No subclass: that is a task's own.
+    return any(type(exc) is one for one in _SHUTDOWN) and (
+        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
+    )

@@ -5,27 +5,34 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
+from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
-from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.host_rest import HostRest
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.plan import Plan, plan_after
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
-from yourlabs.runner.ownership.record import RunMark
+from yourlabs.runner.ownership.record import Mode, RunMark
 from yourlabs.runner.storage.base import Store
 
 MAX_BACKOFF_S = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
+
+BUSY_S = 0.001
+"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
+well below the interpreter's switch interval, so that a request waits no longer."""
+
+REST_FACTOR, MAX_REST_S = 3.0, 1.0
+"""How many times as long it rests then, so that requests keep three quarters of the
+processor; and its longest such rest, in seconds."""
 
 
 class ChainLoop:
@@ -99,7 +106,7 @@ class ChainLoop:
         # What was next when the claim was lost, and how far a single pass has come.
         self._lost_plan = self._single_pass = Plan()
         self._not_before, self._backoff = 0.0, 1.0
-        self._host_rest = HostRest()
+        self._rested_at = 0.0
 
     def tick(self) -> float:
         """
@@ -149,7 +156,7 @@ class ChainLoop:
         self.stands_by = True
         self._watch()
         if self._standby.problem is not None:
-            self.complain(self._standby.problem)
+            self.report_problem(self._standby.problem)
         elif self._standby.has_looked:
             self.reason = ""
             self._trouble.clear()
@@ -174,7 +181,7 @@ class ChainLoop:
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
-        self._host_rest.begin()
+        self._rested_at = time.thread_time()
         self._watch()
         self.plan = plan
         if self.mode is Mode.HOSTED:
@@ -256,7 +263,7 @@ class ChainLoop:
 
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised, and begin anew a little later."""
-        self.complain(exc)
+        self.report_problem(exc)
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
         if self.mode is Mode.ONCE:
@@ -265,7 +272,7 @@ class ChainLoop:
         # Another process may be able to run it meanwhile.
         self.let_go()
 
-    def complain(self, problem: BaseException | str) -> None:
+    def report_problem(self, problem: BaseException | str) -> None:
         """Say what keeps the chain from running."""
         self.reason = self._trouble.report(problem)
 
@@ -308,12 +315,24 @@ class ChainLoop:
             claim.mark(None)
             self._log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            rest = self._host_rest.after(execution)
+            rest = self._rest_for_host(execution)
             if rest:
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
         return deadline
+
+    def _rest_for_host(self, execution: Execution) -> float:
+        """Return for how long to leave the processor to the host, in seconds."""
+        # Time on the processor: a task that waits for a message takes none.
+        if execution.coroutines is not None:
+            # It took it in another thread.
+            self._rested_at -= execution.coroutines.take_busy()
+        busy = time.thread_time() - self._rested_at
+        if busy < BUSY_S:
+            return 0.0
+        self._rested_at = time.thread_time()
+        return min(busy * REST_FACTOR, MAX_REST_S)
 
     def _pass_on(self, claim: Claim, execution: Execution) -> float:
         """Go on to the next task of a single pass, or end."""

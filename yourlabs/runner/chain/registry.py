@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
 
 from yourlabs.runner import conf
 from yourlabs.runner.autostart import attach
-from yourlabs.runner.chain.down import Trouble
+from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.task import Chain, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.chain.watcher import watcher
@@ -26,7 +21,8 @@ from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify import releases
-from yourlabs.runner.storage.base import Backend
+from yourlabs.runner.ownership.record import Mode
+from yourlabs.runner.storage.base import backend
 
 Functions = Iterable[str | Callable[[], Any]]
 
@@ -101,38 +97,6 @@ def _functions_of(chain: Chain) -> list[Callable[[], Any]]:
     return [task.func for task in chain.tasks]
 
 
-@functools.cache
-def load_backend(path: str) -> Backend:
-    """
-    Return the one backend of this process that ``RUNNER["BACKEND"]`` names.
-
-    Args:
-        path: Of a class, or of a module with a class `Backend`.
-
-    Raises:
-        ImproperlyConfigured: There is no such thing.
-    """
-    found: Any = None
-    try:
-        found = import_module(path)
-    except ModuleNotFoundError:
-        module, _, name = path.rpartition(".")
-        try:
-            found = getattr(import_module(module), name, None)
-        except (ImportError, ValueError):
-            found = None
-    if isinstance(found, ModuleType):
-        found = getattr(found, "Backend", None)
-    if found is None:
-        msg = (
-            f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or "
-            "of a module with a class Backend."
-        )
-        raise ImproperlyConfigured(msg)
-    backend: Backend = found()
-    return backend
-
-
 def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
     """
     Return a thread for `chain`, in the backend of the settings; nothing is touched yet.
@@ -144,16 +108,16 @@ def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
         msg = "The runner needs the file locks of Linux or macOS: Windows has none."
         raise RunnerError(msg)
     conf.validate()
-    backend = load_backend(conf.get("BACKEND"))
+    kept_in = backend()
     # Read now: when a chain that stands by takes over, other code may lie there.
     releases.release_of(chain)
     return RunnerThread(
         chain,
-        ownership=backend.ownership(chain, kind=mode.kind),
-        store=backend.store(chain),
+        ownership=kept_in.ownership(chain, kind=mode.kind),
+        store=kept_in.store(chain),
         watcher=watcher,
         mode=mode,
-        trouble=Trouble(chain, backend),
+        trouble=Trouble(chain, kept_in),
         **options,
     )
 

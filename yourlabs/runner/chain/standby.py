@@ -5,7 +5,7 @@ from __future__ import annotations
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership.base import Clock, Ownership
 from yourlabs.runner.ownership.record import check_functions
-from yourlabs.runner.ownership.request import COURTESY_S
+from yourlabs.runner.ownership.request import LEFT_FREE_S
 
 LOOK_EVERY_S = 0.05
 """How often a command that has yielded looks who has the chain now, in seconds."""
@@ -44,7 +44,7 @@ class Standby:
             token: Of the claim that was given up.
         """
         self._token = token
-        self._looks_until = self._clock.monotonic() + COURTESY_S
+        self._looks_until = self._clock.monotonic() + LEFT_FREE_S
 
     def has_new_owner(self) -> bool:
         """
@@ -84,6 +84,6 @@ class Standby:
         if owner is not None and not owner.released:
             if owner.borrows:
                 # Whoever stands by may be faster: this one is to take it back.
-                self._looks_until = self._clock.monotonic() + COURTESY_S
+                self._looks_until = self._clock.monotonic() + LEFT_FREE_S
             check_functions(self._chain, owner, self._clock.time())
         self.problem = self._ownership.no_sign_of_life()

@@ -12,17 +12,16 @@ from typing import Protocol
 
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain import status as states
-from yourlabs.runner.chain.down import Trouble
+from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.deadlock import waiting_for
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.loop import ChainLoop
-from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.chain.selfwait import waiting_for
 from yourlabs.runner.chain.status import ChainStatus, chain_status
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
-from yourlabs.runner.ownership.record import END_OF_TIME, describe_owner
+from yourlabs.runner.ownership.record import END_OF_TIME, Mode, describe_owner
 from yourlabs.runner.storage.base import Store
 
 

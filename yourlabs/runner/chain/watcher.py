@@ -20,7 +20,7 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.frames import frame_of
 from yourlabs.runner.forks import renew_in_child

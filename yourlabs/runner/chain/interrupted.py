@@ -1,13 +1,14 @@
-"""How a run can end that neither returned nor raised something of the task's own."""
+"""A run whose process ended before it did: by kill -9, out of memory, a crash."""
 
 from __future__ import annotations
 
-import builtins
-import sys
-import threading
-from datetime import datetime, timezone
-
+from yourlabs.runner.chain.status import instant
+from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
+
+
+class Interrupted(RunnerError):
+    """The process that ran the task ended before the task did."""
 
 
 def describe_interruption(record: OwnerRecord, now: float) -> str:
@@ -36,31 +37,3 @@ def describe_interruption(record: OwnerRecord, now: float) -> str:
         "(kill -9, out of memory, a deploy that does not wait) and what crashes in "
         "code that is not Python; the system's log may say more."
     )
-
-
-def exit_code(exc: BaseException) -> int | None:
-    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
-    if not issubclass(type(exc), SystemExit):
-        return None
-    # Whatever a class makes of its attributes.
-    code = SystemExit.__dict__["code"].__get__(exc)
-    if code is None:
-        return 0
-    return code if isinstance(code, int) else None
-
-
-_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
-"""What the interpreter raises of a thread or a pool that is started too late."""
-
-
-def is_shutdown(exc: BaseException) -> bool:
-    """Say whether the end of the interpreter cut the run: no fault of the task."""
-    # No subclass: that is a task's own.
-    return any(type(exc) is one for one in _SHUTDOWN) and (
-        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
-    )
-
-
-def instant(epoch: float) -> datetime:
-    """Return a moment, given in seconds since the epoch, in UTC."""
-    return datetime.fromtimestamp(epoch, timezone.utc)

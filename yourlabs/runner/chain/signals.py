@@ -6,8 +6,8 @@ import os
 from inspect import iscoroutine
 from typing import Any
 
-from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.failures.describe import describe
+from yourlabs.runner.forks import end_child
 from yourlabs.runner.log import logger
 
 

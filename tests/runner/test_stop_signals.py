@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from yourlabs.runner.chain import stopping
-from yourlabs.runner.chain.stopping import StopSignals
+from yourlabs.runner.chain import stop_signals
+from yourlabs.runner.chain.stop_signals import StopSignals
 
 
 class Left(BaseException):
@@ -54,7 +54,7 @@ def test_closed_terminal(
     signals._on_signal(signal.SIGHUP, None)
     assert stops == ["stop"]
 
-    monkeypatch.setattr(stopping, "SAME_SIGNAL_S", 0.0)
+    monkeypatch.setattr(stop_signals, "SAME_SIGNAL_S", 0.0)
     with pytest.raises(Left):
         signals._on_signal(signal.SIGHUP, None)
 
@@ -75,7 +75,7 @@ def test_signal_that_comes_often(
 ) -> None:
     """Who does not stop telling is heard."""
     now = 1000.0
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
+    monkeypatch.setattr(stop_signals.time, "monotonic", lambda: now)
     signals._on_signal(signal.SIGTERM, None)
     now += 0.04
     signals._on_signal(signal.SIGTERM, None)
@@ -97,7 +97,7 @@ def test_pipe_that_was_closed(
     signals: StopSignals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever closes it, signals are heard, and nothing else is read or written."""
-    monkeypatch.setattr(stopping, "WITHOUT_PIPE_S", 0.01)
+    monkeypatch.setattr(stop_signals, "WITHOUT_PIPE_S", 0.01)
     reading, writing = os.pipe()
     for ours in (signals._reading, signals._writing):
         os.dup2(writing, ours)
