@@ -26,7 +26,7 @@ def run(function: Callable[[], Any]) -> tuple[Any, list[Any], Keeping]:
     """Run it once; return the execution, the failures that were told, and the log."""
     (execution,) = make(quick(function)).tasks
     with received("task_failed") as calls, log() as kept:
-        execution.run(rested=True)
+        execution.run()
     return execution, [payload["failure"] for _, _, payload in calls], kept
 
 
@@ -115,7 +115,7 @@ def count(runs: int, every: float, more: Callable[[int], bool] = bool) -> list[s
     (execution,) = make(quick(work), clock=clock).tasks
     with log(logging.WARNING) as kept:
         for _ in range(runs):
-            execution.run(rested=False)
+            execution.run()
     return kept.texts()
 
 

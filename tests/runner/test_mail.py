@@ -46,6 +46,13 @@ def work() -> None:
 class Pretending(Execution):
     """Counts and tells what a test says that came of a run."""
 
+    state: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "downtime" and self.state is not None:
+            self.state.put("downtimes", {self.key: value.to_json()})
+
     def fail(self, message: str, said: str = "") -> None:
         message = printable(message)
         described = Described(
@@ -96,9 +103,7 @@ class Chain:
         execution = self.execution
         known = downtimes_from_json(self.state.get("downtimes") or {})
         execution.resume(known.get(execution.key, Downtime()))
-        execution.changed = lambda one: self.state.put(
-            "downtimes", {one.key: one.downtime.to_json()}
-        )
+        execution.state = self.state
         send_robust(signals.chain_started, self)
         return self
 

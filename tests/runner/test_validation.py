@@ -133,7 +133,7 @@ def test_nothing_ran(function: Callable[[], Any]) -> None:
     thread = make(quick(function))
     (execution,) = thread.tasks
 
-    execution.run(rested=True)
+    execution.run()
 
     assert thread.status().failures == 1
     assert "its work has not been done" in why_nothing_ran(function, function())
@@ -145,6 +145,6 @@ def test_ran(result: object) -> None:
     thread = make(quick(lambda: result))
     (execution,) = thread.tasks
 
-    execution.run(rested=True)
+    execution.run()
 
     assert thread.status().failures == 0

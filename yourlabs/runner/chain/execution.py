@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -47,8 +47,8 @@ class Execution:
     """
     Runs one task of a chain, and counts what comes of it.
 
-    It belongs to the chain's thread. Other threads may read `status` and `downtime`,
-    and call `stalled`.
+    It belongs to the chain's thread. Other threads may read `status`, `downtime` and
+    `is_overdue`, and call `stalled`.
 
     Attributes:
         task: What is run.
@@ -59,14 +59,11 @@ class Execution:
             the end of the process.
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
-        changed: Called when `downtime` is another one, before anybody is told of it:
-            what is told must be known to the next owner.
-        runs: How many runs there were since this was made.
-        failures: How many of them failed.
+        runs, failures: How many there were since this was made.
         started: When the last run began, on the monotonic clock.
         last_run: The same in seconds since the epoch. None: there was none.
-        coroutines: What runs it where it is a coroutine function, or returns a
-            coroutine.
+        is_called: The task's own code is running.
+        coroutines: Runs what is a coroutine function. None: it is a plain one.
     """
 
     def __init__(
@@ -74,11 +71,10 @@ class Execution:
     ) -> None:
         self._clock = clock
         self.task, self.chain, self.key = task, chain, key
-        self.options = task.freeze()
+        self.options = task.options
         self.more = False
         self.cooldown = timedelta()
         self.downtime = Downtime()
-        self.changed: Callable[[Execution], None] = lambda _: None
         self.runs = self.failures = 0
         self.started = 0.0
         self.last_run: float | None = None
@@ -100,29 +96,24 @@ class Execution:
         self.downtime = downtime.went_on(None)
         self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
-    def run(self, *, rested: bool) -> float:
+    def run(self) -> float:
         """
-        Call the task once.
+        Call the task once; return when its cooldown ends, on the monotonic clock.
 
-        Args:
-            rested: Time has passed since the last run in this thread, so that a
-                connection to a database may have grown obsolete.
-
-        Returns:
-            When the cooldown ends, on the monotonic clock. It begins with the end of
-            the call: what receivers and log handlers take is part of it.
+        The cooldown begins with the end of the call: what receivers and log handlers
+        take is part of it.
         """
         self._is_running = True
         try:
-            deadline = self._run(rested=rested)
+            deadline = self._run()
             if self.cooldown and not self.more:
                 # What a receiver or a log handler used does not rest in a cooldown.
-                db.after_run()
+                db.drop_connections()
             return deadline
         finally:
             self._note_hang(self._clock.monotonic(), is_running=False)
 
-    def _run(self, *, rested: bool) -> float:
+    def _run(self) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
         self.last_run = self._clock.time()
@@ -132,8 +123,6 @@ class Execution:
         pid = os.getpid()
         self.started = self._clock.monotonic()
         try:
-            if rested:
-                db.before_run()
             self.is_called = True
             with StaysSwitchedOn():
                 more = self._call_in(context)
@@ -170,7 +159,7 @@ class Execution:
         self.is_called = False
         self._note_hang(ended)
         self.runs += 1
-        db.after_run()
+        db.drop_connections()
         if len(context) > 1:
             # The task used something that lives in its context, maybe a cache.
             context.run(db.close_caches)
@@ -180,19 +169,19 @@ class Execution:
         """Note how long the run took, if it was found to take too long."""
         with self._counting:
             self._is_running = is_running
-            hung = self.downtime.hangs
-            if hung:
+            if self.downtime.hangs:
                 self.downtime = self.downtime.went_on(ended - self.started)
-        if hung:
-            self.changed(self)
+
+    def is_overdue(self) -> bool:
+        """Say whether the run that goes on takes longer than `max_duration`."""
+        limit = self.options.max_duration
+        if limit is None:
+            return False
+        return self._clock.monotonic() - self.started >= limit.total_seconds()
 
     def stalled(self, started: float, stack: str) -> Stall | None:
         """
-        Count that a run takes too long. May be called from any thread.
-
-        Args:
-            started: When the run began, as `started` said.
-            stack: Where its thread is.
+        Count that the run that began at `started` takes too long, at `stack`.
 
         Returns:
             What is to be told. None: the run has ended.
@@ -206,7 +195,6 @@ class Execution:
             began = self.last_run or 0.0
             hang = Hang(began, limit.total_seconds(), seconds, stack)
             self.downtime = self.downtime.stalled(hang)
-        self.changed(self)
         return Stall(
             self.task, self.chain, instant(began), timedelta(seconds=seconds), stack
         )
@@ -299,7 +287,6 @@ class Execution:
     def _recover(self, ended: float) -> None:
         with self._counting:
             self.downtime = self.downtime.recovered(lasted=ended - self._began)
-        self.changed(self)
         if not signals.task_recovered.receivers:
             return
         downtime = self.downtime
@@ -338,7 +325,6 @@ class Execution:
                 self._began = ended
             downtime = self.downtime.failed(latest, lasted=ended - self._began)
             self.downtime = replace(downtime, interrupted=in_a_row)
-        self.changed(self)
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
+from yourlabs.runner.chain import db
 from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.execution import Execution
@@ -52,7 +53,6 @@ class ChainLoop:
         plan: What comes next. None: the chain is not run here.
         current: What is being run. None: nothing is.
         stands_by: Another process has the chain, or goes first.
-        has_rested: Time has passed since the last run.
         stop_asked, wake_asked: No further run is to begin; or the next one now.
     """
 
@@ -94,7 +94,6 @@ class ChainLoop:
         self.is_new_start = self.failed = self.stands_by = False
         self.plan: Plan | None = None
         self.current: Execution | None = None
-        self.has_rested = True
         self.stop_asked = self.wake_asked = self._yield_asked = False
         self._clock, self._trouble = clock, trouble
         self._sender, self._watch = sender, watch
@@ -191,6 +190,8 @@ class ChainLoop:
                 extra={"action": "chain_started", "chain": self.chain.name},
             )
         send_robust(signals.chain_started, self._sender)
+        # Nor does what a receiver used rest until the next run.
+        db.drop_connections()
         self.plan = self._resume(claim, plan, is_started=is_started)
         return self.plan
 
@@ -299,10 +300,9 @@ class ChainLoop:
         execution.started = self._clock.monotonic()
         self.current = execution
         try:
-            deadline = execution.run(rested=self.has_rested)
+            deadline = execution.run()
         finally:
             self.current = None
-            self.has_rested = False
         self._trouble.clear()
         self._backoff = 1.0
         if self.mode is Mode.ONCE:

@@ -124,8 +124,6 @@ class Task:
     """The task of the decorated function, where this is one of a wrapper around it, or
     of a method that is bound. None: this is the one."""
 
-    _frozen: list[Options] = field(default_factory=list, init=False, repr=False)
-
     @property
     def sender(self) -> Task:
         """The sender of its signals: what is ``runner_task`` of the function."""
@@ -133,17 +131,8 @@ class Task:
 
     @property
     def options(self) -> Options:
-        """The options in force: those its chain was made with, else as set now."""
-        return self._frozen[0] if self._frozen else self.resolve(self)
-
-    def freeze(self) -> Options:
-        """Keep to the options that are in force now: a chain's thread is made."""
-        self._frozen[:] = [self.resolve(self)]
-        return self._frozen[0]
-
-    def thaw(self) -> None:
-        """Go by the settings again: the chain's thread has ended."""
-        self._frozen.clear()
+        """What the settings say now; a chain keeps to what it was made with."""
+        return self.resolve(self)
 
     @property
     def success_cooldown(self) -> timedelta:

@@ -317,6 +317,7 @@ class RunnerThread(threading.Thread):
 
     def run(self) -> None:
         """Own, run, yield, stand by; until it is stopped. Called by `start`."""
+        db.stay_out_of_pools()
         try:
             while not self._loop.stop_asked:
                 # Libraries raise exceptions in threads, and some come too late: while
@@ -335,7 +336,6 @@ class RunnerThread(threading.Thread):
     def _sleep_until(self, deadline: float) -> None:
         left = deadline - self._clock.monotonic()
         if left > 0 and not self._loop.stop_asked:
-            self._loop.has_rested = True
             self._wakeup.acquire(timeout=min(left, threading.TIMEOUT_MAX))
 
     def _leave(self) -> None:
@@ -343,9 +343,7 @@ class RunnerThread(threading.Thread):
             self._loop.end()
         finally:
             self._watcher.unwatch(self)
-            db.close_all()
-            for execution in self.tasks:
-                execution.task.thaw()
+            db.drop_connections()
             self._has_ended = True
             if self.ended is not None:
                 self.ended()

@@ -222,7 +222,7 @@ def _report_stall(thread: RunnerThread, execution: Execution, started: float) ->
         logger.exception("[%s] A stall could not be reported.", thread.name)
     finally:
         # A receiver may have used some.
-        db.close_all()
+        db.drop_connections()
 
 
 def _stack_of(thread: threading.Thread, coroutines: Coroutines | None) -> str:
