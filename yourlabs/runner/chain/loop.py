@@ -72,12 +72,7 @@ class ChainLoop:
         Make it; nothing is touched yet.
 
         Args:
-            chain: What it runs.
-            ownership: Makes it the only one.
-            store: Keeps what the next owner is to know.
-            mode: What its process is for.
-            clock: Tells the time.
-            trouble: Tells what keeps the chain from running.
+            chain, ownership, store, mode, clock, trouble: As of `RunnerThread`.
             sender: Of the signals `chain_started` and `chain_stopped`.
             watch: Called when `check` is to be called from now on.
         """
@@ -108,12 +103,7 @@ class ChainLoop:
         self._rested_at = 0.0
 
     def tick(self) -> float:
-        """
-        Do what is due now: one run, at the most.
-
-        Returns:
-            When to call it again, on the monotonic clock, if nothing is asked before.
-        """
+        """Do what is due, one run at the most; return when to call it again."""
         now = self._clock.monotonic()
         if now < self._not_before and not self.wake_asked:
             return self._not_before
@@ -145,7 +135,8 @@ class ChainLoop:
         with self._claiming:
             if self._claim is None and not self.stop_asked:
                 if self._standby.has_new_owner():
-                    self.finish(failed=self.mode is Mode.ONCE)
+                    self.stop_asked = True
+                    self._fail_single_pass()
                 else:
                     self._claim = self.ownership.acquire()
             return self._claim
@@ -155,7 +146,7 @@ class ChainLoop:
         self.stands_by = True
         self._watch()
         if self._standby.problem is not None:
-            self.report_problem(self._standby.problem)
+            self.reason = self._trouble.report(self._standby.problem)
         elif self._standby.has_looked:
             self.reason = ""
             self._trouble.clear()
@@ -174,7 +165,7 @@ class ChainLoop:
         plan = self.state.open(claim)
         # Only now: where that fails, the next claim is the first one.
         self._is_first = False
-        # What ended under a claim that was lost is booked nowhere else.
+        # What ended under a claim that was lost is known nowhere else.
         lost, self._lost_plan = self._lost_plan, Plan()
         plan = max(plan, lost, key=lambda one: one.deadline)
         if is_started or self.mode is Mode.ONCE:
@@ -203,16 +194,16 @@ class ChainLoop:
         index = self.chain.index_of(record.run.task, record.run.index)
         execution = self.tasks[index]
         deadline = execution.interrupt(record)
-        booked = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
+        counted = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
         # It is saved before the mark in the owner's record is gone.
-        self.state.save(booked)
+        self.state.save(counted)
         claim.mark(None)
         is_again = execution.downtime.interrupted > 1
         if self.mode is Mode.ONCE or (is_started and not is_again):
             # Who has started it may have mended it.
             return plan
         self._log_cooldown(execution)
-        return booked
+        return counted
 
     def _lose(self) -> None:
         logger.critical(
@@ -224,10 +215,13 @@ class ChainLoop:
         self._lost_plan = self.plan or Plan()
         # Another owner may write to it from now on.
         self.state.close()
-        if self.mode is Mode.ONCE:
-            # To begin anew would run functions twice.
-            self.finish(failed=True)
+        self._fail_single_pass()
         self.let_go()
+
+    def _fail_single_pass(self) -> None:
+        """End a single pass: to begin anew would run functions twice."""
+        if self.mode is Mode.ONCE:
+            self.failed = self.stop_asked = True
 
     def _yields(self, claim: Claim) -> bool:
         """Let go of the chain, unless who asked has given up meanwhile."""
@@ -256,31 +250,20 @@ class ChainLoop:
                     claim.release()
 
     def end(self) -> None:
-        """Let go for good, of what keeps the chain from running, too."""
+        """Let go for good, of the telling of troubles too."""
         try:
             self.let_go()
         finally:
             self._trouble.close()
 
     def break_down(self, exc: BaseException) -> None:
-        """Say what the machinery itself raised, and begin anew a little later."""
-        self.report_problem(exc)
+        """Say what the machinery itself raised; begin anew a little later."""
+        self.reason = self._trouble.report(exc)
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
-        if self.mode is Mode.ONCE:
-            # To begin anew would run functions twice.
-            self.finish(failed=True)
+        self._fail_single_pass()
         # Another process may be able to run it meanwhile.
         self.let_go()
-
-    def report_problem(self, problem: BaseException | str) -> None:
-        """Say what keeps the chain from running."""
-        self.reason = self._trouble.report(problem)
-
-    def finish(self, *, failed: bool) -> None:
-        """End the chain's thread: there is nothing left to do for it."""
-        self.failed = self.failed or failed
-        self.stop_asked = True
 
     # Running.
 
@@ -357,12 +340,7 @@ class ChainLoop:
     # For the watcher, which calls this in its own thread.
 
     def check(self) -> bool:
-        """
-        Look at what may change while the chain's thread sleeps or runs a task.
-
-        Returns:
-            True when the thread is to look around.
-        """
+        """Say whether something has changed that the thread is to look at."""
         claim = self._claim
         if claim is None:
             return self.stands_by and self._check_standby()

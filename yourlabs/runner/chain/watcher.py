@@ -50,7 +50,8 @@ class ChainWatcher:
         # Readable when the process dies that owns a chain we stand by for.
         self._death_fds: dict[Identity, int] = {}
         self._owners: set[Identity] = set()
-        self._reporters: dict[RunnerThread, threading.Thread] = {}
+        # When the run began that was reported last, and by what thread.
+        self._reporters: dict[RunnerThread, tuple[float, threading.Thread]] = {}
 
     def watch(self, thread: RunnerThread) -> None:
         """
@@ -166,29 +167,22 @@ class ChainWatcher:
     # Runs that take too long.
 
     def _look_for_stall(self, thread: RunnerThread) -> None:
+        """Report it in a thread of its own: receivers and log handlers may hang."""
         execution = thread.running()
-        if execution is None or execution.options.max_duration is None:
+        if execution is None or not execution.is_overdue():
             return
         started = execution.started
-        limit = execution.options.max_duration.total_seconds()
-        if time.monotonic() - started >= limit and not thread.is_stalled():
-            self._report_stall(thread, execution, started)
-            thread.set_stalled(execution, started)
-
-    def _report_stall(
-        self, thread: RunnerThread, execution: Execution, started: float
-    ) -> None:
-        """Report it in a thread of its own: receivers and log handlers may hang."""
-        known = self._reporters.get(thread)
-        if known is not None and known.is_alive():
+        reported, reporter = self._reporters.get(thread, (0.0, None))
+        if reported == started or (reporter is not None and reporter.is_alive()):
             # Who did not come back from one would not come back from the next.
             return
-        self._reporters[thread] = reporter = threading.Thread(
+        reporter = threading.Thread(
             target=_report_stall,
             args=(thread, execution, started),
             name=f"{thread.name}-stalled",
             daemon=True,
         )
+        self._reporters[thread] = started, reporter
         reporter.start()
 
 
