@@ -66,6 +66,9 @@ def task(
         InvalidTask: An option is no duration, or the name is not usable. It is a
             `ValueError`.
     """
+    if func is not None and not callable(func):
+        reason = f"@task was called with {func!r}: options are given by keyword."
+        raise InvalidTask(why_refused(func) or reason)
     given = {
         "success_cooldown": success_cooldown,
         "fail_cooldown": fail_cooldown,
@@ -77,20 +80,12 @@ def task(
         for option, value in given.items()
         if value is not UNSET
     }
-    if func is not None and not callable(func):
-        msg = (
-            why_refused(func)
-            or f"@task was called with {func!r}: options are given by keyword."
-        )
-        raise InvalidTask(msg)
 
     def decorate(function: F) -> F:
         # Above @staticmethod or @classmethod: what is found in the class is inside.
-        inside: Any = (
-            function.__func__
-            if isinstance(function, (staticmethod, classmethod))
-            else function
-        )
+        inside: Any = function
+        if isinstance(function, (staticmethod, classmethod)):
+            inside = function.__func__
         made = make_task(inside, name=name, declared=declared)
         try:
             inside.runner_task = made

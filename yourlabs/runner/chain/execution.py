@@ -12,13 +12,12 @@ import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain import db
-from yourlabs.runner.chain.coroutines import Coroutines, is_async
+from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.interrupted import Interrupted, describe_interruption
 from yourlabs.runner.chain.signals import send_robust
@@ -63,7 +62,7 @@ class Execution:
         started: When the last run began, on the monotonic clock.
         last_run: The same in seconds since the epoch. None: there was none.
         is_called: The task's own code is running.
-        coroutines: Runs what is a coroutine function. None: it is a plain one.
+        coroutines: Runs what the function returns. None: it is no coroutine function.
     """
 
     def __init__(
@@ -79,10 +78,6 @@ class Execution:
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
-        self._call = task.func
-        if is_async(task.func):
-            self.coroutines = Coroutines(task.name)
-            self._call = partial(self.coroutines.run, task.func)
         self.is_called = self._is_running = False
         # Since when it has returned True each time, how often, and that it was said.
         self._more_since, self._more_runs, self._more_told = 0.0, 0, False
@@ -141,9 +136,8 @@ class Execution:
 
     def _call_in(self, context: contextvars.Context) -> bool:
         """Call the task, and say whether it has more to do."""
-        result = context.run(self._call)
+        result = context.run(self.task.func)
         if type(result) is CoroutineType:
-            # Of a lambda, or of a wrapper that does not look like one.
             self.coroutines = self.coroutines or Coroutines(self.task.name)
             coroutine: Coroutine[Any, Any, Any] = result
             result = context.run(self.coroutines.run, lambda: coroutine)
@@ -201,11 +195,10 @@ class Execution:
 
     def interrupt(self, record: OwnerRecord) -> float:
         """
-        Book the run that the owner of `record` began and did not live to end.
+        Count the run that the owner of `record` began and did not live to end.
 
         Returns:
-            When the cooldown ends, on the monotonic clock. It grows with each such run
-            in a row.
+            When the cooldown ends, which grows with each such run in a row.
         """
         now = self._clock.time()
         since = record.run.since if record.run else record.since

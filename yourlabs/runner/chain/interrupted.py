@@ -21,19 +21,16 @@ def describe_interruption(record: OwnerRecord, now: float) -> str:
     """
     owner, run = record.owner, record.run
     kind = "run_functions" if owner.kind == COMMAND else "a web worker"
-    who = f"process {owner.pid} on {owner.host} ({kind})"
-    text = "Its process ended while the task was running.\n"
-    if run is None:
-        return f"{text}It was {who}."
-    if run.since < record.since:
+    text = "Its process ended while the task was running.\nIt was "
+    if run is not None and run.since < record.since:
         # That one took over, and ended before it could say so.
-        text += f"It was an owner before {who}."
-    else:
-        text += f"It was {who}."
-    seconds = max(0.0, now - run.since)
+        text += "an owner before "
+    text += f"process {owner.pid} on {owner.host} ({kind})."
+    if run is None:
+        return text
     return (
         f"{text} The run had begun at {instant(run.since):%Y-%m-%d %H:%M:%S} UTC, "
-        f"{seconds:.0f} seconds before this was noticed.\nSo ends what is killed "
-        "(kill -9, out of memory, a deploy that does not wait) and what crashes in "
-        "code that is not Python; the system's log may say more."
+        f"{max(0.0, now - run.since):.0f} seconds before this was noticed.\nSo ends "
+        "what is killed (kill -9, out of memory, a deploy that does not wait) and what "
+        "crashes in code that is not Python; the system's log may say more."
     )

@@ -19,14 +19,10 @@ from yourlabs.runner.exceptions import InvalidTask, TaskNotFound
 
 def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]:
     """
-    Return the tasks of `functions`, in order.
-
-    Args:
-        functions: Dotted paths or callables.
+    Return the tasks of `functions`, dotted paths or callables, in order.
 
     Raises:
-        InvalidTask: One of them is neither, or leads to something that cannot be
-            called.
+        InvalidTask: One is neither, or leads to something that cannot be called.
         TaskNotFound: A path leads nowhere.
     """
     if isinstance(functions, str):
@@ -47,21 +43,17 @@ def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]
 def load_task(function: str | Callable[[], Any]) -> Task:
     """Return the task of one dotted path or callable; raises as `load_tasks` does."""
     task = task_of(find(function) if isinstance(function, str) else function)
-    _check_arguments(task)
-    return task
-
-
-def _check_arguments(task: Task) -> None:
     try:
         signature = inspect.signature(task.func)
     except (TypeError, ValueError):
         # Some builtins have none.
-        return
+        return task
     try:
         signature.bind()
     except TypeError as exc:
         msg = f"{task.path}{signature} cannot be called without arguments: {exc}."
         raise InvalidTask(msg) from None
+    return task
 
 
 def task_of(function: Any) -> Task:
@@ -188,22 +180,10 @@ def options_for(task: Task) -> Options:
     Raises:
         ImproperlyConfigured: A setting is no duration, or not known.
     """
-    adjusted = _adjusted(task)
-    values = {name: _option(name, task, adjusted) for name in OPTIONS}
-    return Options(**values)  # type: ignore[arg-type]
-
-
-def _option(name: str, task: Task, adjusted: Mapping[str, Any]) -> timedelta | None:
-    if name in adjusted:
-        return conf.duration(f"RUNNER['TASKS'][{task.path!r}]", name, adjusted[name])
-    if name in task.declared:
-        return task.declared[name]
-    return conf.option(name)
-
-
-def _adjusted(task: Task) -> Mapping[str, Any]:
-    for path, options in conf.task_settings().items():
+    values = {name: conf.option(name) for name in OPTIONS if name not in task.declared}
+    values |= task.declared
+    for path, adjusted in conf.task_settings().items():
         if is_path_of(path, task):
-            conf.check_task(path, options)
-            return options  # type: ignore[no-any-return]
-    return {}
+            values |= conf.check_task(path, adjusted)
+            break
+    return Options(**values)  # type: ignore[arg-type]

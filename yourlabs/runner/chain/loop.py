@@ -310,7 +310,7 @@ class ChainLoop:
         # Time on the processor: a task that waits for a message takes none.
         if execution.coroutines is not None:
             # It took it in another thread.
-            self._rested_at -= execution.coroutines.take_busy()
+            self._rested_at -= execution.coroutines.busy
         busy = time.thread_time() - self._rested_at
         if busy < BUSY_S:
             return 0.0

@@ -43,12 +43,7 @@ class Registry:
     def get_or_make(
         self, chain: Chain, make: Callable[[], RunnerThread]
     ) -> RunnerThread:
-        """
-        Return the thread of `chain`: the one there is, else what `make` makes.
-
-        Raises:
-            ChainNameTaken: Another chain has this name.
-        """
+        """Return the thread of `chain`: the one there is, else what `make` makes."""
         with self._mutex:
             known = self.all().get(chain.name)
             if known is None or known.is_ending():
@@ -56,7 +51,9 @@ class Registry:
                 thread = make()
                 self.add(thread)
                 return thread
-        if _functions_of(known.chain) == _functions_of(chain):
+        # Bound methods are equal, though their tasks are not.
+        functions = [task.func for task in chain.tasks]
+        if [task.func for task in known.chain.tasks] == functions:
             return known
         msg = (
             f"The name {chain.name} is taken in this process by the chain of "
@@ -68,8 +65,7 @@ class Registry:
     def add(self, thread: RunnerThread) -> None:
         """Know a thread until it has ended."""
         with self._mutex:
-            self._threads = [one for one in self._threads if not one.has_ended()]
-            self._threads.append(thread)
+            self._threads = [*self.living(), thread]
 
     def living(self) -> list[RunnerThread]:
         """Return the threads that have not ended, in the order they were made in."""
@@ -92,18 +88,8 @@ registry = Registry()
 renew_in_child("registry", registry.renew)
 
 
-def _functions_of(chain: Chain) -> list[Callable[[], Any]]:
-    """Return what is called: bound methods are equal, though their tasks are not."""
-    return [task.func for task in chain.tasks]
-
-
 def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
-    """
-    Return a thread for `chain`, in the backend of the settings; nothing is touched yet.
-
-    Raises:
-        ImproperlyConfigured: A setting of the runner is not usable.
-    """
+    """Return a thread for `chain`, by the settings; nothing is touched yet."""
     if sys.platform == "win32":  # pragma: no cover - tested on POSIX only
         msg = "The runner needs the file locks of Linux or macOS: Windows has none."
         raise RunnerError(msg)
@@ -193,12 +179,8 @@ def stop_chain(name: str, timeout: float | None = None) -> bool:
     """
     Ask the chain `name` of this process to stop after its current function.
 
-    Args:
-        name: Of the chain.
-        timeout: How many seconds to wait for it. None: as long as it takes.
-
-    Returns:
-        True when it has stopped, or was not there; False when it still runs.
+    Wait `timeout` seconds for it; None: as long as it takes. Return True when it has
+    stopped, or was not there.
     """
     living = registry.living()
     return _stop([one for one in living if one.chain.name == name], timeout)
@@ -206,13 +188,10 @@ def stop_chain(name: str, timeout: float | None = None) -> bool:
 
 def stop_all(timeout: float | None = None) -> bool:
     """
-    Ask every chain of this process to stop, and wait for all of them together.
+    Ask every chain of this process to stop after its current function.
 
-    Args:
-        timeout: How many seconds to wait in all. None: as long as it takes.
-
-    Returns:
-        True when all have stopped.
+    Wait `timeout` seconds for all together; None: as long as it takes. Return True
+    when all have stopped.
     """
     return _stop(registry.living(), timeout)
 

@@ -45,15 +45,11 @@ OPTIONS = tuple(field.name for field in fields(Options))
 
 def as_option(name: str, value: object) -> timedelta | None:
     """
-    Return the value of the option `name` as a duration.
-
-    Args:
-        name: One of `OPTIONS`.
-        value: A `timedelta` or a number of seconds. None only for `max_duration`.
+    Return the option `name`, given as a `timedelta` or in seconds, as a duration.
 
     Raises:
-        InvalidTask: It is no duration, negative, not finite, or zero where that
-            makes no sense.
+        InvalidTask: It is none, negative, not finite, or zero where that makes no
+            sense. None is one for `max_duration` only.
     """
     if value is None and name == "max_duration":
         return None
@@ -191,12 +187,7 @@ class Chain:
         return keys
 
     def index_of(self, path: str, index: int) -> int:
-        """
-        Return where the function of `path` is in the chain: at `index` if it can be.
-
-        Raises:
-            ValueError: It is not in the chain.
-        """
+        """Return where the function of `path` is in it: at `index` if it can be."""
         paths = self.paths
         # The same function may come twice, and a deploy may have changed the chain.
         return index if paths[index : index + 1] == (path,) else paths.index(path)

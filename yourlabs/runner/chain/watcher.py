@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain import db
-from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.thread import RunnerThread
@@ -54,12 +53,7 @@ class ChainWatcher:
         self._reporters: dict[RunnerThread, tuple[float, threading.Thread]] = {}
 
     def watch(self, thread: RunnerThread) -> None:
-        """
-        Look after `thread` from now on: for the first time within a second.
-
-        Raises:
-            RuntimeError: No thread is to be had.
-        """
+        """Look after it; raise RuntimeError where no thread is to be had."""
         with self._mutex:
             self._threads[thread] = None
             self._ensure_running()
@@ -71,13 +65,7 @@ class ChainWatcher:
             self._reporters.pop(thread, None)
 
     def beat(self, interval: float, send: Callable[[], object] | None) -> None:
-        """
-        Call `send` at least every `interval` seconds while no chain is stalled.
-
-        Args:
-            interval: In seconds.
-            send: Must not block. None: call nothing any more.
-        """
+        """Call `send` each `interval` seconds while no chain is stalled. None: stop."""
         with self._mutex:
             self._beat = None if send is None else (interval, send)
             self._ensure_running()
@@ -114,7 +102,7 @@ class ChainWatcher:
     def _look(self) -> None:
         threads = list(self._threads)
         # All stalls first: a log handler may hang in what is said of the rest.
-        for look in (self._look_for_stall, _check):
+        for look in (self._look_for_stall, lambda thread: thread.check()):
             for thread in threads:
                 try:
                     look(thread)
@@ -186,10 +174,6 @@ class ChainWatcher:
         reporter.start()
 
 
-def _check(thread: RunnerThread) -> None:
-    thread.check()
-
-
 def _close(descriptor: int) -> None:
     # Something in the process may have closed it already.
     with contextlib.suppress(OSError):
@@ -198,7 +182,7 @@ def _close(descriptor: int) -> None:
 
 def _report_stall(thread: RunnerThread, execution: Execution, started: float) -> None:
     try:
-        stack = _stack_of(thread, execution.coroutines)
+        stack = _stack_of(thread, execution)
         stall = execution.stalled(started, stack)
         if stall is None:
             return
@@ -219,7 +203,7 @@ def _report_stall(thread: RunnerThread, execution: Execution, started: float) ->
         db.drop_connections()
 
 
-def _stack_of(thread: threading.Thread, coroutines: Coroutines | None) -> str:
+def _stack_of(thread: RunnerThread, execution: Execution) -> str:
     frame = frame_of(thread.ident)
     if frame is None:
         return "(the thread is gone)"
@@ -227,8 +211,8 @@ def _stack_of(thread: threading.Thread, coroutines: Coroutines | None) -> str:
         text = "".join(traceback.format_stack(frame))
     finally:
         del frame
-    if coroutines is not None:
-        text += coroutines.stack()
+    if execution.coroutines is not None:
+        text += execution.coroutines.stack()
     return text if len(text) <= MAX_STACK else f"[…]\n{text[-MAX_STACK:]}"
 
 
