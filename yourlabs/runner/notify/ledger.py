@@ -70,6 +70,7 @@ class Ledger:
         self.keys: dict[Task, str] = thread.chain.keys()
         self.executions = {execution.key: execution for execution in thread.tasks}
         self._decided: dict[str, tuple[list[Kind], int]] = {}
+        self._max_new = _max_new_exceptions()
         self._release = release_of(thread.chain)
         self.told = self._read()
         # Who is killed from now on leaves behind what was not told.
@@ -111,12 +112,8 @@ class Ledger:
         return downtime
 
     def _rules(self, key: str) -> Rules:
-        period = self.executions[key].options.non_recoverable_downtime.total_seconds()
-        try:
-            return Rules(period, conf.max_new_exceptions())
-        except ImproperlyConfigured:
-            # The system checks tell it; the admins are to be told of failures still.
-            return Rules(period)
+        period = self.executions[key].options.non_recoverable_downtime
+        return Rules(period.total_seconds(), self._max_new)
 
     def owed(self, key: str) -> Owed:
         """Return what is owed, which the next owner knows of if this one is killed."""
@@ -151,6 +148,7 @@ class Ledger:
             reasons=found.reasons,
             what=what,
             told=told,
+            retry=self.executions[key].cooldown,
             next_at=instant(next_reminder(what, rules)) if what.is_down else None,
             where=f"{_host()}, pid {os.getpid()}{release}",
         )
@@ -188,6 +186,14 @@ class Ledger:
         }
         value = {"release": self._release, "tasks": tasks}
         self.thread.state.put(self._section, value, now=now)
+
+
+def _max_new_exceptions() -> int:
+    try:
+        return conf.max_new_exceptions()
+    except ImproperlyConfigured:
+        # The system checks tell it; the admins are to be told of failures all the same.
+        return Rules().max_new
 
 
 def _redact(text: str) -> str:
