@@ -17,6 +17,7 @@ from typing import Any
 import django
 import pytest
 from django.core import mail as django_mail
+from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 
 from tests.runner.fakes import MemoryState, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
@@ -297,6 +298,28 @@ def test_the_outbox(settings: Any) -> None:
     assert [message.subject for message in django_mail.outbox] == [
         "[Django] [sync] First exception caught: division by zero"
     ]
+
+
+class Queue(LocmemBackend):
+    """Takes mails that somebody sends later, as django-mailer does."""
+
+
+def test_a_queue_has_not_sent_it(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the mail backend is not Django's, the log says who was handed a mail."""
+    path = f"{__name__}.Queue"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": path}}
+    else:
+        settings.EMAIL_BACKEND = path
+    Chain().start().fail()
+
+    assert (
+        f"[sync] Handed email to admins to {path}: First exception caught: "
+        "division by zero"
+    ) in caplog.messages
+    assert "Sent email" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from yourlabs.runner.chain.loading import load_tasks
 from yourlabs.runner.chain.task import Chain, Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.records import Failure, Recovery, Run
-from yourlabs.runner.notify.chain_told import ChainTold
+from yourlabs.runner.notify.ledger import Ledger
 from yourlabs.runner.notify.report import Report
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
@@ -120,7 +120,7 @@ class EagerChain:
             clock=self.clock,
         )
         self._next_at = self.clock.monotonic()
-        self._told: ChainTold | None = None
+        self._ledger: Ledger | None = None
 
     @property
     def cooldown(self) -> float:
@@ -136,7 +136,7 @@ class EagerChain:
 
     def _started(self, sender: RunnerThread) -> None:
         if sender is self._thread:
-            self._told = ChainTold(sender, "testing", clock=self.clock.time)
+            self._ledger = Ledger(sender, "testing", clock=self.clock.time)
 
     def _succeeded(self, sender: Any, *, run: Run) -> None:
         if run.chain == self._thread.chain.name:
@@ -154,11 +154,11 @@ class EagerChain:
             self._report(recovery.task)
 
     def _report(self, task: Task) -> None:
-        if self._told is not None:
-            key = self._told.keys[task]
-            report = self._told.report(key)
+        if self._ledger is not None:
+            key = self._ledger.keys[task]
+            report = self._ledger.report(key)
             if isinstance(report, Report):
-                self._told.take_note(key, report)
+                self._ledger.note(key, report)
                 self.reports.append(report)
 
 

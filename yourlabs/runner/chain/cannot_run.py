@@ -15,7 +15,7 @@ from yourlabs.runner.chain.task import MAX_NAME, Chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify.chain_down import ChainDown
-from yourlabs.runner.notify.chain_told import SUFFIX
+from yourlabs.runner.notify.ledger import SUFFIX
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Backend, Store
 

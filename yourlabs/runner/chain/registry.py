@@ -20,7 +20,7 @@ from yourlabs.runner.chain.watcher import watcher
 from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify import releases
+from yourlabs.runner.notify.releases import release_of
 from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.storage.base import backend
 
@@ -96,7 +96,7 @@ def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
     conf.validate()
     kept_in = backend()
     # Read now: when a chain that stands by takes over, other code may lie there.
-    releases.release_of(chain)
+    release_of(chain)
     return RunnerThread(
         chain,
         ownership=kept_in.ownership(chain, kind=mode.kind),
