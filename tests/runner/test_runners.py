@@ -742,6 +742,7 @@ def test_found_pidfile(root: Path) -> None:
     assert kept.texts() == [
         "Found pidfile rest containing: 4194304",
         "Could not find /proc/4194304, wiping pidfile rest",
+        "The process that ran rest before has ended",
         "Wrote pidfile rest",
     ]
 
