@@ -12,8 +12,7 @@ import pytest
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
-from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.ownership.record import COMMAND, Identity, RunMark
+from yourlabs.runner.ownership.record import COMMAND, Identity, Mode, RunMark
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim, MemoryStore
 
 HOUR = 3_600.0
@@ -486,7 +485,7 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(owner, clock)
 
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -505,7 +504,7 @@ def test_command_that_lends_for_long(backend: MemoryBackend, clock: FakeClock) -
     owner = make(resting, backend=backend, mode=Mode.COMMAND)
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(owner, clock)
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -525,7 +524,7 @@ def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> N
     )
     tick(owner, clock)
 
-    with first.ownership.request(borrow=True):
+    with first.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(first, clock)
@@ -549,7 +548,7 @@ def test_single_pass_that_is_asked_to_yield(
     once = make(*tasks, backend=backend, mode=Mode.ONCE)
     other = make(*tasks, backend=backend, mode=Mode.ONCE)
     tick(once, clock)
-    with other.ownership.request(borrow=True):
+    with other.ownership.request():
         once.check()
         tick(once, clock)
     once.check()

@@ -24,7 +24,7 @@ from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from tests.runner.states import FileState
 from yourlabs.runner import signals
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import Described
@@ -46,6 +46,13 @@ def work() -> None:
 
 class Pretending(Execution):
     """Counts and tells what a test says that came of a run."""
+
+    state: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "downtime" and self.state is not None:
+            self.state.put("downtimes", {self.key: value.to_json()})
 
     def fail(self, message: str, said: str = "") -> None:
         message = printable(message)
@@ -97,9 +104,7 @@ class Chain:
         execution = self.execution
         known = downtimes_from_json(self.state.get("downtimes") or {})
         execution.resume(known.get(execution.key, Downtime()))
-        execution.changed = lambda one: self.state.put(
-            "downtimes", {one.key: one.downtime.to_json()}
-        )
+        execution.state = self.state
         send_robust(signals.chain_started, self)
         return self
 

@@ -26,7 +26,7 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, Task, signals
 from yourlabs.runner.chain import status
-from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
 HOUR = 3_600.0
@@ -221,7 +221,7 @@ def test_status_of_each_state() -> None:
         raise ValueError("no")
 
     thread = make(
-        quick(function, fail_cooldown=HOUR),
+        quick(function, fail_cooldown=HOUR, max_duration=HOUR),
         backend=backend,
         until_ready=lambda: 0.0 if prepared.is_set() else 60.0,
     )
@@ -238,7 +238,7 @@ def test_status_of_each_state() -> None:
         found.append(thread.status())
         running = thread.running()
         assert running is not None
-        thread.set_stalled(running, running.started)
+        running.started -= HOUR
         found.append(thread.status())
         go.set()
         until(lambda: cooling(thread))

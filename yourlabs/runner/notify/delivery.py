@@ -120,7 +120,7 @@ class Delivery:
         self._tries: dict[Key, int] = {}
         self._busy: Key | None = None
         self._hung: set[Send] = set()
-        self._is_closed = self._has_reported = False
+        self._is_closed = self._has_reported_failure = False
 
     def post(self, key: Key, delay: float = 0.0) -> None:
         """Have what is to be told of `key` sent, after `delay` seconds."""
@@ -191,7 +191,7 @@ class Delivery:
         except RuntimeError as exc:
             # No more threads, or the interpreter ends. The next post tries again.
             self._thread = None
-            self._report_failure(exc)
+            self._log_failure(exc)
 
     def _run(self) -> None:
         while (key := self._next()) is not None:
@@ -284,8 +284,8 @@ class Delivery:
         with self._changed:
             self.is_failing = False
             self._tries.pop(send.key, None)
-            works_again = self._has_reported and not self._tries
-            self._has_reported = self._has_reported and not works_again
+            works_again = self._has_reported_failure and not self._tries
+            self._has_reported_failure = self._has_reported_failure and not works_again
         if works_again:
             logger.warning(
                 "Sending %s works again.",
@@ -302,15 +302,15 @@ class Delivery:
             is_long = send.is_hung or isinstance(error, ImproperlyConfigured)
             wait = LAST_RETRY if is_long else backoff(tries)
             self._due[send.key] = time.monotonic() + wait
-        self._report_failure(error)
+        self._log_failure(error)
 
-    def _report_failure(self, error: BaseException) -> None:
+    def _log_failure(self, error: BaseException) -> None:
         try:
             reason = one_line(f"{type(error).__name__}: {error}", 300)
         except BaseException:
             reason = type(error).__name__
-        level = logging.DEBUG if self._has_reported else logging.WARNING
-        self._has_reported = True
+        level = logging.DEBUG if self._has_reported_failure else logging.WARNING
+        self._has_reported_failure = True
         logger.log(
             level,
             "Could not send %s: %s. It is tried again until it works.",
