@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,6 +130,27 @@ def test_healed_by_a_restart(told: list[str]) -> None:
     assert told[1:] == ["healed"]
 
 
+def test_healed_after_who_told_it(told: list[str]) -> None:
+    """A process whose chain runs ends what one that has ended meanwhile told."""
+    backend = MemoryBackend(clock := FakeClock())
+    owner, other = process(backend), process(backend)
+    turn(owner)
+    broken(other, OSError("no"))
+    clock.advance(60)
+    turn(owner)
+    assert told == ["The chain cannot run: no"]
+
+    other.ask_to_stop()
+    other.run()
+    clock.advance(60)
+    turn(owner)
+    assert told[1:] == ["healed"]
+
+    clock.advance(60)
+    turn(owner)
+    assert told[2:] == []
+
+
 def test_left_to_another_process(told: list[str]) -> None:
     """Stopped while it cannot run, a chain leaves it to other processes to tell."""
     backend = MemoryBackend(clock := FakeClock())
@@ -152,7 +174,8 @@ def test_nothing_to_tell(told: list[str]) -> None:
     process(backend).tick()
 
     assert told == []
-    assert backend.store(make(Counted(), name="chain.down").chain).load() == {}
+    down = replace(make(Counted()).chain, name="chain.down")
+    assert backend.store(down).load() == {}
 
 
 def test_where_nothing_can_be_told(

@@ -6,11 +6,11 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
-from yourlabs.runner.chain.task import Chain, Task
+from yourlabs.runner.chain.task import DOWN, Chain, Task
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import describe
 from yourlabs.runner.failures.downtime import Downtime, Latest, downtimes_from_json
-from yourlabs.runner.notify.chain_told import SUFFIX, State
+from yourlabs.runner.notify.chain_told import State
 from yourlabs.runner.notify.subscriber import connected
 
 
@@ -38,7 +38,7 @@ class ChainDown:
             state: Sections of plain values, of the holder of the lock alone.
         """
         task = Task(chain.tasks[0].func, ", ".join(chain.paths), chain.name)
-        self.chain = replace(chain, name=f"{chain.name}{SUFFIX}", tasks=(task,))
+        self.chain = replace(chain, name=f"{chain.name}{DOWN}", tasks=(task,))
         self.state = state
         self.task = task
         self.key = self.chain.keys()[task]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.task import Task
+from yourlabs.runner.chain.task import DOWN, Task
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify import releases
@@ -43,9 +43,6 @@ MAX_COPIES = 3
 
 LOOK_AT_HANGS_EVERY = 1.0
 """How often it is looked whether a run that hangs has ended, in seconds."""
-
-SUFFIX = ".down"
-"""Ends the name under which it is kept that a chain cannot run."""
 
 MAX_KNOWN = 2_000
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
@@ -156,7 +153,7 @@ class ChainTold:
             return LOOK_AT_HANGS_EVERY if what.hangs and told.hangs else found.wait
         task = self.executions[key].task
         return Report(
-            chain=self.name.removesuffix(SUFFIX),
+            chain=self.name.removesuffix(DOWN),
             task=task.name,
             path=task.path,
             at=instant(now),
