@@ -188,7 +188,8 @@ class RunnerThread(threading.Thread):
         """
         End the current cooldown now.
 
-        While a function runs, the cooldown after it is skipped.
+        While a function runs, the cooldown after it is skipped. While another process
+        runs the chain, nothing happens: this one has no cooldown to end.
         """
         self._loop.wake_asked = True
         self.notify()
