@@ -156,7 +156,7 @@ def test_a_failure_is_no_mail_of_django(
     hang(place)
     execution = Execution(quick(fail), "chain", "key")
     for _ in range(3):
-        execution.run(rested=False)
+        execution.run()
     logging.getLogger("shop").error("of the project")
     logger.critical("somebody took the pidfile away")
     for handler in [*logger.handlers, *logging.getLogger().handlers]:

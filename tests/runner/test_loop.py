@@ -12,9 +12,8 @@ import pytest
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
-from yourlabs.runner.chain.down import Trouble
-from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.ownership.record import COMMAND, Identity, RunMark
+from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.ownership.record import COMMAND, Identity, Mode, RunMark
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim, MemoryStore
 
 HOUR = 3_600.0
@@ -487,7 +486,7 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(owner, clock)
 
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -507,7 +506,7 @@ def test_lender_goes_first(backend: MemoryBackend, clock: FakeClock) -> None:
     once = make(resting, backend=backend, mode=Mode.ONCE)
     hosted = make(resting, backend=backend)
     tick(owner, clock)
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -551,7 +550,7 @@ def test_command_that_lends_for_long(backend: MemoryBackend, clock: FakeClock) -
     owner = make(resting, backend=backend, mode=Mode.COMMAND)
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(owner, clock)
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -571,7 +570,7 @@ def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> N
     )
     tick(owner, clock)
 
-    with first.ownership.request(borrow=True):
+    with first.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(first, clock)
@@ -595,7 +594,7 @@ def test_single_pass_that_is_asked_to_yield(
     once = make(*tasks, backend=backend, mode=Mode.ONCE)
     other = make(*tasks, backend=backend, mode=Mode.ONCE)
     tick(once, clock)
-    with other.ownership.request(borrow=True):
+    with other.ownership.request():
         once.check()
         tick(once, clock)
     once.check()

@@ -23,7 +23,7 @@ from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.ownership import process as processes
 from yourlabs.runner.ownership.pidfile import PidfileOwnership
 from yourlabs.runner.ownership.record import COMMAND
-from yourlabs.runner.ownership.request import COURTESY_S
+from yourlabs.runner.ownership.request import LEFT_FREE_S
 from yourlabs.runner.ownership.takeover import log_pidfile, take_over
 
 WORK = "tests.jobs.work"
@@ -264,8 +264,8 @@ def test_frozen_candidate(place: Place, kind: str) -> None:
         entered = [run["at"] for run in runs_of(place, owner)]
         return [after - before for before, after in pairwise(entered)]
 
-    wait_for(lambda: max(gaps(), default=0) > COURTESY_S - 1)
-    assert max(gaps()) < COURTESY_S + 3
+    wait_for(lambda: max(gaps(), default=0) > LEFT_FREE_S - 1)
+    assert max(gaps()) < LEFT_FREE_S + 3
     assert not owner.has_ended()
     candidate.send(signal.SIGCONT)
     own(place, candidate)

@@ -26,8 +26,8 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, Task, signals
 from yourlabs.runner.chain import status
-from yourlabs.runner.chain.down import Trouble
-from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
 HOUR = 3_600.0
@@ -222,7 +222,7 @@ def test_status_of_each_state() -> None:
         raise ValueError("no")
 
     thread = make(
-        quick(function, fail_cooldown=HOUR),
+        quick(function, fail_cooldown=HOUR, max_duration=HOUR),
         backend=backend,
         until_ready=lambda: 0.0 if prepared.is_set() else 60.0,
     )
@@ -239,7 +239,7 @@ def test_status_of_each_state() -> None:
         found.append(thread.status())
         running = thread.running()
         assert running is not None
-        thread.set_stalled(running, running.started)
+        running.started -= HOUR
         found.append(thread.status())
         go.set()
         until(lambda: cooling(thread))

@@ -160,17 +160,17 @@ def task_settings() -> Mapping[str, Any]:
     return tasks
 
 
-def check_task(path: str, options: Any) -> None:
-    """Raise `ImproperlyConfigured` where ``RUNNER["TASKS"][path]`` is not usable."""
+def check_task(path: str, options: Any) -> dict[str, timedelta | None]:
+    """Return the durations in ``RUNNER["TASKS"][path]``, if all of it is usable."""
     where = f"RUNNER['TASKS'][{path!r}]"
     if not isinstance(options, Mapping):
         msg = f"{where} is {options!r}: expected a dict of {', '.join(OPTIONS)}."
         raise ImproperlyConfigured(msg)
-    for name, value in options.items():
+    for name in options:
         if name not in OPTIONS:
             msg = f"{where} has {name!r}, which is no option."
             raise ImproperlyConfigured(msg)
-        duration(where, name, value)
+    return {name: duration(where, name, value) for name, value in options.items()}
 
 
 def run_root() -> Path:

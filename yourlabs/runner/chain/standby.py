@@ -6,7 +6,7 @@ from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.base import Clock, Ownership
 from yourlabs.runner.ownership.record import check_functions
-from yourlabs.runner.ownership.request import COURTESY_S
+from yourlabs.runner.ownership.request import LEFT_FREE_S
 
 LOOK_EVERY_S = 0.05
 """How often a command that has yielded looks who has the chain now, in seconds."""
@@ -53,7 +53,7 @@ class Standby:
         self._may_lend = True
         if is_command:
             self._token = token
-            self._looks_until = self._clock.monotonic() + COURTESY_S
+            self._looks_until = self._clock.monotonic() + LEFT_FREE_S
 
     def has_new_owner(self) -> bool:
         """
@@ -89,28 +89,23 @@ class Standby:
         return now + LOOK_EVERY_S if self._token and now < self._looks_until else None
 
     def look(self, failed: Exception | None) -> None:
-        """
-        Look at the owner, after a try to become it.
-
-        Args:
-            failed: What the try raised. None: the chain was not to be had.
-        """
+        """Look at the owner after a try to become it, which raised `failed`, if any."""
         before, self.problem = self.problem, failed
         if failed is None:
             try:
-                self._look_at_owner()
+                self.problem = self._look_at_owner()
             except Exception as exc:
                 self.problem = exc
         self.has_news = not self.has_looked or bool(before or self.problem)
         self.has_looked = True
 
-    def _look_at_owner(self) -> None:
+    def _look_at_owner(self) -> str | None:
         owner = self._ownership.owner()
         if owner is not None and not owner.released:
             self._is_lent = owner.borrows
             self._may_lend = self._may_lend and owner.borrows
             if owner.borrows:
                 # Whoever stands by may be faster: this one is to take it back.
-                self._looks_until = self._clock.monotonic() + COURTESY_S
+                self._looks_until = self._clock.monotonic() + LEFT_FREE_S
             check_functions(self._chain, owner, self._clock.time())
-        self.problem = self._ownership.no_sign_of_life()
+        return self._ownership.no_sign_of_life()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from yourlabs.runner.chain.task import DOWN, Chain, Task
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import describe
 from yourlabs.runner.failures.downtime import Downtime, Latest, downtimes_from_json
-from yourlabs.runner.notify.chain_told import State
 from yourlabs.runner.notify.subscriber import connected
 
 
@@ -29,7 +29,7 @@ class ChainDown:
 
     once = is_new_start = False
 
-    def __init__(self, chain: Chain, state: State) -> None:
+    def __init__(self, chain: Chain, state: Any) -> None:
         """
         Go on with what the last holder counted and told.
 

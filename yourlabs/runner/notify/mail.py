@@ -34,9 +34,12 @@ class AdminMail(Notifier):
         """Return what ``RUNNER["EMAIL"]`` says."""
         return conf.email()
 
-    def send(self, report: Report) -> None:
+    def send(self, report: Report) -> str | None:
         """
         Send `report`.
+
+        Returns:
+            The dotted path of a mail backend that is not Django's: it may queue mails.
 
         Raises:
             ImproperlyConfigured: ``ADMINS`` is empty.
@@ -70,6 +73,11 @@ class AdminMail(Notifier):
         finally:
             with contextlib.suppress(Exception):
                 connection.close()
+        backend = type(connection)
+        sends = backend.__module__.startswith("django.core.mail.backends.")
+        if sends or isinstance(connection, EmailBackend):
+            return None
+        return f"{backend.__module__}.{backend.__qualname__}"
 
 
 class WaitsForAnswer:

@@ -36,7 +36,7 @@ from yourlabs.runner.ownership.record import (
     fit,
     parse_record,
 )
-from yourlabs.runner.ownership.request import Courtesy, TakeoverFile
+from yourlabs.runner.ownership.request import RequestTimeout, TakeoverFile
 
 CHECK_EVERY_S = 0.1
 """For how long it is known that the chain is owned still, in seconds."""
@@ -83,10 +83,9 @@ class PidfileOwnership:
         self.kind = kind
         self.borrows = False
         self.path = os.path.join(root, f"{chain.name}.pid")
-        self.request_path = os.path.join(root, f"{chain.name}.takeover")
         self._clock = clock
         self._last_token = last_token
-        self._courtesy = Courtesy()
+        self._requests_of_others = RequestTimeout()
         self._takeover = TakeoverFile(os.path.join(root, f"{chain.name}.takeover"))
         self._seen: tuple[int, int] | None = None
         self._seen_at = 0.0
@@ -119,7 +118,7 @@ class PidfileOwnership:
     def _is_left_to_another(self) -> bool:
         request = self._takeover.read()
         wanted = None if request is None else request.id
-        return self._courtesy.leaves_it_to(wanted, self._clock.monotonic())
+        return self._requests_of_others.keeps_free_for(wanted, self._clock.monotonic())
 
     def _ask(self) -> None:
         record = self.owner()
@@ -135,14 +134,14 @@ class PidfileOwnership:
         return files.read(self.path, BLOCK)
 
     @contextmanager
-    def request(self, *, borrow: bool = False) -> Iterator[None]:
+    def request(self) -> Iterator[None]:
         """
         Ask any owner to yield, while the block lasts.
 
         Raises:
             UnusableRunRoot: RUN_ROOT or the take-over file cannot be used.
         """
-        with self._takeover.wanted(borrow=borrow):
+        with self._takeover.wanted():
             if self._takeover.is_first():
                 self._ask()
             yield
@@ -150,7 +149,11 @@ class PidfileOwnership:
     def wanted_by(self) -> str | None:
         """Return the id of another one's request, unless it counts no more."""
         request = self._takeover.read()
-        return None if request is None else self._courtesy.counted(request.id)
+        return (
+            None
+            if request is None
+            else self._requests_of_others.unless_spent(request.id)
+        )
 
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""

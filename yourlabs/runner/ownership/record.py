@@ -7,6 +7,7 @@ suspicion, and whatever is not whole counts for nothing.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,25 @@ HOSTED = "hosted"
 
 COMMAND = "command"
 """The owner is a process of its own, `run_functions`."""
+
+
+class Mode(enum.Enum):
+    """What the process of a chain is for."""
+
+    HOSTED = enum.auto()
+    """It has other work, like a web worker: the chain is its guest."""
+
+    COMMAND = enum.auto()
+    """It runs the chain and nothing else: a person or a supervisor started it."""
+
+    ONCE = enum.auto()
+    """As `COMMAND`, and it ends when each task was run once."""
+
+    @property
+    def kind(self) -> str:
+        """What the owner's record calls it."""
+        return HOSTED if self is Mode.HOSTED else COMMAND
+
 
 BLOCK = 4_096
 """

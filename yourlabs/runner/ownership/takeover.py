@@ -81,7 +81,6 @@ def take_over(
     *,
     timeout: timedelta,
     pause: Callable[[float], bool],
-    borrow: bool = False,
     clock: Clock = time,
 ) -> Claim | None:
     """
@@ -92,7 +91,6 @@ def take_over(
         chain: What is to be run.
         timeout: How long to wait.
         pause: Sleeps for some seconds; True when the caller wants to give up.
-        borrow: The chain is given back soon: whoever yields waits for that.
         clock: Where the time comes from.
 
     Returns:
@@ -110,7 +108,7 @@ def take_over(
     if claim is not None:
         return claim
     # Only now: nothing is asked of a chain of other functions.
-    with ownership.request(borrow=borrow):
+    with ownership.request():
         while (claim := ownership.acquire()) is None:
             if not wait.is_in_doubt():
                 wait.remind()

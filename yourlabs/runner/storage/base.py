@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from yourlabs.runner import conf
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership.base import Claim, Ownership
 
@@ -62,3 +66,35 @@ class Backend(Protocol):
 
     def store(self, chain: Chain) -> Store:
         """Return the documents of `chain`."""
+
+
+_backends: dict[str, Backend] = {}
+
+
+def backend() -> Backend:
+    """
+    Return where the chains of this process are kept: one object for each path.
+
+    Raises:
+        ImproperlyConfigured: ``RUNNER["BACKEND"]`` leads to nothing.
+    """
+    path = conf.get("BACKEND")
+    if path not in _backends:
+        _backends[path] = _made(path)
+    return _backends[path]
+
+
+def _made(path: str) -> Backend:
+    cause: Exception | None = None
+    for dotted in (f"{path}.Backend", path):
+        try:
+            made: Backend = import_string(dotted)()
+        except (ImportError, TypeError, AttributeError) as exc:
+            cause = exc
+        else:
+            return made
+    msg = (
+        f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or of a "
+        f"module with a class Backend, like {conf.DEFAULTS['BACKEND']!r}."
+    )
+    raise ImproperlyConfigured(msg) from cause

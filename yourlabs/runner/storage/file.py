@@ -84,7 +84,7 @@ class FileStore:
         self.control_path = os.path.join(root, f"{name}.control")
         self._saved = b""
         self._refused: set[str] = set()
-        self._complained = False
+        self._has_reported = False
         self._desired: dict[str, Any] = {}
 
     def load(self) -> dict[str, Any]:
@@ -132,15 +132,15 @@ class FileStore:
         try:
             replace_file(self.path, content)
         except OSError as exc:
-            self._complain(exc)
+            self._report(exc)
             return
         self._saved = content
-        self._complained = False
+        self._has_reported = False
 
-    def _complain(self, exc: OSError) -> None:
-        if self._complained:
+    def _report(self, exc: OSError) -> None:
+        if self._has_reported:
             return
-        self._complained = True
+        self._has_reported = True
         logger.error(
             "The state of the chain cannot be written to %s: %s. It is kept in memory "
             "and tried again; a new owner would not know of it.",

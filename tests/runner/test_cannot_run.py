@@ -12,7 +12,7 @@ import pytest
 
 from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner import RunnerThread
-from yourlabs.runner.chain.down import Trouble, _Sections, describe_problem
+from yourlabs.runner.chain.cannot_run import Trouble, _Sections, describe_problem
 from yourlabs.runner.notify import chain_down
 from yourlabs.runner.ownership.base import Claim
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore

@@ -1,4 +1,4 @@
-"""Objects that can be called and do nothing then: what to give instead of them."""
+"""Objects that can be called, and would do nothing then: what to give instead."""
 
 from __future__ import annotations
 

@@ -36,14 +36,7 @@ class Trouble:
     def __init__(
         self, chain: Chain, backend: Backend | None = None, clock: Clock = time
     ) -> None:
-        """
-        Know of nothing yet.
-
-        Args:
-            chain: The one that cannot run.
-            backend: Where it is kept who tells, and what. None: the log is all.
-            clock: Tells the time.
-        """
+        """Know of nothing yet. Without a `backend` the log is all."""
         self._chain = chain
         self._backend = backend
         self._clock = clock
@@ -53,12 +46,7 @@ class Trouble:
         self._told: tuple[Claim, ChainDown] | None = None
 
     def report(self, problem: BaseException | str) -> str:
-        """
-        Say what keeps the chain from running, unless that was said a moment ago.
-
-        Returns:
-            It, in words: never empty.
-        """
+        """Say what keeps the chain from running, unless it was just said; return it."""
         exc = ChainCannotRun(problem) if isinstance(problem, str) else problem
         text, now = describe_problem(exc), self._clock.monotonic()
         is_new = text != self._said
@@ -91,31 +79,27 @@ class Trouble:
         told, self._told = self._told, None
         if told is None:
             return
-        claim, down = told
         try:
-            down.close()
+            told[1].close()
         finally:
-            claim.release()
+            told[0].release()
 
     def _tell(self, exc: BaseException | None) -> None:
+        """Count `exc`, or with None the end of what was, where that can be told."""
         try:
-            self._count(exc)
+            told = self._told
+            if told is None or not told[0].check():
+                told = self._told = self._begin(must_be_known=exc is None)
+            if told is None:
+                return
+            if exc is not None:
+                told[1].failed(exc)
+            else:
+                told[1].recovered()
+                self.close()
         except Exception as failed:
             # Where RUN_ROOT cannot be used at all, the log is all there is.
             logger.debug("[%s] The admins are not told: %s", self._chain.name, failed)
-
-    def _count(self, exc: BaseException | None) -> None:
-        told = self._told
-        if told is None or not told[0].check():
-            told = self._told = self._begin(must_be_known=exc is None)
-        if told is None:
-            return
-        down = told[1]
-        if exc is not None:
-            down.failed(exc)
-            return
-        down.recovered()
-        self.close()
 
     def _is_told(self) -> bool:
         """Say whether the admins believe, by whoever, that the chain cannot run."""
@@ -153,11 +137,7 @@ def down_chain(chain: Chain) -> Chain:
 
 
 class _Sections:
-    """
-    What is told, for the next process that tells it.
-
-    It may be used from any thread: the channels put what they have delivered.
-    """
+    """What is told, for the next process that tells it; for any thread."""
 
     def __init__(self, store: Store, claim: Claim, sections: dict[str, Any]) -> None:
         self._store, self._claim, self._sections = store, claim, sections
