@@ -198,18 +198,22 @@ def test_where_nothing_can_be_told(
     assert kept.actions().count("chain_broken") == 1
 
 
-def test_channel_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A channel that raises keeps no other process from telling it."""
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_channel_that_raises(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """A channel that raises is told of in the log, and another process tells it."""
     channel = Channel()
 
     def refuse(down: Any) -> None:
-        raise ValueError("not set up")
+        raise kind("not set up")
 
     backend = MemoryBackend(FakeClock())
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, log() as kept:
         patch.setattr(channel, "chain_started", refuse)
         patch.setattr(chain_down, "connected", [channel])
         broken(process(backend), OSError("no"))
+    assert kept.actions() == ["trouble_untold", "chain_broken"]
     monkeypatch.setattr(chain_down, "connected", [channel])
     broken(process(backend), OSError("no"))
 

@@ -542,7 +542,7 @@ def test_exception_that_comes_too_late(kind: type[BaseException]) -> None:
 class Unlucky(Trouble):
     """Is interrupted itself while it says what is wrong."""
 
-    left = 3
+    left = 1
 
     def report(self, problem: BaseException | str) -> str:
         if self.left:

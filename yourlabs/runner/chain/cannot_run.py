@@ -6,6 +6,7 @@ Of all processes that find it so, one tells it: who owns ``<chain>.down``.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import replace
@@ -97,9 +98,19 @@ class Trouble:
             else:
                 told[1].recovered()
                 self.close()
-        except Exception as failed:
-            # Where RUN_ROOT cannot be used at all, the log is all there is.
-            logger.debug("[%s] The admins are not told: %s", self._chain.name, failed)
+        except BaseException as failed:
+            # Where RUN_ROOT cannot be used at all, what is logged of the chain is all
+            # there is to say. Else it is a mistake, of a channel for example.
+            is_expected = isinstance(failed, OSError)
+            logger.log(
+                logging.DEBUG if is_expected else logging.ERROR,
+                "[%s] The admins are not told that the chain cannot run, or can again: "
+                "%s",
+                self._chain.name,
+                describe_problem(failed),
+                exc_info=None if is_expected else failed,
+                extra={"action": "trouble_untold", "chain": self._chain.name},
+            )
 
     def _is_told(self) -> bool:
         """Say whether the admins believe, by whoever, that the chain cannot run."""

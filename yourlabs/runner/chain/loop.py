@@ -260,9 +260,10 @@ class ChainLoop:
 
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised; begin anew a little later."""
-        self.reason = self._trouble.report(exc)
+        # First of all: whatever fails below, it is tried again, and not at once.
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
+        self.reason = self._trouble.report(exc)
         self._fail_single_pass()
         # Another process may be able to run it meanwhile.
         self.let_go()
