@@ -62,9 +62,9 @@ class StopSignals:
         if self in _handling:
             _handling.remove(self)
 
-    def is_handling(self) -> bool:
-        """Say whether signals are handled now."""
-        return bool(self._previous)
+    def handled(self) -> set[int]:
+        """Return the signals that are handled now."""
+        return set(self._previous)
 
     def notify(self) -> None:
         """End the current `wait`. Safe in any thread, and in a signal handler."""
@@ -89,13 +89,29 @@ class StopSignals:
 
 
 _handling: list[StopSignals] = []
+_forking = threading.local()
+
+
+def _hold_signals() -> None:
+    # Python drops what comes to a child before its hooks have run.
+    handled = {number for signals in _handling for number in signals.handled()}
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+
+
+def _let_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 def _restore_in_child() -> None:
     # A child that a task forks, in a pool of multiprocessing for example, is ended by
     # SIGTERM; with the handler of its parent it would go on for ever.
-    for signals in list(_handling):
-        signals.restore()
+    try:
+        for signals in list(_handling):
+            signals.restore()
+    finally:
+        _let_signals()
 
 
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals)
 renew_in_child("stop signals", _restore_in_child)
