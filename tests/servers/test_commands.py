@@ -138,7 +138,10 @@ def test_set_up_that_fails(tmp_path: Path) -> None:
     assert place.run_files() == []
 
 
-SERVERS = ("waitress", "standard-library", "fork", "gunicorn", "uvicorn")
+SERVERS = (
+    *("waitress", "standard-library", "fork", "gunicorn", "uvicorn"),
+    *("runserver", "daphne", "granian", "hypercorn"),
+)
 
 
 @pytest.mark.parametrize("autostart", ["auto", "1"])
@@ -157,7 +160,7 @@ def test_command_that_serves(launch: Launch, name: str, autostart: str) -> None:
     assert before == ([], [])
     assert {run["pid"] for run in runs} <= set(server.pids())
     assert len({run["pid"] for run in runs}) == 1
-    is_forked = name in ("fork", "gunicorn")
+    is_forked = name in ("fork", "gunicorn", "granian")
     assert (runs[0]["pid"] != server.process.pid) == is_forked
     lines = [line for line in server.place.log() if "it serves requests" in line]
     assert lines
