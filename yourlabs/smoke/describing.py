@@ -92,7 +92,8 @@ def needed(answer: Answer) -> str:
 def _is_refusal(error: BaseException | None) -> bool:
     seen: list[BaseException] = []
     while error is not None and error not in seen:
-        if isinstance(error, Refused):
+        # SQLite raises an error of its own for what it was told to refuse.
+        if isinstance(error, Refused) or str(error) == "not authorized":
             return True
         seen.append(error)
         error = error.__cause__ or error.__context__
