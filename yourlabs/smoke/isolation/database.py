@@ -229,7 +229,7 @@ class Databases:
     ) -> Any:
         """Ask for what Django's cursors send, whatever the driver is."""
         connection = context["connection"]
-        if connection.vendor != "sqlite" and GUARD.watches():
+        if GUARD.watches():
             self.ask(connection.connection, str(sql), connection.vendor)
         return execute(sql, params, many, context)
 
