@@ -78,6 +78,7 @@ MYSQL_BAD = [
     "SET autocommit=1",
     "SET @@session.autocommit = 1",
     "SET GLOBAL max_connections = 1",
+    "SET DEFAULT ROLE x FOR y",
     "SET STATEMENT max_statement_time=1 FOR COMMIT",
     "CREATE TABLE t (x INT)",
     "DROP TABLE t",

@@ -96,10 +96,10 @@ class Files:
 
         def ask(action: int, name: Any, *others: Any) -> int:
             if action == sqlite3.SQLITE_ATTACH and GUARD.watches():
-                # The name is not told of a file that a parameter names.
-                named = "an attached database" if name is None else name
                 try:
-                    self._open_database(named)
+                    if name is None:  # a parameter of the statement names it
+                        GUARD.refuse("paths", "a database that it attaches")
+                    self._open_database(name)
                 except Refused:
                     return sqlite3.SQLITE_DENY
             return sqlite3.SQLITE_OK

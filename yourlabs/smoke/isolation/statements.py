@@ -32,7 +32,7 @@ _MYSQL_MAY = re.compile(
 """Whatever else there is commits what came before: `CREATE TABLE`, `LOCK TABLES`…"""
 
 _MYSQL_MAY_NOT = re.compile(
-    r"set\b.*\b(?:autocommit|global|persist|persist_only|password|statement)\b"
+    r"set\b.*\b(?:autocommit|global|persist|persist_only|password|statement|default\s+role)\b"
     r"|.*\binto\s+(?:outfile|dumpfile)\b",
     re.IGNORECASE | re.DOTALL,
 )

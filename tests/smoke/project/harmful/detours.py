@@ -44,6 +44,7 @@ from tests.smoke.project.harmful.views import (
     SMTP,
     TRUE,
     VIEWS,
+    sql,
     view,
 )
 
@@ -467,6 +468,14 @@ elif connection.vendor == "mysql":
             lambda text=text: connection.cursor().execute(text)
         )
 else:
+    view(BY_ITSELF, name="detour_vacuum_here")(lambda: sql("VACUUM"))
+
+    @view("it writes a database that it attaches")
+    def detour_attach_by_parameter() -> None:
+        """Attach a file that the text of a statement does not name."""
+        with contextlib.closing(sqlite3.connect(":memory:")) as other:
+            other.execute("ATTACH ? AS o", (str(DATABASE),))
+            other.execute("CREATE TABLE o.t (x)")
 
     @view(f"it writes {pathlib.Path(connection.settings_dict['NAME'])}")
     def detour_same_file() -> None:

@@ -379,7 +379,9 @@ def tasks() -> None:
     """Enqueue a task of Django's."""
     from tests.smoke.project.harmful.work import leave_a_file
 
-    assert leave_a_file.enqueue().id
+    result = leave_a_file.enqueue()
+    assert result.id
+    assert not result.is_finished
 
 
 # -- caches -----------------------------------------------------------------
