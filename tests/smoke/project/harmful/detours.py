@@ -27,7 +27,6 @@ from django.core.cache import caches
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, storages
 from django.core.mail import EmailMessage, mail_admins
-from django.core.mail.backends.smtp import EmailBackend
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.http import HttpResponse
@@ -44,6 +43,7 @@ from tests.smoke.project.harmful.views import (
     SMTP,
     TRUE,
     VIEWS,
+    backend_of,
     sql,
     view,
 )
@@ -253,7 +253,7 @@ for one, expected in ((detour_task, ""), (detour_rows, ""), (detour_rows_aside, 
 def detour_mail_by_hand() -> None:
     """Open, send and close."""
     host, port = SMTP.split(":")
-    backend = EmailBackend(host=host, port=int(port))
+    backend = backend_of("smtp", host=host, port=int(port))
     backend.open()
     message = EmailMessage("subject", "text", "a@example.com", ["b@example.com"])
     assert backend.send_messages([message]) == 1
