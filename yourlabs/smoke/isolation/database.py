@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.signals import connection_created
 
-from yourlabs.smoke.isolation.drivers import Drivers, address_of, release
+from yourlabs.smoke.isolation.drivers import Drivers, addresses_of, release
 from yourlabs.smoke.isolation.guard import GUARD, Refusal, Refused
 from yourlabs.smoke.isolation.patches import Patches
 from yourlabs.smoke.isolation.statements import change, leading_to, offence
@@ -108,9 +108,10 @@ class Databases:
 
         several = (connections[alias] for alias in aliases)
         self.pools = frozenset(
-            address_of(one.get_connection_params())
+            address
             for one in several
             if one.settings_dict["OPTIONS"].get("pool")
+            for address in addresses_of(one.get_connection_params())
         )
         """Where the threads of Django's pools connect to."""
 

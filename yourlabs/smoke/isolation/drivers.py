@@ -79,10 +79,10 @@ class Drivers:
         """What refuses connections that are neither Django's nor of its pools."""
 
         def connect(original: Any, text: str, *args: Any, **kwargs: Any) -> Any:
-            host, port, name = address_of(read(text))
-            is_allowed = GUARD.allows("hosts", host, f"{host}:{port}")
-            if not is_allowed and (host, port, name) not in pools:
-                GUARD.refuse("hosts", f"{host}:{port}", Unreachable)
+            for host, port, name in addresses_of(read(text)):
+                is_allowed = GUARD.allows("hosts", host, f"{host}:{port}")
+                if not is_allowed and (host, port, name) not in pools:
+                    GUARD.refuse("hosts", f"{host}:{port}", Unreachable)
             return original(text, *args, **kwargs)
 
         return connect
@@ -159,10 +159,12 @@ class Drivers:
         return ""
 
 
-def address_of(params: dict[str, Any]) -> tuple[str, str, str]:
-    """The host, port and database that the parameters of a connection name."""
-    host = params.get("host") or os.environ.get("PGHOST") or "localhost"
-    return str(host), str(params.get("port") or 5432), str(params.get("dbname"))
+def addresses_of(params: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The hosts, ports and the database that the parameters of a connection name."""
+    hosts = str(params.get("host") or os.environ.get("PGHOST") or "localhost")
+    ports = str(params.get("port") or 5432).split(",")
+    name = str(params.get("dbname"))
+    return [(host, port, name) for host in hosts.split(",") for port in ports]
 
 
 def release(connection: Any) -> None:

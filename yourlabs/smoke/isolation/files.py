@@ -78,8 +78,9 @@ class Files:
 
     def _bind(self, args: tuple[Any, ...]) -> None:
         # A socket that has a name is an entry of a folder.
-        if isinstance(args[1], (str, bytes)) and os.fsdecode(args[1]).strip("\0"):
-            self._change(args[1])
+        name = os.fsdecode(args[1]) if isinstance(args[1], (str, bytes)) else ""
+        if name and not name.startswith("\0"):
+            self._change(name)
 
     def _open_database(self, database: Any) -> None:
         name = os.fsdecode(database)

@@ -117,6 +117,12 @@ def by_a_new_alias() -> None:
 
 
 @view()
+def listen_nowhere() -> None:
+    """Make a socket that is in no folder."""
+    listen(f"\0{uuid.uuid4()}")
+
+
+@view()
 def in_memory() -> None:
     """Use databases that are nowhere."""
     with contextlib.closing(sqlite3.connect(":memory:")) as other:
