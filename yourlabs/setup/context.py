@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
+from django.core.exceptions import ImproperlyConfigured
+
 from yourlabs.setup import environment
-from yourlabs.setup.environment import Value
 from yourlabs.setup.values import Invalid, as_bool
 
 FILE, ENVIRONMENT, DEFAULT = "file", "environment", "default"
@@ -25,7 +26,6 @@ latest: Context | None = None
 """What this process set up last."""
 
 _said: set[str] = set()
-_warned: set[str] = set()
 
 
 # Here and in the modules this one imports, named tuples: importing dataclasses would
@@ -34,14 +34,12 @@ class Written(NamedTuple):
     """A setting that a step wrote: the very object, and what was in it.
 
     By its identity it is known from an equal value that the project set, by the copy
-    from one that the project changed in place. ``secrets`` are texts never to be
-    printed, each with an expression that gives it.
+    from one that the project changed in place.
     """
 
     value: Any
     copy: Any
     origin: str
-    secrets: Mapping[str, str]
 
 
 def step(
@@ -145,18 +143,11 @@ class Context:
         """Whether a step may write a setting: the project has not set it."""
         return name not in self.settings or self.is_ours(name)
 
-    def set(
-        self,
-        name: str,
-        value: Any,
-        origin: str = DEFAULT,
-        secrets: Mapping[str, str] | None = None,
-    ) -> None:
+    def set(self, name: str, value: Any, origin: str = DEFAULT) -> None:
         """Write a setting, unless the project has set it."""
         if self.is_free(name):
             self.settings[name] = value
-            before = copy.deepcopy(value)
-            self.written[name] = Written(value, before, origin, secrets or {})
+            self.written[name] = Written(value, copy.deepcopy(value), origin)
 
     def unset(self, *names: str) -> None:
         """Take back settings that steps wrote."""
@@ -171,25 +162,23 @@ class Context:
             self.problems[".env"] = self.environment.problem
         return all(map(self.is_free, names))
 
-    def variable(
-        self, name: str, read: Callable[[str], T]
-    ) -> tuple[T | None, Value | None]:
-        """Return a variable as ``read`` gives it. None twice when it is unset or bad.
+    def variable(self, name: str, read: Callable[[str], T]) -> T | None:
+        """Return a variable as ``read`` gives it, None when it is unset or bad.
 
         What is wrong is told at the end of the outermost step.
         """
         try:
             value = self.environment.get(name)
-            return (None, None) if value is None else (read(value.text), value)
+            return None if value is None else read(value.text)
         except Invalid as problem:
             self.problems[name] = str(problem)
-            return None, None
+            return None
 
     def set_from(self, name: str, read: Callable[[str], Any]) -> None:
         """Write a setting of the name of a variable, where that is set."""
         if self.claim(name, name):
-            value, source = self.variable(name, read)
-            if source is not None:
+            value = self.variable(name, read)
+            if value is not None:
                 self.set(name, value, ENVIRONMENT)
 
     def is_debug(self) -> bool:
@@ -223,8 +212,6 @@ class Context:
             # Some who import settings hide why they could not: a shell, mypy.
             for line in lines:
                 _say(line, once=True)
-        from django.core.exceptions import ImproperlyConfigured
-
         raise ImproperlyConfigured("\n".join(lines))
 
     def remarks(self, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -270,13 +257,8 @@ class Context:
 
     def add_path(self, name: str) -> None:
         """Have ``create_paths()`` make the folder of a setting, or make it now."""
-        value = self.settings.get(name)
-        if isinstance(value, (str, os.PathLike)) and str(value):
-            # Django takes its own from the current folder, where they are relative.
-            is_djangos = name in ("MEDIA_ROOT", "STATIC_ROOT")
-            path = os.path.abspath(
-                value if is_djangos else self.folder(name, self.root)
-            )
+        if self.settings.get(name):
+            path = str(self.folder(name, self.root))
             if path not in self.paths:
                 self.paths.append(path)
             if "create_paths" in self.done:
@@ -323,11 +305,9 @@ def notice(line: str, *, once: bool = True) -> None:
         _say(line, once=once)
 
 
-def warning(line: str, *, always: bool = True) -> None:
-    """Say what is wrong, once a process; without ``always`` if it is the first."""
-    if always or not _warned:
-        _warned.add(line)
-        _say(f"Warning: {line}", once=True)
+def warning(line: str) -> None:
+    """Say what is wrong, once a process."""
+    _say(f"Warning: {line}", once=True)
 
 
 def _say(line: str, *, once: bool) -> None:

@@ -14,6 +14,11 @@ from typing import Any, NamedTuple
 
 from yourlabs.setup.values import Invalid
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on POSIX: nothing is locked there
+    fcntl = None  # type: ignore[assignment]
+
 MAX_FILE_SIZE = 1024 * 1024
 """Bytes read from a file named by a variable: more is no setting."""
 
@@ -75,7 +80,7 @@ class Environment:
                 ``NAME_FILE`` names cannot be read, or the line of ``.env``.
         """
         indirect = f"{name}_FILE"
-        read = f"Path({str(self._dotenv)!r}).read_text('utf-8-sig')"
+        read = f"pathlib.Path({str(self._dotenv)!r}).read_text('utf-8-sig')"
         layers = {"os.environ": self._variables}
         layers[f"parse_dotenv({read}, os.environ)[0]"] = self._file
         for source, layer in layers.items():
@@ -118,7 +123,7 @@ def _read(path: str, indirect: str) -> Value:
     if len(text) > MAX_FILE_SIZE or not text.strip():
         size = "larger than 1 MiB" if text.strip() else "empty"
         raise Invalid(f"the file that {indirect} names is {size}")
-    return Value(text.strip(), f"Path({path!r}).read_text('utf-8').strip()")
+    return Value(text.strip(), f"pathlib.Path({path!r}).read_text('utf-8').strip()")
 
 
 def parse_dotenv(
@@ -304,3 +309,11 @@ def frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def lock(file: Any) -> None:
+    """Wait until no other process has this file, or descriptor, locked."""
+    # Some file systems have no locks.
+    with suppress(OSError):
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import django
+
 from yourlabs.setup import environment
-from yourlabs.setup.context import (
-    DEFAULT,
-    ENVIRONMENT,
-    FILE,
-    Context,
-    notice,
-    step,
-    warning,
-)
+from yourlabs.setup.context import DEFAULT, FILE, Context, notice, step, warning
+from yourlabs.setup.environment import lock
 from yourlabs.setup.values import Invalid, as_bool, as_hosts, as_list, as_origins
 from yourlabs.setup.versions import django_version
 
 HSTS_SECONDS = 60
 YEAR = 31536000
 """Seconds from which on the lists of browsers take a site in."""
-
-TOOLS = re.compile(r"(^|/)(d?mypy|pylint|sphinx(-build)?)(/__main__\.py)?$")
-
-WRITING_TIMEOUT = 2.0
-"""Seconds an empty key file is given to be filled by whoever made it."""
 
 POLICY = {
     "default-src": ["'self'"],
@@ -152,8 +140,7 @@ def _set_csp(context: Context) -> None:
         csp = context.said["csp"] = None
     if csp:
         name = "SECURE_CSP_REPORT_ONLY" if csp == "report" else "SECURE_CSP"
-        policy = {directive: [*sources] for directive, sources in POLICY.items()}
-        context.set(name, csp if isinstance(csp, dict) else policy, FILE)
+        context.set(name, csp if isinstance(csp, dict) else dict(POLICY), FILE)
 
 
 def _middleware(context: Context) -> list[str]:
@@ -198,63 +185,52 @@ def misses_hosts(context: Context, settings: dict[str, Any]) -> bool:
 
 def _set_secret_key(context: Context) -> None:
     name = "SECRET_KEY"
-    if context.claim(name, name) and name not in context.settings:
-        key, source = context.variable(name, str)
-        if key is not None and source is not None:
-            context.set(name, key, ENVIRONMENT, {key: source.source})
-        elif name not in context.problems:
-            _keep_secret_key(context)
-    name = "SECRET_KEY_FALLBACKS"
-    if context.claim(name, name):
-        values, source = context.variable(name, as_list)
-        if values is not None and source is not None:
-            split = f"{source.source}.replace(',', ' ').split()"
-            secrets = {key: f"{split}[{n}]" for n, key in enumerate(values)}
-            context.set(name, values, ENVIRONMENT, secrets)
+    context.set_from(name, str)
+    if name not in context.settings and name not in context.problems:
+        context.set(name, _kept_or_passing(context))
+    context.set_from("SECRET_KEY_FALLBACKS", as_list)
 
 
-def _keep_secret_key(context: Context) -> None:
+def _kept_or_passing(context: Context) -> str:
     path, key = context.var / "secret_key", None
     command = environment.called_command()
-    # What a step of a build leaves behind is the same in all containers of an image:
-    # a command makes no key, unless it goes on, or writes a module that reads the key.
-    is_made = command in (None, "check", "run_functions", "shell", "shell_plus")
-    is_made |= environment.is_serving() or "--freeze" in sys.argv
-    # Nor does a tool that only imports settings, or tries whether they can be.
-    program = sys.argv[0] if sys.argv else ""
-    is_made &= not TOOLS.search(program)
-    is_made &= not {"--check-config", "--deploy"} & set(sys.argv)
+    # What a command leaves behind in a build is the same in all containers of the
+    # image: of commands only what serves keeps a key, and a person's first look.
+    is_kept = command in (None, "check") or environment.is_serving()
+    is_kept &= not {"--check-config", "--deploy"} & set(sys.argv)
     try:
-        key = kept_key(path, make=is_made)
+        key = kept_key(path, make=is_kept or "--freeze" in sys.argv)
     except Invalid as problem:
         context.problems["SECRET_KEY"] = str(problem)
-        return
     except OSError as error:
         context.warn(path.parent, error)
-    source = f"Path({str(path)!r}).read_text('utf-8').strip()"
-    if key is None:
-        key, source = passing_key(), "secrets.token_urlsafe(48)"
-        if command and not is_made and command != "setup" and not _is_djangos(command):
+    else:
+        if key is None and not is_step(command):
             warning(
                 "SECRET_KEY is not set, and none is kept yet: "
                 "this command has one of its own, that ends with it"
             )
-    elif came_with_image(path):
-        warning(
-            f"SECRET_KEY is that of {path}, which is older than this container: "
-            "whoever has the image has it too. Set SECRET_KEY, or SECRET_KEY_FILE, "
-            "or have that folder on a volume"
-        )
-    context.set("SECRET_KEY", key, DEFAULT, {key: source})
+        elif key and came_with_image(path):
+            warning(
+                f"SECRET_KEY is that of {path}, which is older than this container: "
+                "whoever has the image has it too. Set SECRET_KEY, or "
+                "SECRET_KEY_FILE, or have that folder on a volume"
+            )
+    # Not at the top: needed once in the life of a project.
+    import secrets
+
+    return key or secrets.token_urlsafe(48)
 
 
-def _is_djangos(command: str) -> bool:
-    import glob
-
-    spec = importlib.util.find_spec("django")
-    folder = os.path.dirname(spec.origin or "") if spec else ""
-    places = ("core/management/commands", "contrib/*/management/commands")
-    return any(glob.glob(f"{folder}/{place}/{command}.py") for place in places)
+def is_step(command: str | None) -> bool:
+    """Whether a command is one of Django's own, or of this app: those do not go on."""
+    package = Path(django.__file__).parent
+    folders = [
+        Path(__file__).parent,
+        package / "core",
+        *(package / "contrib").iterdir(),
+    ]
+    return any((f / f"management/commands/{command}.py").is_file() for f in folders)
 
 
 def came_with_image(path: Path) -> bool:
@@ -265,18 +241,14 @@ def came_with_image(path: Path) -> bool:
     marks = map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))
     if "KUBERNETES_SERVICE_HOST" not in os.environ and not any(marks):
         return False
-    with suppress(OSError, ValueError, IndexError, AttributeError):
-        found = os.stat(path)
-        if found.st_dev != os.stat("/").st_dev:
-            return False
-        with open("/proc/1/stat", encoding="utf-8", errors="replace") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        since_boot = ticks / os.sysconf("SC_CLK_TCK") - time.clock_gettime(
-            time.CLOCK_BOOTTIME
-        )
-        started_at = time.time() + since_boot
-        return found.st_mtime < started_at - 1 or not os.access(path, os.W_OK)
-    return False
+    try:
+        # Whatever starts a container writes this file for it.
+        found, started_at = os.stat(path), os.stat("/etc/hosts").st_mtime
+        is_on_volume = found.st_dev != os.stat("/").st_dev
+    except OSError:
+        return False
+    is_old = found.st_mtime < started_at - 1 or not os.access(path, os.W_OK)
+    return is_old and not is_on_volume
 
 
 def kept_key(path: Path, *, make: bool = True) -> str | None:
@@ -289,11 +261,10 @@ def kept_key(path: Path, *, make: bool = True) -> str | None:
         Invalid: When there is a file that cannot be used. The message names it.
     """
     try:
-        return _read(path)
-    except FileNotFoundError:
-        if not make:
-            return None
-        _make(path)
+        with suppress(FileNotFoundError):
+            if key := path.read_text("utf-8", errors="surrogateescape").strip():
+                return key
+        return _make_key(path) if make else None
     except PermissionError as error:
         # Where not even the folder can be searched, nothing is known of the file.
         if not os.path.lexists(path):
@@ -302,43 +273,18 @@ def kept_key(path: Path, *, make: bool = True) -> str | None:
             f"{path} cannot be read ({error.strerror}): let this user read it, "
             "or set SECRET_KEY"
         ) from None
-    return _read(path)
 
 
-def passing_key() -> str:
-    """Return a key that is kept nowhere."""
-    # Not at the top: needed once in the life of a project.
+def _make_key(path: Path) -> str:
     import secrets
 
-    return secrets.token_urlsafe(48)
-
-
-def _read(path: Path) -> str:
-    deadline = time.monotonic() + WRITING_TIMEOUT
-    while True:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            key = file.read(4096).strip()
-        if key:
-            return key
-        # Empty: another process has made the file and is about to fill it, at once.
-        if time.monotonic() > deadline:
-            raise Invalid(f"{path} is empty: remove it, or set SECRET_KEY")
-        time.sleep(0.01)
-
-
-def _make(path: Path) -> None:
     os.makedirs(path.parent, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        # Another process was faster: it is its key then.
-        return
-    try:
-        os.write(descriptor, passing_key().encode() + b"\n")
-        os.fsync(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
-    finally:
-        os.close(descriptor)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with open(descriptor, "r+", encoding="utf-8") as file:
+        # Who comes second waits here, and reads what the first has written.
+        lock(file)
+        key = file.read().strip()
+        if not key:
+            key = secrets.token_urlsafe(48)
+            file.write(f"{key}\n")
+        return key

@@ -319,22 +319,3 @@ def storages(
                 entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
             entries[name] = entry
     return entries
-
-
-def password_source(password: Any, source: str) -> dict[str, str]:
-    """Return an expression for the password of a URL that ``source`` gives."""
-    expression = f"unquote({source}.partition('@')[0].rpartition(':')[2])"
-    return {password: expression} if password else {}
-
-
-def location_sources(entry: dict[str, Any], source: str) -> dict[str, str]:
-    """Return expressions for the locations of a cache that ``source`` gives."""
-    found = entry.get("LOCATION", "")
-    userinfo = f"{source}.partition('://')[2].partition('@')[0]"
-    secrets = {}
-    for location in [found] if isinstance(found, str) else found:
-        begin, at, end = location.partition("@")
-        if at:
-            scheme = begin.partition("://")[0]
-            secrets[location] = f"'{scheme}://' + {userinfo} + {at + end!r}"
-    return secrets

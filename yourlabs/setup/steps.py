@@ -143,50 +143,38 @@ def database(context: Context) -> None:
     """
     sqlite = services.sqlite(str(context.var / "db.sqlite3"), {})
     entries = {"default": {"ENGINE": "django.db.backends.sqlite3", **sqlite}}
-    secrets: dict[str, str] = {}
     problems, origin = len(context.problems), DEFAULT
     for name in sorted({"DATABASE_URL", *context.environment.names()}):
         match = re.fullmatch(r"(?:([A-Z]\w*)_)?DATABASE_URL", name)
         if match and context.claim(name, "DATABASES") and context.environment.has(name):
-            origin = ENVIRONMENT
-            password = name.replace("_URL", "_PASSWORD")
-            entry = _database(context, name, password, secrets)
-            entries |= {(match[1] or "default").lower(): entry}
+            origin, alias = ENVIRONMENT, (match[1] or "default").lower()
+            entries[alias] = _database(context, name, name.replace("_URL", "_PASSWORD"))
     if origin == DEFAULT and context.environment.has("DATABASE_PASSWORD"):
         notice("DATABASE_PASSWORD is set, but DATABASE_URL is not: it is not used")
     if len(context.problems) == problems:
-        context.set("DATABASES", entries, origin, secrets)
+        context.set("DATABASES", entries, origin)
 
 
-def _database(
-    context: Context, url: str, password: str, secrets: dict[str, str]
-) -> dict[str, Any]:
+def _database(context: Context, url: str, password: str) -> dict[str, Any]:
     root = context.root
-    entry, source = context.variable(url, lambda text: services.database(text, root))
-    text, file = context.variable(password, str)
-    if entry is None or source is None:
-        return {}
-    given = entry.get("PASSWORD")
-    if text is None or file is None or given == text:
-        secrets |= services.password_source(given, source.source)
-        return entry
+    entry = context.variable(url, lambda text: services.database(text, root))
+    text = context.variable(password, str)
+    given = (entry or {}).get("PASSWORD")
+    if entry is None or text is None or given == text:
+        return entry or {}
     if given != "":
         context.problems[password] = f"{url} has another password, or takes none"
-    secrets[text] = file.source
     return {**entry, "PASSWORD": text}
 
 
 @step
 def cache(context: Context) -> None:
     """Set ``CACHES`` from ``CACHE_URL``; memory of the process without it."""
-    if not context.claim("CACHE_URL", "CACHES"):
-        return
-    entry, source = context.variable("CACHE_URL", services.cache)
-    if entry is not None and source is not None:
-        secrets = services.location_sources(entry, source.source)
-        context.set("CACHES", {"default": entry}, ENVIRONMENT, secrets)
-    elif "CACHE_URL" not in context.problems:
-        context.set("CACHES", {"default": services.cache("locmem://")})
+    if context.claim("CACHE_URL", "CACHES"):
+        entry = context.variable("CACHE_URL", services.cache)
+        default = {"default": entry or services.cache("locmem://")}
+        if "CACHE_URL" not in context.problems:
+            context.set("CACHES", default, ENVIRONMENT if entry else DEFAULT)
 
 
 @step
@@ -195,7 +183,7 @@ def logging(context: Context) -> None:
     is_free = [context.claim(name, "LOGGING") for name in ("LOG_LEVEL", "LOG_FORMAT")]
     if not all(is_free):
         return
-    given, _ = context.variable("LOG_LEVEL", one_of(LEVELS))
+    given = context.variable("LOG_LEVEL", one_of(LEVELS))
     level, log_format = given or "INFO", _log_format(context)
     mails: dict[str, Any] = {
         "level": "ERROR",
@@ -275,7 +263,7 @@ def applications(context: Context) -> None:
 
 
 def _log_format(context: Context) -> str | None:
-    return context.variable("LOG_FORMAT", one_of(FORMATTERS))[0]
+    return context.variable("LOG_FORMAT", one_of(FORMATTERS))
 
 
 def _logger(handlers: list[str], level: str) -> dict[str, Any]:
@@ -320,8 +308,8 @@ def _add_file(
 
 def _set_root(context: Context, kind: str) -> None:
     name = f"{kind.upper()}_ROOT"
-    found, _ = context.variable("STORAGE_URL", services.storage)
-    folder = (found or {}).get(kind, {}).get("folder")
+    found = context.variable("STORAGE_URL", services.storage) or {}
+    folder = found.get(kind, {}).get("folder")
     value = Path(folder) if folder else context.var / kind
     context.set(name, value, ENVIRONMENT if folder else DEFAULT)
     context.add_path(name)
@@ -329,11 +317,6 @@ def _set_root(context: Context, kind: str) -> None:
 
 def _set_storages(context: Context) -> None:
     context.claim("STORAGE_URL", "STORAGES")
-    found, source = context.variable("STORAGE_URL", services.storage)
-    entries = services.storages(found or {}, context.is_debug(), has_whitenoise())
-    secrets: dict[str, str] = {}
-    for entry in entries.values():
-        for key in ("secret_key", "account_key"):
-            text = entry.get("OPTIONS", {}).get(key)
-            secrets |= services.password_source(text, source.source if source else "")
-    context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT, secrets)
+    found = context.variable("STORAGE_URL", services.storage) or {}
+    entries = services.storages(found, context.is_debug(), has_whitenoise())
+    context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT)

@@ -78,23 +78,16 @@ def as_origins(text: str) -> list[str]:
     )
 
 
-def as_addresses(text: str) -> list[tuple[str, str]]:
-    """Read mail addresses, as pairs of the item and its address.
-
-    Raises:
-        Invalid: When an item has no address, or something beside it.
-    """
-    items = [
-        item.strip()
-        for item in re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)", text)
-        if item.strip()
-    ]
+def as_addresses(text: str) -> list[str]:
+    """Read mail addresses. Raises ``Invalid`` for an item that is not exactly one."""
+    items = re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)", text)
+    items = [item.strip() for item in items if item.strip()]
     pattern = r"(?:[^<>@;$]*<)?([^\s@<>()\[\];:,\"'$\\]+@[^\s@<>()\[\];:,\"'$\\/]+)>?"
     expected = "expected addresses separated by commas, like me@example.com"
     _items(items, pattern, expected)
     if any(item.endswith(">") != ("<" in item) for item in items):
         raise Invalid(expected)
-    return [(item, item.rpartition("<")[2].rstrip(">")) for item in items]
+    return items
 
 
 def _items(items: list[str], pattern: str, expected: str) -> list[str]:
