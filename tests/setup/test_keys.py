@@ -14,22 +14,23 @@ from pathlib import Path
 import pytest
 
 from tests.setup.conftest import Project, clean_environment
-from yourlabs.setup import Setup
+from yourlabs.setup import Setup, environment
 from yourlabs.setup import security as keys
 from yourlabs.setup.values import Invalid
 
 MakeSetup = Callable[..., Setup]
 
+NEW = "n" * 50
+
 
 def test_key_is_kept(tmp_path: Path) -> None:
-    """A key is made once: private, long enough for check --deploy."""
+    """A key is kept once, and for nobody else to read."""
     path = tmp_path / "var/secret_key"
 
-    key = keys.kept_key(path)
+    key = keys.kept_key(path, NEW)
 
-    assert keys.kept_key(path) == key
-    assert len(key) >= 50
-    assert len(set(key)) >= 5
+    assert key == NEW
+    assert keys.kept_key(path, "another") == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["secret_key"]
 
@@ -64,10 +65,10 @@ def test_empty_key(tmp_path: Path, text: str) -> None:
     path = tmp_path / "secret_key"
     path.write_text(text)
 
-    key = keys.kept_key(path)
+    key = keys.kept_key(path, NEW)
 
-    assert len(key or "") >= 50
-    assert keys.kept_key(path) == key
+    assert key == NEW
+    assert keys.kept_key(path, None) == key
 
 
 def test_key_that_is_being_written(
@@ -75,9 +76,9 @@ def test_key_that_is_being_written(
 ) -> None:
     """A key that another process is about to write is waited for."""
     path = tmp_path / "secret_key"
-    monkeypatch.setattr(keys, "lock", lambda file: path.write_text("theirs"))
+    monkeypatch.setattr(environment, "lock", lambda file: path.write_text("theirs"))
 
-    assert keys.kept_key(path) == "theirs"
+    assert keys.kept_key(path, NEW) == "theirs"
 
 
 def test_unreadable_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +92,7 @@ def test_unreadable_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Path, "read_text", refuse)
 
     with pytest.raises(Invalid, match="cannot be read \\(Permission denied\\)"):
-        keys.kept_key(path)
+        keys.kept_key(path, NEW)
 
 
 def test_folder_that_cannot_be_searched(
@@ -105,7 +106,7 @@ def test_folder_that_cannot_be_searched(
     monkeypatch.setattr(Path, "read_text", refuse)
 
     with pytest.raises(PermissionError):
-        keys.kept_key(tmp_path / "secret_key")
+        keys.kept_key(tmp_path / "secret_key", NEW)
 
 
 def test_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +118,9 @@ def test_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fcntl.flock", refuse)
     path = tmp_path / "secret_key"
 
-    key = keys.kept_key(path)
+    key = keys.kept_key(path, NEW)
 
-    assert path.read_text().strip() == key
+    assert path.read_text().strip() == key == NEW
 
 
 def test_disk_that_is_full(tmp_path: Path) -> None:
@@ -128,12 +129,12 @@ def test_disk_that_is_full(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            keys.kept_key(tmp_path / "secret_key")
+            keys.kept_key(tmp_path / "secret_key", NEW)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    assert keys.kept_key(tmp_path / "secret_key", make=False) is None
-    assert keys.kept_key(tmp_path / "secret_key")
+    assert keys.kept_key(tmp_path / "secret_key", None) is None
+    assert keys.kept_key(tmp_path / "secret_key", NEW)
 
 
 def test_twenty_processes_agree(project: Project) -> None:

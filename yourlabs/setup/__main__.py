@@ -60,14 +60,16 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m yourlabs.setup",
         description="List each setting with its value (secrets masked) and origin.",
     )
-    text = (
-        "the settings module; that of DJANGO_SETTINGS_MODULE or manage.py if not given"
-    )
-    parser.add_argument("--settings", help=text)
+    text = "the settings module; DJANGO_SETTINGS_MODULE, or that of manage.py, if not"
+    parser.add_argument("--settings", help=f"{text} given")
     text = "print an equivalent settings module that does not need setup"
     parser.add_argument("--freeze", action="store_true", help=text)
     options = parser.parse_args(arguments)
-    name = options.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _default()
+    name = options.settings or os.environ.get("DJANGO_SETTINGS_MODULE")
+    if not name and os.path.isfile("manage.py"):
+        text = Path("manage.py").read_text("utf-8", errors="replace")
+        pattern = r"""DJANGO_SETTINGS_MODULE["'\]\s,=]+["']([\w.]+)["']"""
+        name = next(iter(re.findall(pattern, text)), None)
     if not name:
         print(
             "DJANGO_SETTINGS_MODULE is not set and there is no manage.py here that "
@@ -76,8 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     os.environ["DJANGO_SETTINGS_MODULE"] = name
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, os.getcwd())
     try:
         settings = vars(importlib.import_module(name))
         sys.stdout.write(freeze(settings) if options.freeze else listing(settings))
@@ -85,16 +86,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def _default() -> str | None:
-    """The settings module that the ``manage.py`` of this folder sets."""
-    path = Path("manage.py")
-    if not path.is_file():
-        return None
-    pattern = r"""DJANGO_SETTINGS_MODULE["'\]\s,=]+["']([\w.]+)["']"""
-    match = re.search(pattern, path.read_text("utf-8", errors="replace"))
-    return match[1] if match else None
 
 
 def listing(settings: Mapping[str, Any]) -> str:
@@ -166,7 +157,7 @@ def freeze(settings: Mapping[str, Any]) -> str:
 
 def _secrets(context: Context) -> dict[str, str]:
     """Texts that are never written, each with an expression that gives it."""
-    path = context.var / "secret_key"
+    path = context.folder("VAR_ROOT") / "secret_key"
     key = f"pathlib.Path({str(path)!r}).read_text('utf-8').strip()"
     if not path.is_file():
         key = "secrets.token_urlsafe(48)"
@@ -210,55 +201,52 @@ class _Writer:
 
     def source(self, value: Any, name: str = "") -> Any:
         kind = type(value)
-        if kind is str:
-            return self._text(value, name)
-        if kind in PLAIN and not (kind is float and value - value != 0):
-            return value
         if kind is dict:
             return {self.source(k): self.source(v, str(k)) for k, v in value.items()}
         if kind in (list, tuple, set, frozenset):
             return kind(self.source(item, name) for item in value)
-        return _Source(self._object(value))
+        if kind is str:
+            source = self._secret(value, name)
+        elif kind in PLAIN and not (kind is float and value - value != 0):
+            return value
+        else:
+            source = self._object(value)
+        return value if source is None else _Source(source)
 
-    def _text(self, value: str, name: str) -> str:
+    def _secret(self, value: str, name: str) -> str | None:
         if is_secret(name) and value in self.secrets:
-            return _Source(self.secrets[value])
+            return self.secrets[value]
         begin, at, end = value.partition("@")
         scheme, separator, user = begin.partition("://")
         if user and at and user in self.secrets:
-            expression = self.secrets[user]
-            return _Source(f"{scheme + separator!r} + {expression} + {at + end!r}")
-        return value
+            return f"{scheme + separator!r} + {self.secrets[user]} + {at + end!r}"
+        return None
 
     def _object(self, value: Any) -> str:
+        kind = type(value)
         if isinstance(value, enum.Enum):
-            return f"{self._reference(type(value))}.{value.name}"
+            return f"{self._object(kind)}.{value.name}"
         if isinstance(value, PurePath):
             return f"pathlib.Path({str(value)!r})"
         if isinstance(value, re.Pattern):
             return f"re.compile({value.pattern!r}, {value.flags})"
-        if type(value).__module__ in WRITTEN_AS:
-            return WRITTEN_AS[type(value).__module__] + repr(value)
-        if type(value).__name__ == "__proxy__":
+        if kind.__module__ in WRITTEN_AS:
+            return WRITTEN_AS[kind.__module__] + repr(value)
+        if kind.__name__ == "__proxy__":
             # Of gettext_lazy(): its function and what that is called with.
             _, (function, arguments, *_) = value.__reduce__()
             module = "django.utils.translation"
             if (function.__module__, function.__name__) == (module, "gettext"):
                 self.modules.add(module)
                 return f"{module}.gettext_lazy({str(arguments[0])!r})"
-        return self._reference(value)
-
-    def _reference(self, value: Any) -> str:
-        module = getattr(value, "__module__", None)
-        name = getattr(value, "__qualname__", None)
-        found: Any = sys.modules.get(str(module))
-        for part in str(name).split("."):
+        module = str(getattr(value, "__module__", None))
+        name = str(getattr(value, "__qualname__", None))
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
             found = getattr(found, part, None)
-        if found is not value or module in (None, self.module):
-            raise CannotFreeze(f"it holds an object of {type(value).__qualname__!r}")
-        if module == "builtins":
-            return str(name)
-        self.modules.add(str(module))
+        if found is not value or module == self.module:
+            raise CannotFreeze(f"it holds an object of {kind.__qualname__!r}")
+        self.modules.add(module)
         return f"{module}.{name}"
 
 

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
 
 from yourlabs.setup.context import Context, context_of, notice
-from yourlabs.setup.environment import called_command, is_serving
-from yourlabs.setup.security import MISSING_HOSTS, misses_hosts
+from yourlabs.setup.environment import called_command
+from yourlabs.setup.security import MISSING_HOSTS, demand_hosts, misses_hosts
 
 PLATFORMS = (
     *("DYNO", "FLY_APP_NAME", "K_SERVICE", "RAILWAY_ENVIRONMENT", "RENDER"),
@@ -42,8 +42,8 @@ class SetupConfig(AppConfig):
             return
         for remark in context.remarks(module):
             notice(remark)
-        if misses_hosts(context, module) and is_serving():
-            context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+        demand_hosts(context, module)
+        if context.problems:
             context.finish()
 
 

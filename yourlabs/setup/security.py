@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from contextlib import suppress
@@ -11,9 +10,8 @@ from typing import Any
 
 import django
 
-from yourlabs.setup import environment
+from yourlabs.setup import environment, services
 from yourlabs.setup.context import DEFAULT, FILE, Context, notice, step, warning
-from yourlabs.setup.environment import lock
 from yourlabs.setup.values import Invalid, as_bool, as_hosts, as_list, as_origins
 from yourlabs.setup.versions import django_version
 
@@ -22,14 +20,21 @@ YEAR = 31536000
 """Seconds from which on the lists of browsers take a site in."""
 
 POLICY = {
-    "default-src": ["'self'"],
-    "base-uri": ["'self'"],
-    "form-action": ["'self'"],
+    **{name: ["'self'"] for name in ("default-src", "base-uri", "form-action")},
     "img-src": ["'self'", "data:"],
-    "object-src": ["'none'"],
-    "frame-ancestors": ["'none'"],
+    **{name: ["'none'"] for name in ("object-src", "frame-ancestors")},
 }
 """A content security policy that the admin works with."""
+
+MIDDLEWARE = """
+middleware.security.SecurityMiddleware
+contrib.sessions.middleware.SessionMiddleware
+middleware.common.CommonMiddleware
+middleware.csrf.CsrfViewMiddleware
+contrib.auth.middleware.AuthenticationMiddleware
+contrib.messages.middleware.MessageMiddleware
+middleware.clickjacking.XFrameOptionsMiddleware
+"""
 
 MISSING_HOSTS = (
     "not set, and DEBUG is off: set it to the names this site is served "
@@ -98,20 +103,17 @@ def security(
         raise ValueError(f"{csp=}, expected 'report', 'enforce', False or a policy")
     given = {"hsts": hsts, "preload": preload, "proxy": proxy, "csp": csp}
     context.said |= {name: value for name, value in given.items() if value is not None}
+    if context.said.get("csp") and django_version() < (6, 0):
+        notice("security(csp=...) needs Django 6.0 or later, ignored")
+        context.said["csp"] = None
     _set_secret_key(context)
     _set_hosts(context)
     _set_https(context)
-    _set_csp(context)
+    _set_middleware(context)
     names = "UserAttributeSimilarity MinimumLength CommonPassword NumericPassword"
     prefix = "django.contrib.auth.password_validation."
     validators = [{"NAME": f"{prefix}{name}Validator"} for name in names.split()]
     context.set("AUTH_PASSWORD_VALIDATORS", validators)
-    context.set("MIDDLEWARE", _middleware(context))
-
-
-def has_whitenoise() -> bool:
-    """Whether whitenoise can be imported."""
-    return importlib.util.find_spec("whitenoise") is not None
 
 
 def _set_https(context: Context) -> None:
@@ -124,42 +126,25 @@ def _set_https(context: Context) -> None:
     context.set("SECURE_HSTS_SECONDS", seconds, origin)
     context.set("SECURE_HSTS_INCLUDE_SUBDOMAINS", seconds > 0, origin)
     context.set("SECURE_HSTS_PRELOAD", seconds > 0 and bool(is_asked), origin)
+    context.unset("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
     if context.said.get("proxy"):
         header = ("HTTP_X_FORWARDED_PROTO", "https")
         context.set("SECURE_PROXY_SSL_HEADER", header, FILE)
         context.set("USE_X_FORWARDED_HOST", True, FILE)
-    else:
-        context.unset("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
 
 
-def _set_csp(context: Context) -> None:
+def _set_middleware(context: Context) -> None:
+    names = [f"django.{name}" for name in MIDDLEWARE.split()]
     context.unset("SECURE_CSP", "SECURE_CSP_REPORT_ONLY")
-    csp = context.said.get("csp")
-    if csp and django_version() < (6, 0):
-        notice("security(csp=...) needs Django 6.0 or later, ignored")
-        csp = context.said["csp"] = None
-    if csp:
+    if csp := context.said.get("csp"):
+        names.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
         name = "SECURE_CSP_REPORT_ONLY" if csp == "report" else "SECURE_CSP"
         context.set(name, csp if isinstance(csp, dict) else dict(POLICY), FILE)
-
-
-def _middleware(context: Context) -> list[str]:
-    names = [
-        "django.middleware.security.SecurityMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "django.contrib.messages.middleware.MessageMiddleware",
-        "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    ]
-    if context.said.get("csp"):
-        names.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
     # Without the folder, whitenoise could only warn that it is not there.
-    if has_whitenoise() and context.said.get("static_root", True):
+    if services.has_whitenoise() and context.said.get("static_root", True):
         # Before everything that costs time, after what redirects to HTTPS.
         names.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
-    return names
+    context.set("MIDDLEWARE", names)
 
 
 def _set_hosts(context: Context) -> None:
@@ -168,12 +153,9 @@ def _set_hosts(context: Context) -> None:
     # The app asks when all modules of settings are read. Without it this is all there
     # is, and the module on top may still say which hosts there are.
     module = os.environ.get("DJANGO_SETTINGS_MODULE")
-    if context.settings.get("__name__") != module or context.has_app("yourlabs.setup"):
-        return
-    is_told = context.problems.keys() & {"ALLOWED_HOSTS", "DEBUG"}
-    is_missing = misses_hosts(context, context.settings) and not is_told
-    if is_missing and environment.is_serving():
-        context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+    is_on_top = context.settings.get("__name__") == module
+    if is_on_top and not context.has_app("yourlabs.setup"):
+        demand_hosts(context, context.settings)
 
 
 def misses_hosts(context: Context, settings: dict[str, Any]) -> bool:
@@ -183,61 +165,64 @@ def misses_hosts(context: Context, settings: dict[str, Any]) -> bool:
     return not (settings.get(name) or settings.get("DEBUG") or is_said)
 
 
+def demand_hosts(context: Context, settings: dict[str, Any]) -> None:
+    """Note that there are no hosts, where requests are served."""
+    is_told = context.problems.keys() & {"ALLOWED_HOSTS", "DEBUG"}
+    if misses_hosts(context, settings) and not is_told and environment.is_serving():
+        context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+
+
 def _set_secret_key(context: Context) -> None:
     name = "SECRET_KEY"
     context.set_from(name, str)
     if name not in context.settings and name not in context.problems:
-        context.set(name, _kept_or_passing(context))
+        # Not at the top: needed once in the life of a project.
+        import secrets
+
+        key = _kept_or_none(context, secrets.token_urlsafe(48))
+        context.set(name, key or secrets.token_urlsafe(48))
     context.set_from("SECRET_KEY_FALLBACKS", as_list)
 
 
-def _kept_or_passing(context: Context) -> str:
-    path, key = context.var / "secret_key", None
+def _kept_or_none(context: Context, new: str) -> str | None:
+    path = context.folder("VAR_ROOT") / "secret_key"
     command = environment.called_command()
     # What a command leaves behind in a build is the same in all containers of the
     # image: of commands only what serves keeps a key, and a person's first look.
     is_kept = command in (None, "check") or environment.is_serving()
     is_kept &= not {"--check-config", "--deploy"} & set(sys.argv)
+    is_kept |= "--freeze" in sys.argv
     try:
-        key = kept_key(path, make=is_kept or "--freeze" in sys.argv)
+        key = kept_key(path, new if is_kept else None)
     except Invalid as problem:
         context.problems["SECRET_KEY"] = str(problem)
+        return None
     except OSError as error:
         context.warn(path.parent, error)
-    else:
-        if key is None and not is_step(command):
-            warning(
-                "SECRET_KEY is not set, and none is kept yet: "
-                "this command has one of its own, that ends with it"
-            )
-        elif key and came_with_image(path):
-            warning(
-                f"SECRET_KEY is that of {path}, which is older than this container: "
-                "whoever has the image has it too. Set SECRET_KEY, or "
-                "SECRET_KEY_FILE, or have that folder on a volume"
-            )
-    # Not at the top: needed once in the life of a project.
-    import secrets
-
-    return key or secrets.token_urlsafe(48)
+        return None
+    if key is None and not is_step(command):
+        warning(
+            "SECRET_KEY is not set, and none is kept yet: "
+            "this command has one of its own, that ends with it"
+        )
+    elif key and came_with_image(path):
+        warning(
+            f"SECRET_KEY is that of {path}, which is older than this container: "
+            "whoever has the image has it too. Set SECRET_KEY or SECRET_KEY_FILE, or "
+            "have that folder on a volume"
+        )
+    return key
 
 
 def is_step(command: str | None) -> bool:
     """Whether a command is one of Django's own, or of this app: those do not go on."""
     package = Path(django.__file__).parent
-    folders = [
-        Path(__file__).parent,
-        package / "core",
-        *(package / "contrib").iterdir(),
-    ]
+    folders = [Path(__file__).parent, package / "core", *package.glob("contrib/*")]
     return any((f / f"management/commands/{command}.py").is_file() for f in folders)
 
 
 def came_with_image(path: Path) -> bool:
-    """Whether a file of a container was there before the container was.
-
-    False outside of containers, and for a file on a volume.
-    """
+    """Whether a file of a container, on no volume, was there before the container."""
     marks = map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))
     if "KUBERNETES_SERVICE_HOST" not in os.environ and not any(marks):
         return False
@@ -251,40 +236,33 @@ def came_with_image(path: Path) -> bool:
     return is_old and not is_on_volume
 
 
-def kept_key(path: Path, *, make: bool = True) -> str | None:
-    """Return the key kept at ``path``, made when there is none and ``make`` is true.
+def kept_key(path: Path, new: str | None) -> str | None:
+    """Return the key kept at ``path``, ``new`` when that could be kept there first.
 
     However many processes call this at once, all of them return the same key.
 
     Raises:
         OSError: When there is no key and none can be kept there.
-        Invalid: When there is a file that cannot be used. The message names it.
+        Invalid: When there is a file that cannot be read. The message names it.
     """
     try:
         with suppress(FileNotFoundError):
             if key := path.read_text("utf-8", errors="surrogateescape").strip():
                 return key
-        return _make_key(path) if make else None
+        if new is None:
+            return None
+        os.makedirs(path.parent, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "r+", encoding="utf-8") as file:
+            # Who comes second waits here, and reads what the first has written.
+            environment.lock(file)
+            key = file.read().strip()
+            if not key:
+                file.write(f"{new}\n")
+            return key or new
     except PermissionError as error:
         # Where not even the folder can be searched, nothing is known of the file.
         if not os.path.lexists(path):
             raise
-        raise Invalid(
-            f"{path} cannot be read ({error.strerror}): let this user read it, "
-            "or set SECRET_KEY"
-        ) from None
-
-
-def _make_key(path: Path) -> str:
-    import secrets
-
-    os.makedirs(path.parent, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    with open(descriptor, "r+", encoding="utf-8") as file:
-        # Who comes second waits here, and reads what the first has written.
-        lock(file)
-        key = file.read().strip()
-        if not key:
-            key = secrets.token_urlsafe(48)
-            file.write(f"{key}\n")
-        return key
+        reason = f"{path} cannot be read ({error.strerror})"
+        raise Invalid(f"{reason}: let this user read it, or set SECRET_KEY") from None

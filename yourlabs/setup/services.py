@@ -1,14 +1,15 @@
-"""What Django calls the services that URLs name."""
+"""What Django calls the services that URLs name. All of it raises ``Invalid``."""
 
 from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from yourlabs.setup import values
-from yourlabs.setup.values import Invalid, Url, known, need, number, parse_url, typed
+from yourlabs.setup.values import Invalid, Url, known, need, number, typed
 
 _DJANGO, _GIS = "django.db.backends.", "django.contrib.gis.db.backends."
 ENGINES = {
@@ -64,12 +65,8 @@ STORAGES = {
 
 
 def database(text: str, root: Path) -> dict[str, Any]:
-    """Return the ``DATABASES`` entry of a URL, relative to ``root`` for SQLite.
-
-    Raises:
-        Invalid: When it is no URL of a database that is known.
-    """
-    url = parse_url(
+    """Return the ``DATABASES`` entry of a URL, relative to ``root`` for SQLite."""
+    url = values.parse_url(
         re.sub(r"(?i)^(\s*(sqlite3?|spatialite)://):memory:\s*$", r"\1", text)
     )
     engine = known(url, ENGINES, "DATABASES")
@@ -141,7 +138,7 @@ def _add_options(
     for name, value in given.items():
         upper = name.upper()
         if upper in SWITCHES.split():
-            entry[upper] = values.switch(value, name)
+            entry[upper] = values.as_bool(value, f"expected the option {name} to be")
         elif upper == "CONN_MAX_AGE":
             entry[upper] = None if value.lower() == "none" else number(value, name)
         elif upper == "TIME_ZONE":
@@ -155,12 +152,8 @@ def _add_options(
 
 
 def cache(text: str) -> dict[str, Any]:
-    """Return the ``CACHES`` entry of a URL.
-
-    Raises:
-        Invalid: When it is no URL of a cache that is known.
-    """
-    url = parse_url(text)
+    """Return the ``CACHES`` entry of a URL."""
+    url = values.parse_url(text)
     backend = known(url, CACHES, "CACHES")
     entry: dict[str, Any] = {"BACKEND": f"django.core.cache.backends.{backend}"}
     entry["LOCATION"] = _cache_location(text.strip(), url, backend)
@@ -220,12 +213,8 @@ def _redis_location(text: str, url: Url) -> str | list[str]:
 
 
 def mailer(text: str) -> dict[str, Any]:
-    """Return the ``MAILERS`` entry of a URL.
-
-    Raises:
-        Invalid: When it is no URL of a mailer that is known.
-    """
-    url = parse_url(text)
+    """Return the ``MAILERS`` entry of a URL."""
+    url = values.parse_url(text)
     backend = known(url, MAILERS, "MAILERS or EMAIL_BACKEND")
     entry = {"BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
     if backend == "filebased":
@@ -240,8 +229,9 @@ def _smtp_options(url: Url) -> dict[str, Any]:
         raise Invalid("expected nothing after the host and the port of the server")
     given, (host, port) = dict(url.options), url.one_host()
     use_ssl, use_tls = url.scheme in ("smtps", "smtp+ssl"), url.scheme == "smtp+tls"
-    use_ssl = values.switch(given.pop("ssl", str(use_ssl)), "ssl")
-    use_tls = values.switch(given.pop("tls", str(use_tls)), "tls")
+    expected = "expected the options tls and ssl to be"
+    use_ssl = values.as_bool(given.pop("ssl", str(use_ssl)), expected)
+    use_tls = values.as_bool(given.pop("tls", str(use_tls)), expected)
     if port == 465 and not use_ssl:
         raise Invalid("expected smtps:// with the port 465, it is TLS from the start")
     if use_ssl and use_tls:
@@ -269,11 +259,8 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
 
     The class of S3 for static files is not complete: files may have hashes in their
     names or not. An entry of files on disk is nothing but their folder.
-
-    Raises:
-        Invalid: When it is no URL of a storage that is known.
     """
-    url = parse_url(text)
+    url = values.parse_url(text)
     backend, bucket, user, password = known(url, STORAGES, "STORAGES")
     given, (host, _) = dict(url.options), url.one_host()
     kinds = {"media": ["media"], "static": ["static"], "both": ["media", "static"]}
@@ -300,22 +287,24 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def has_whitenoise() -> bool:
+    """Whether whitenoise can be imported."""
+    return find_spec("whitenoise") is not None
+
+
 def storages(
-    found: dict[str, dict[str, Any]], is_debug: bool, is_compressed: bool
+    found: dict[str, dict[str, Any]], is_debug: bool
 ) -> dict[str, dict[str, Any]]:
     """Return ``STORAGES``: files on disk, but for what a URL says of some."""
-    static = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-    if is_debug:
-        static = static.replace("Manifest", "")
-    elif is_compressed:
+    kind = "Static" if is_debug else "ManifestStatic"
+    static = f"django.contrib.staticfiles.storage.{kind}FilesStorage"
+    if has_whitenoise() and not is_debug:
         static = "whitenoise.storage.CompressedManifestStaticFilesStorage"
     media = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
     entries: dict[str, Any] = {"default": media, "staticfiles": {"BACKEND": static}}
-    for name, kind in (("default", "media"), ("staticfiles", "static")):
-        entry = dict(found.get(kind, {}))
-        if "BACKEND" in entry:
-            static = "Static" if is_debug else "ManifestStatic"
-            if kind == "static":
-                entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
-            entries[name] = entry
+    if "BACKEND" in found.get("media", {}):
+        entries["default"] = found["media"]
+    if "BACKEND" in found.get("static", {}):
+        backend = found["static"]["BACKEND"].replace("S3S", f"S3{kind}S")
+        entries["staticfiles"] = {**found["static"], "BACKEND": backend}
     return entries
