@@ -48,8 +48,20 @@ def show(
         "from .base import *\nfrom yourlabs.setup import Setup as S\n"
         "S(globals()).debug('on')\n",
         "from .middle import *\n",
+        "from . import base\nfor n in dir(base):\n"
+        "    globals().update({n: getattr(base, n)} if n.isupper() else {})\n"
+        "base.setup.debug(True)\n",
+        "from .base import *\nfrom .base import setup as s\ndel setup\n"
+        "def switch():\n    s.debug(True)\nswitch()\n",
+        "import importlib\nmodule = importlib.import_module('package.settings.base')\n"
+        "from .base import *\ndel setup\nmodule.setup.debug('1')\n",
+        "from .base import *\nDEBUG = True\nsetup.debug(DEBUG)\n",
+        "exec(open(__file__.replace('local', 'middle')).read())\n",
     ],
-    ids=["star", "module too", "name too", "second", "second alone", "middle"],
+    ids=[
+        *("star", "module too", "name too", "second", "second alone", "middle"),
+        *("upper case", "another name", "imported", "assigned too", "executed"),
+    ],
 )
 def test_debug_on_top(split: Project, top: str) -> None:
     """What local says of DEBUG holds for all that base made of it."""

@@ -16,8 +16,9 @@ from yourlabs.setup.environment import called_command
 from yourlabs.setup.security import MISSING_HOSTS, demand_hosts, misses_hosts
 
 PLATFORMS = (
-    *("DYNO", "FLY_APP_NAME", "K_SERVICE", "RAILWAY_ENVIRONMENT", "RENDER"),
-    *("VERCEL", "WEBSITE_HOSTNAME"),
+    *("AWS_LAMBDA_FUNCTION_NAME", "DYNO", "FLY_APP_NAME", "GAE_ENV", "K_SERVICE"),
+    *("KOYEB_APP_NAME", "PORT", "RAILWAY_ENVIRONMENT", "RENDER", "VERCEL"),
+    "WEBSITE_HOSTNAME",
 )
 """Variables of platforms where TLS always ends at a proxy."""
 

@@ -103,14 +103,17 @@ class Context:
         self.set("PROJECT_ROOT", self.root)
 
     def adopt_caller(self) -> None:
-        """Act on the module that is calling, where that has imported this object.
+        """Act on the module that is calling, where that has taken over what this made.
 
         In ``from .base import *``, what ``base`` made is called for another module.
         """
         for frame in environment.frames():
             if frame.f_code.co_name == "<module>":
-                if any(value is self for value in tuple(frame.f_globals.values())):
-                    self.settings = frame.f_globals
+                found = frame.f_globals
+                if context_of(found) is self or any(
+                    v is self for v in [*found.values()]
+                ):
+                    self.settings = found
                 return
 
     def is_ours(self, name: str, settings: Mapping[str, Any] | None = None) -> bool:
@@ -169,6 +172,7 @@ class Context:
             self.set_from("DEBUG", as_bool)
         if "DEBUG" not in self.settings:
             self.set("DEBUG", environment.is_in_development())
+        self.said["made_for"] = bool(self.settings["DEBUG"])
         return bool(self.settings["DEBUG"])
 
     def again(self, *steps: str) -> None:
@@ -211,10 +215,10 @@ class Context:
                 lost.append(f"{variable} ({taken})")
         if lost:
             yield f"Set, but the settings file has its own: {', '.join(lost)}"
-        ours, value = self.written.get("DEBUG"), settings.get("DEBUG")
-        if ours is not None and ours.value != value:
+        value = bool(settings.get("DEBUG"))
+        if self.said.get("made_for", value) != value:
             yield (
-                f"DEBUG is {value!r} by now, others are made for {ours.value!r}: "
+                f"DEBUG is {value!r} by now, others are made for {not value!r}: "
                 f"call setup.debug({value!r}) in the module that sets it"
             )
 

@@ -106,8 +106,9 @@ def security(
     if context.said.get("csp") and django_version() < (6, 0):
         notice("security(csp=...) needs Django 6.0 or later, ignored")
         context.said["csp"] = None
-    _set_secret_key(context)
+    context.is_debug()
     _set_hosts(context)
+    _set_secret_key(context)
     _set_https(context)
     _set_middleware(context)
     names = "UserAttributeSimilarity MinimumLength CommonPassword NumericPassword"
@@ -187,9 +188,10 @@ def _set_secret_key(context: Context) -> None:
 def _kept_or_none(context: Context, new: str) -> str | None:
     path = context.folder("VAR_ROOT") / "secret_key"
     command = environment.called_command()
-    # What a command leaves behind in a build is the same in all containers of the
-    # image: of commands only what serves keeps a key, and a person's first look.
-    is_kept = command in (None, "check") or environment.is_serving()
+    # What a step of a build leaves behind is the same in all containers of the image.
+    # So a key is kept by what serves, and by what could, but commands only look.
+    is_kept = command in (None, "check") and not misses_hosts(context, context.settings)
+    is_kept |= environment.is_serving()
     is_kept &= not {"--check-config", "--deploy"} & set(sys.argv)
     is_kept |= "--freeze" in sys.argv
     try:
@@ -200,7 +202,7 @@ def _kept_or_none(context: Context, new: str) -> str | None:
     except OSError as error:
         context.warn(path.parent, error)
         return None
-    if key is None and not is_step(command):
+    if key is None and command and not is_step(command):
         warning(
             "SECRET_KEY is not set, and none is kept yet: "
             "this command has one of its own, that ends with it"
@@ -214,7 +216,7 @@ def _kept_or_none(context: Context, new: str) -> str | None:
     return key
 
 
-def is_step(command: str | None) -> bool:
+def is_step(command: str) -> bool:
     """Whether a command is one of Django's own, or of this app: those do not go on."""
     package = Path(django.__file__).parent
     folders = [Path(__file__).parent, package / "core", *package.glob("contrib/*")]

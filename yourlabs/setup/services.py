@@ -29,8 +29,7 @@ ENGINES = {
     "timescalegis": "timescale.db.backends.postgis",
 }
 SWITCHES = "ATOMIC_REQUESTS AUTOCOMMIT CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS"
-PLACES = {"host": "HOST", "unix_socket": "HOST", "port": "PORT", "user": "USER"}
-PLACES |= {"dbname": "NAME"}
+PLACES = {"user": "USER", "dbname": "NAME"}
 
 EMAIL_TIMEOUT = 10
 """Seconds an SMTP server is waited for when the URL says nothing."""
@@ -79,6 +78,7 @@ def database(text: str, root: Path) -> dict[str, Any]:
         name = url.path[1:].removeprefix(":memory:")
         name = os.path.join(root, name) if name else ":memory:"
         return {"ENGINE": engine, **sqlite(name, url.options)}
+    url = _located(url)
     if not engine.endswith(("postgresql", "postgis", "cockroachdb")):
         url.one_host()
     # Without a port Django would take Oracle's name for all there is to know.
@@ -100,6 +100,22 @@ def database(text: str, root: Path) -> dict[str, Any]:
     if "/" in url.raw_path[1:]:
         raise Invalid("expected one name of a database, a / in it as %2F")
     return entry
+
+
+def _located(url: Url) -> Url:
+    """Return a URL whose options say where the server is with that as its hosts."""
+    given, hosts = dict(url.options), url.hosts
+    if found := given.pop("host", "") or given.pop("unix_socket", ""):
+        is_socket = found.startswith("/")
+        items = [] if is_socket else found.split(",")
+        hosts = [values.host_and_port(item) for item in items] or [(found, None)]
+    if found := given.pop("port", ""):
+        ports = [number(port, "port") for port in found.split(",")]
+        ports *= len(hosts) if len(ports) == 1 else 1
+        if len(ports) != len(hosts):
+            raise Invalid("expected one port, or one for each host")
+        hosts = [(host, port) for (host, _), port in zip(hosts, ports, strict=True)]
+    return url._replace(hosts=hosts, options=given)
 
 
 def sqlite(name: str, options: dict[str, str]) -> dict[str, Any]:
@@ -144,7 +160,7 @@ def _add_options(
         elif upper == "TIME_ZONE":
             entry[upper] = value
         elif name in PLACES and "HOST" in entry:
-            entry[PLACES[name]] = typed(value, name)
+            entry[PLACES[name]] = value
         else:
             options[name] = typed(value, name)
     if options:
@@ -152,11 +168,12 @@ def _add_options(
 
 
 def cache(text: str) -> dict[str, Any]:
-    """Return the ``CACHES`` entry of a URL."""
-    url = values.parse_url(text)
+    """Return the ``CACHES`` entry of a URL, or of several URLs of Redis."""
+    urls = re.split(r"[,;](?=rediss?://)", text.strip())
+    url = values.parse_url(urls[0])
     backend = known(url, CACHES, "CACHES")
     entry: dict[str, Any] = {"BACKEND": f"django.core.cache.backends.{backend}"}
-    entry["LOCATION"] = _cache_location(text.strip(), url, backend)
+    entry["LOCATION"] = _cache_location(urls, url, backend)
     options: dict[str, Any] = {}
     for name, value in url.options.items():
         if name in CACHE_OPTIONS:
@@ -164,9 +181,12 @@ def cache(text: str) -> dict[str, Any]:
             is_text = name == "key_prefix"
             read = value if is_text else None if is_none else number(value, name)
             entry[CACHE_OPTIONS[name]] = read
+        elif backend.startswith("redis"):
+            # It stays in the URL, where the client would refuse it at the first use.
+            number(value, name) if name == "db" else typed(value, name)
         elif backend.startswith("memcached"):
             options[name] = typed(value, name)
-        elif not backend.startswith("redis"):
+        else:
             if name not in ("max_entries", "cull_frequency"):
                 raise Invalid("the options are max_entries, cull_frequency, timeout")
             options[name.upper()] = number(value, name)
@@ -175,9 +195,12 @@ def cache(text: str) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value != ""}
 
 
-def _cache_location(text: str, url: Url, backend: str) -> str | list[str]:
+def _cache_location(urls: list[str], url: Url, backend: str) -> str | list[str]:
     if backend.startswith("redis"):
-        return _redis_location(text, url)
+        found = [location for text in urls for location in _redis_location(text)]
+        # Django splits a string at these, in the middle of a password if need be.
+        is_split = len(found) > 1 or "," in found[0] or ";" in found[0]
+        return found if is_split else found[0]
     if url.user or url.password:
         raise Invalid("expected no user and no password: this cache takes none")
     if backend.startswith("memcached"):
@@ -197,7 +220,10 @@ def _cache_location(text: str, url: Url, backend: str) -> str | list[str]:
     return name
 
 
-def _redis_location(text: str, url: Url) -> str | list[str]:
+def _redis_location(text: str) -> list[str]:
+    url = values.parse_url(text)
+    if url.scheme != "unix" and not re.fullmatch(r"/?|/\d+/?", url.path):
+        raise Invalid("expected the number of a database after the host, as /1")
     base, _, query = text.partition("?")
     kept = [i for i in query.split("&") if i.partition("=")[0] not in CACHE_OPTIONS]
     # Celery writes CERT_NONE; the client of Redis knows it as none.
@@ -206,10 +232,7 @@ def _redis_location(text: str, url: Url) -> str | list[str]:
     end = f"?{'&'.join(kept)}" if any(kept) else ""
     match = re.fullmatch(r"(.*?://(?:.*@)?)([^/]*)(.*)", base)
     begin, hosts, path = match.groups() if match else ("", base, "")
-    found = [f"{begin}{host}{path}{end}" for host in hosts.split(",")]
-    # Django splits a string at these, in the middle of a password if need be.
-    is_split = len(found) > 1 or "," in found[0] or ";" in found[0]
-    return found if is_split else found[0]
+    return [f"{begin}{host}{path}{end}" for host in hosts.split(",")]
 
 
 def mailer(text: str) -> dict[str, Any]:

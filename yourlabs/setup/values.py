@@ -39,6 +39,10 @@ ELSEWHERE = {
 """Schemes that Django alone does not know, and what to do."""
 
 
+NUMBERS = "timeout|port|size|retries|interval|idle|lifetime|connections|count|expire"
+"""What the names of options end with that say how long or how many."""
+
+
 class Invalid(ValueError):
     """A value that cannot be used. The message never holds any of it."""
 
@@ -78,7 +82,7 @@ as_hosts = _list_of(
 )
 as_origins = _list_of(
     r"[a-z][a-z0-9+.-]*://((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
-    r"(:(?!0)\d{1,5})?",
+    r"(:(?!0|[7-9]\d{4}|6[6-9]\d{3}|65[6-9]\d\d|655[4-9]\d|6553[6-9])\d{1,5})?",
     "expected origins separated by commas, with scheme and without path or quotes, "
     "like https://example.com,https://*.example.org",
 )
@@ -149,13 +153,16 @@ def parse_url(text: str) -> Url:
     user, password, location, path, query = (part or "" for part in match.groups())
     if (match[1] is not None or location) and "@" in path + query:
         raise Invalid(ENCODE)
-    hosts = [_host_and_port(item) for item in location.split(",")]
+    hosts = [host_and_port(item) for item in location.split(",")]
     user, password = _decode(user), _decode(password)
+    if len(hosts) > 1 and ("", None) in hosts:
+        raise Invalid("expected a host before and after each comma")
     options = _options(query)
     return Url(scheme.lower(), user, password, hosts, _decode(path), path, options)
 
 
-def _host_and_port(location: str) -> tuple[str, int | None]:
+def host_and_port(location: str) -> tuple[str, int | None]:
+    """Take the place of a server apart. Raises ``Invalid``."""
     address = r"\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^:\[\]]*"
     match = re.fullmatch(rf"({address})(?::(\d{{1,5}}))?", location)
     host = _decode(match[1].strip("[]")) if match else ""
@@ -169,12 +176,15 @@ def _host_and_port(location: str) -> tuple[str, int | None]:
 
 
 def _options(query: str) -> dict[str, str]:
-    options = {}
+    options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         name, equals, value = item.partition("=")
         if not name or not equals:
             raise Invalid(f"expected options like ?name=value&other=value; {ENCODE}")
-        options[_decode(name)] = _decode(value)
+        name, value = _decode(name), _decode(value)
+        if name in options and name != "host":
+            raise Invalid("expected each option once")
+        options[name] = f"{options[name]},{value}" if name in options else value
     if any(name.lower() in ("password", "passwd", "pwd") for name in options):
         raise Invalid("expected the password before the host, as user:password@host")
     return options
@@ -203,7 +213,7 @@ def typed(text: str, name: str) -> bool | int | float | str:
         return int(text)
     if re.fullmatch(r"\d{1,15}\.\d{1,15}", text):
         return float(text)
-    if re.search(r"(?i)(timeout|port|size|retries|interval|idle|lifetime)$", name):
+    if re.search(rf"(?i)({NUMBERS})$", name):
         raise Invalid(f"expected the option {name} to be a number, without a unit")
     return text
 
