@@ -155,6 +155,26 @@ def test_assignment_on_top_is_said(split: Project) -> None:
     assert "setup.debug(True)" in said
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("setup.debug(True)", "DEBUG"),
+        ("setup.security(hsts=5)", "SECURE_HSTS_SECONDS"),
+        ("setup.locale(False)", "USE_I18N"),
+    ],
+)
+def test_base_imported_too_late_is_said(split: Project, line: str, name: str) -> None:
+    """Steps before the import of a base with a Setup are undone, which is said."""
+    lines = "from yourlabs.setup import Setup\nsetup = Setup(globals())\n"
+    text = f"{lines}{line}\nfrom .base import *\n"
+    split.write("package/settings/local.py", text)
+
+    _, said = show(split, "package.settings.local")
+
+    assert f"{name}" in said
+    assert "imported after the steps: import it before them" in said
+
+
 def test_settings_of_the_machine_at_the_end(project: Project) -> None:
     """A local_settings that is imported at the end has its say, and steps after it."""
     project.write(

@@ -80,5 +80,6 @@ def check_proxy(**kwargs: Any) -> list[CheckMessage]:
 
 def _finished() -> tuple[Context | None, dict[str, Any]]:
     """The settings as Django has them, and what has set them up, if anything."""
-    module = vars(sys.modules.get(str(settings.SETTINGS_MODULE), object))
-    return context_of(module), dict(module)
+    module = sys.modules.get(str(settings.SETTINGS_MODULE))
+    found = vars(module) if module else {}
+    return context_of(found), found

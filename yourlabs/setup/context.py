@@ -89,7 +89,9 @@ class Context:
             notice(text, once=False)
             return
         self.root = self.location.root
-        if (base := context_of(settings)) is not None:
+        base = context_of(settings)
+        self.earlier = None if base else latest
+        if base is not None:
             # The module that this one imported all names from has a Setup too.
             for name in ("said", "written", "claims", "done"):
                 setattr(self, name, copy.copy(getattr(base, name)))
@@ -215,6 +217,15 @@ class Context:
                 lost.append(f"{variable} ({taken})")
         if lost:
             yield f"Set, but the settings file has its own: {', '.join(lost)}"
+        if self.earlier and self.earlier.settings is settings:
+            said = [
+                n for n, ours in self.earlier.written.items() if ours.origin == FILE
+            ]
+            if lost := [n for n in said if self.is_ours(n) and self.origin(n) != FILE]:
+                yield (
+                    f"{', '.join(lost)}: replaced by a module with a Setup of its own, "
+                    "imported after the steps: import it before them"
+                )
         value = bool(settings.get("DEBUG"))
         if self.said.get("made_for", value) != value:
             yield (
