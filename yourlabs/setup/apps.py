@@ -16,9 +16,8 @@ from yourlabs.setup.environment import called_command
 from yourlabs.setup.security import MISSING_HOSTS, demand_hosts, misses_hosts
 
 PLATFORMS = (
-    *("AWS_LAMBDA_FUNCTION_NAME", "DYNO", "FLY_APP_NAME", "GAE_ENV", "K_SERVICE"),
-    *("KOYEB_APP_NAME", "PORT", "RAILWAY_ENVIRONMENT", "RENDER", "VERCEL"),
-    "WEBSITE_HOSTNAME",
+    "AWS_LAMBDA_FUNCTION_NAME DYNO FLY_APP_NAME GAE_ENV K_SERVICE KOYEB_APP_NAME "
+    "PORT RAILWAY_ENVIRONMENT RENDER VERCEL WEBSITE_HOSTNAME"
 )
 """Variables of platforms where TLS always ends at a proxy."""
 
@@ -69,7 +68,7 @@ def check_proxy(**kwargs: Any) -> list[CheckMessage]:
         text = "SECURE_PROXY_SSL_HEADER names no header: it is HTTP_ and capitals."
         return [Warning(text, hint=hint, id="yourlabs_setup.W002")]
     is_proxied = settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT
-    if header or not (is_proxied or any(name in os.environ for name in PLATFORMS)):
+    if header or not (is_proxied or os.environ.keys() & set(PLATFORMS.split())):
         return []
     text = (
         "There is a proxy, and nothing says which requests reached it by HTTPS: all "

@@ -205,10 +205,10 @@ class Context:
         """Yield what a person may not have meant, of this module or one on top."""
 
         def is_files(name: str) -> bool:
-            ours = self.written.get(name)
+            value, _, origin = self.written.get(name, (None, None, FILE))
             # By identity: Django fills in what DATABASES leaves out.
-            is_same = ours is not None and settings.get(name) is ours.value
-            return name in settings and not (is_same and ours and ours.origin != FILE)
+            is_ours = origin != FILE and settings.get(name) is value
+            return name in settings and not is_ours
 
         lost = []
         for variable, names in self.claims.items():
@@ -218,10 +218,8 @@ class Context:
         if lost:
             yield f"Set, but the settings file has its own: {', '.join(lost)}"
         if self.earlier and self.earlier.settings is settings:
-            said = [
-                n for n, ours in self.earlier.written.items() if ours.origin == FILE
-            ]
-            if lost := [n for n in said if self.is_ours(n) and self.origin(n) != FILE]:
+            said = (n for n, (*_, of) in self.earlier.written.items() if of == FILE)
+            if lost := [n for n in said if self.origin(n, settings) != FILE]:
                 yield (
                     f"{', '.join(lost)}: replaced by a module with a Setup of its own, "
                     "imported after the steps: import it before them"

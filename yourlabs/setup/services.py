@@ -94,7 +94,7 @@ def database(text: str, root: Path) -> dict[str, Any]:
     }
     if not any(ports):
         entry["PORT"] = ""
-    _add_options(entry, *_dialect(engine, url.options))
+    _add_options(entry, url.options, {})
     if not entry["NAME"] and "service" not in entry.get("OPTIONS", {}):
         raise Invalid("expected the name of a database after the host, as /name")
     if "/" in url.raw_path[1:]:
@@ -132,26 +132,14 @@ def sqlite(name: str, options: dict[str, str]) -> dict[str, Any]:
     return entry
 
 
-def _dialect(
-    engine: str, given: dict[str, str]
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return options as the driver knows them, of what providers write in URLs."""
-    extra: dict[str, Any] = {}
-    if "mysql" in engine:
-        given = {n.replace("-", "_"): v for n, v in given.items() if n != "reconnect"}
-        if "ssl_ca" in given:
-            extra["ssl"] = {"ca": given.pop("ssl_ca")}
-    names = {"pgbouncer": "disable_server_side_cursors"}
-    given = {names.get(name, name): value for name, value in given.items()}
-    if "currentSchema" in given:
-        extra["options"] = f"-c search_path={given.pop('currentSchema')}"
-    return given, extra
-
-
 def _add_options(
     entry: dict[str, Any], given: dict[str, str], options: dict[str, Any]
 ) -> None:
-    for name, value in given.items():
+    """Add options as Django and the driver know them, of what providers write."""
+    is_mysql = "mysql" in entry.get("ENGINE", "")
+    for given_name, value in given.items():
+        name = given_name.replace("-", "_") if is_mysql else given_name
+        name = "disable_server_side_cursors" if name == "pgbouncer" else name
         upper = name.upper()
         if upper in SWITCHES.split():
             entry[upper] = values.as_bool(value, f"expected the option {name} to be")
@@ -161,7 +149,11 @@ def _add_options(
             entry[upper] = value
         elif name in PLACES and "HOST" in entry:
             entry[PLACES[name]] = value
-        else:
+        elif name == "currentSchema":
+            options["options"] = f"-c search_path={value}"
+        elif is_mysql and name == "ssl_ca":
+            options["ssl"] = {"ca": value}
+        elif not (is_mysql and name == "reconnect"):
             options[name] = typed(value, name)
     if options:
         entry["OPTIONS"] = options
@@ -301,11 +293,9 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
     options: dict[str, Any] = {bucket: host, user: url.user, password: url.password}
     options |= {name: typed(value, name) for name, value in given.items()}
     options = {name: value for name, value in options.items() if name and value != ""}
+    entry = {"BACKEND": f"storages.backends.{backend}Storage"}
     return {
-        kind: {
-            "BACKEND": f"storages.backends.{backend}Storage",
-            "OPTIONS": {**options, "location": folder.strip("/")},
-        }
+        kind: {**entry, "OPTIONS": {**options, "location": folder.strip("/")}}
         for kind, folder in folders.items()
     }
 

@@ -21,21 +21,6 @@ def django_version() -> tuple[int, int]:
     return django.VERSION[:2]
 
 
-def mail_settings(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of this release for the default mailer."""
-    options = entry.get("OPTIONS", {})
-    if django_version() < (6, 1):
-        found = {"EMAIL_BACKEND": entry["BACKEND"]}
-        found["EMAIL_TIMEOUT"] = services.EMAIL_TIMEOUT
-        return found | {EMAIL_SETTINGS[name]: value for name, value in options.items()}
-    mailers = {"default": entry}
-    if "host" in options:
-        # The handler that mails errors lets those of the mail server through, into
-        # the request that failed, unless its mailer is silent.
-        mailers["admins"] = {**entry, "OPTIONS": {**options, "fail_silently": True}}
-    return {"MAILERS": mailers}
-
-
 @step
 def email(context: Context) -> None:
     """Set how mails are sent from ``EMAIL_URL``.
@@ -47,29 +32,38 @@ def email(context: Context) -> None:
     names = ("MAILERS", *EMAIL_SETTINGS.values(), "EMAIL_BACKEND")
     if not context.claim("EMAIL_URL", *names):
         return
-    entry = context.variable("EMAIL_URL", services.mailer)
+    given = context.variable("EMAIL_URL", services.mailer)
     if "EMAIL_URL" in context.problems:
         return
-    origin = ENVIRONMENT if entry else DEFAULT
-    default = "console" if context.is_debug() else "smtp"
+    entry = given or services.mailer("console" if context.is_debug() else "smtp")
+    options = entry.get("OPTIONS", {})
+    found: dict[str, Any] = {"MAILERS": {"default": entry}}
+    if django_version() < (6, 1):
+        found = {EMAIL_SETTINGS[name]: value for name, value in options.items()}
+        found = {"EMAIL_TIMEOUT": services.EMAIL_TIMEOUT, **found}
+        found["EMAIL_BACKEND"] = entry["BACKEND"]
+    elif "host" in options:
+        # The handler that mails errors lets those of the mail server through, into
+        # the request that failed, unless its mailer is silent.
+        silent = {**entry, "OPTIONS": {**options, "fail_silently": True}}
+        found["MAILERS"]["admins"] = silent
     context.unset(*names)
-    for name, value in mail_settings(entry or services.mailer(default)).items():
-        context.set(name, value, origin)
+    for name, value in found.items():
+        context.set(name, value, ENVIRONMENT if given else DEFAULT)
     context.again("logging")
 
 
 @step
 def admin(context: Context) -> None:
     """Set ``ADMINS`` from the variable ``ADMINS``: addresses, with commas."""
-    context.set_from("ADMINS", admins)
 
+    def read(text: str) -> list[Any]:
+        addresses = as_addresses(text)
+        if django_version() >= (6, 0):
+            return addresses
+        # Pairs before Django 6.0. Not at the top: it takes long to import.
+        from email.utils import parseaddr
 
-def admins(text: str) -> list[Any]:
-    """Return ``ADMINS``: addresses as they are written, as pairs before Django 6.0."""
-    addresses = as_addresses(text)
-    if django_version() >= (6, 0):
-        return addresses
-    # Not at the top: it takes as long to import as all of this package.
-    from email.utils import parseaddr
+        return [*map(parseaddr, addresses)]
 
-    return [*map(parseaddr, addresses)]
+    context.set_from("ADMINS", read)
