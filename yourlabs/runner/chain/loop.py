@@ -44,12 +44,7 @@ class ChainLoop:
     requests, which anybody may set.
 
     Attributes:
-        chain: What it runs.
-        tasks: Its tasks as they are run here, in order.
-        state: What the next owner is to know.
-        reason: Why the chain does not run; empty where there is nothing to say.
-        is_new_start: See `RunnerThread`.
-        failed: In `Mode.ONCE`: a task has failed, or could not be run.
+        chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
         plan: What comes next. None: the chain is not run here.
         current: What is being run. None: nothing is.
         stands_by: Another process has the chain, or goes first.
@@ -68,14 +63,7 @@ class ChainLoop:
         sender: Any,
         watch: Callable[[], None],
     ) -> None:
-        """
-        Make it; nothing is touched yet.
-
-        Args:
-            chain, ownership, store, mode, clock, trouble: As of `RunnerThread`.
-            sender: Of the signals `chain_started` and `chain_stopped`.
-            watch: Called when `check` is to be called from now on.
-        """
+        """Make it for the thread `sender`; `watch` has `check` called from now on."""
         self.chain, self.mode, self.ownership = chain, mode, ownership
         ownership.borrows = mode is Mode.ONCE
         # One a task, however often it comes: it is down, or up, as a whole.
@@ -187,7 +175,7 @@ class ChainLoop:
         return self.plan
 
     def _resume(self, claim: Claim, plan: Plan, *, is_started: bool) -> Plan:
-        """Book a run that was interrupted, and return what comes next."""
+        """Count a run that was interrupted, and return what comes next."""
         record = claim.interrupted
         if record is None or record.run is None:
             return plan
