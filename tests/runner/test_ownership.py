@@ -438,6 +438,8 @@ def test_names(backend: Backend, process: Make) -> None:
     other = Chain("another", CHAIN.tasks)
     acquired(process())
     acquired(backend.ownership(other, kind=HOSTED))
+    down = Chain("chain.down", CHAIN.tasks)
+    acquired(backend.ownership(down, kind=HOSTED))
 
     assert backend.names() == ["another", "chain"]
 

@@ -22,7 +22,13 @@ TAG = "yourlabs_runner"
 
 def register() -> None:
     """Register every check."""
-    for check in (check_setting, check_tasks, check_run_root, check_admins):
+    for check in (
+        check_setting,
+        check_tasks,
+        check_run_root,
+        check_admins,
+        check_first_process,
+    ):
         checks.register(check, TAG)
 
 
@@ -117,6 +123,20 @@ def check_admins(**_: Any) -> list[checks.CheckMessage]:
             "ADMINS is empty: nobody is told when a function fails.",
             hint="Set ADMINS, or RUNNER['EMAIL'] to False when that is meant.",
             id=f"{TAG}.W011",
+        )
+    ]
+
+
+def check_first_process(**_: Any) -> list[checks.CheckMessage]:
+    """Find that a container has no init, which ends what tasks leave behind."""
+    if os.getpid() != 1:
+        return []
+    return [
+        checks.Warning(
+            "This process is pid 1: in such a container nobody ends the processes "
+            "that tasks leave behind.",
+            hint="Run the container with an init, as with docker run --init.",
+            id=f"{TAG}.W017",
         )
     ]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.chain.task import DOWN, Chain, Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.records import Failure, Recovery, Run
 from yourlabs.runner.notify.ledger import Ledger
@@ -210,7 +210,7 @@ class MemoryBackend:
         self._chains: dict[str, MemoryStore] = {}
 
     def names(self) -> list[str]:
-        return sorted(self._chains)
+        return sorted(name for name in self._chains if not name.endswith(DOWN))
 
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
         return MemoryOwnership(self.store(chain), chain, kind, self.clock)

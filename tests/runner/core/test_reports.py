@@ -184,7 +184,7 @@ def test_the_first_screen_says_it_all() -> None:
         ({"reasons": reasons(Kind.FIRST, Kind.RESUMED)}, "sync is down.\n"),
         (
             {"retry": timedelta(minutes=20)},
-            "sync is down. It is tried again every 20 minutes.\n",
+            "sync is down. It is tried again 20 minutes after each failure.\n",
         ),
         (
             {"what": FLAPPING, "reasons": reasons(Kind.HEALED)},

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from django.apps import apps
 from django.core.handlers.asgi import ASGIHandler
@@ -43,11 +43,16 @@ LATER = (Role.AFTER_FORK, Role.FIRST_REQUEST, Role.IF_IT_SERVES)
 SERVED_BY = (WSGIHandler, ASGIHandler)
 """What a server calls."""
 
-_DISPATCH_UID = "yourlabs.runner.autostart.attach"
+T = TypeVar("T")
+
+_DISPATCH_UID, _AGAIN_UID = f"{__name__}.serves", f"{__name__}.again"
 
 
 class Startable(Protocol):
     """A chain's thread; `reason` says why it does not run."""
+
+    name: str
+    """Of the chain, for the log."""
 
     reason: str
 
@@ -63,6 +68,9 @@ Chains that wait for a fork or for the first request, with what the settings say
 Changed by single list operations only: a lock could be held by another thread while
 the process forks, and nobody would release it in the child.
 """
+
+_unstarted: list[Startable] = []
+"""Chains for which there was no thread to be had. Changed as `_waiting` is."""
 
 _announced: set[tuple[int, Role, str]] = set()
 """What was logged, by process id: a forked child says its own."""
@@ -150,7 +158,7 @@ def _after_fork() -> None:
 def _resume(**changes: bool) -> None:
     """Decide again about the chains that wait, and act on it."""
     global _stop_in
-    waiting = _take_waiting()
+    waiting = _take(_waiting)
     facts: Facts = replace(collect(), **changes)  # type: ignore[arg-type]
     if waiting:
         _stop_in = os.getpid()
@@ -171,11 +179,12 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take_waiting() -> list[tuple[Startable, bool | str]]:
+def _take(waiting: list[T]) -> list[T]:
+    """Empty a list, whoever else does so at the same time."""
     taken = []
-    while _waiting:
+    while waiting:
         try:
-            taken.append(_waiting.pop(0))
+            taken.append(waiting.pop(0))
         except IndexError:  # pragma: no cover - another request was faster
             break
     return taken
@@ -186,12 +195,39 @@ def _follow(decision: Decision, thread: Startable) -> None:
     if not decision.starts:
         thread.reason = decision.reason
         return
-    thread.reason = ""
     if decision.delay:
         _settled_at = time.monotonic() + decision.delay
-    if thread.ident is None:
-        # Else a request, or who asked again, was faster.
+    _start(thread)
+
+
+def _start(thread: Startable) -> None:
+    """Start it; a site must boot where it cannot, and the next request tries again."""
+    before, thread.reason = thread.reason, ""
+    if thread.ident is not None:
+        # A request, or who asked again, was faster.
+        return
+    try:
         thread.start()
+    except RuntimeError as exc:
+        if thread.ident is not None:
+            raise
+        thread.reason = f"No thread is to be had: {exc}."
+        _unstarted.append(thread)
+        request_started.connect(_start_again, weak=False, dispatch_uid=_AGAIN_UID)
+        if thread.reason != before:
+            logger.error(
+                "[%s] The chain cannot start: %s. It is tried again with the next "
+                "request.",
+                thread.name,
+                exc,
+                extra={"action": "start_failed", "chain": thread.name},
+            )
+
+
+def _start_again(sender: Any, **_: Any) -> None:
+    request_started.disconnect(dispatch_uid=_AGAIN_UID)
+    for thread in _take(_unstarted):
+        _start(thread)
 
 
 def _announce(decision: Decision) -> None:

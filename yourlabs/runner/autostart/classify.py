@@ -114,9 +114,16 @@ def _is_to_start(facts: Facts, kind: Kind) -> bool:
     """Whether chains start here now or later, though nobody asked for them here."""
     if kind in (Kind.SERVING, Kind.MASTER, Kind.UNKNOWN_SERVER):
         return True
-    # No setting starts a thread in a process that is about to fork: any command may
-    # run a server that does, and what loaded one is likely to.
-    return facts.autostart is True and not (kind is Kind.COMMAND or facts.forks)
+    return facts.autostart is True and not _may_fork(facts, kind)
+
+
+def _may_fork(facts: Facts, kind: Kind) -> bool:
+    """Whether the process may be about to fork: no setting starts a thread before."""
+    if kind is Kind.COMMAND:
+        # A command of a project may run any server.
+        return facts.forks or not facts.is_of_django
+    # ``manage.py test --parallel`` forks, and so do workers of a queue.
+    return facts.forks or kind is Kind.TASK_WORKER or facts.command == "test"
 
 
 def _start(facts: Facts, kind: Kind, host: str, *, direct: bool) -> Decision:

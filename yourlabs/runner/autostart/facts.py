@@ -13,12 +13,15 @@ from types import FrameType
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import AppRegistryNotReady
+from django.core.management import get_commands
 
 from yourlabs.runner.autostart.kinds import (
     FORKING_SERVERS,
     SERVING_COMMANDS,
     Facts,
     UwsgiFacts,
+    belongs,
 )
 from yourlabs.runner.failures.frames import frame_of
 
@@ -37,6 +40,7 @@ def collect(autostart: bool | str = "auto") -> Facts:
         apps_ready=apps.ready,
         command=command,
         arguments=arguments,
+        is_of_django=_is_of_django(command),
         environ={name: os.environ[name] for name in variables if name in os.environ},
         autostart=autostart,
         main=getattr(main, "name", ""),
@@ -69,6 +73,15 @@ def _command(frames: list[FrameType]) -> tuple[str, tuple[str, ...]]:
         return "", ()
     argv = list(getattr(called.get("self"), "argv", sys.argv))
     return (argv[1] if len(argv) > 1 else "help"), tuple(argv[2:])
+
+
+def _is_of_django(command: str) -> bool:
+    try:
+        app = get_commands().get(command) if command else None
+    except AppRegistryNotReady:
+        # Declared while models are imported.
+        return False
+    return isinstance(app, str) and belongs(app, ("django",))
 
 
 def _locals_of(frames: list[FrameType], module: str, name: str) -> Any:

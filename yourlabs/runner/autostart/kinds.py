@@ -67,6 +67,7 @@ class Facts:
         serving: Nobody called: the first request came, or the server says it serves.
         command: Below manage.py or django-admin, the command; else empty.
         arguments: What follows it.
+        is_of_django: The command is one of Django's own.
         environ: The variables that the autoreloaders set.
         autostart: What the environment or the settings say: True, False or "auto".
         main: Dotted name of the module that runs as `__main__`, when it has one.
@@ -84,6 +85,7 @@ class Facts:
     serving: bool = False
     command: str = ""
     arguments: tuple[str, ...] = ()
+    is_of_django: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     autostart: bool | str = "auto"
     main: str = ""

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.core.signals import request_started
-
 from yourlabs.runner import conf
 from yourlabs.runner.autostart import attach
 from yourlabs.runner.chain.cannot_run import Trouble
@@ -55,10 +53,13 @@ class Registry:
         functions = [task.func for task in chain.tasks]
         if [task.func for task in known.chain.tasks] == functions:
             return known
+        this = ", ".join(chain.paths)
+        if known.chain.paths == chain.paths:
+            this = "other functions of these paths: of other partials, or closures"
         msg = (
             f"The name {chain.name} is taken in this process by the chain of "
-            f"{', '.join(known.chain.paths)}; this is a chain of "
-            f"{', '.join(chain.paths)}. Give one of them another name with name=."
+            f"{', '.join(known.chain.paths)}; this is a chain of {this}. Give one of "
+            "them another name with name=."
         )
         raise ChainNameTaken(msg)
 
@@ -142,32 +143,8 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     )
     if thread.mode is Mode.HOSTED and thread.ident is None:
         attach.at_exit(_stop_with_host)
-        _arrange(thread, autostart)
-    return thread
-
-
-def _arrange(thread: RunnerThread, autostart: bool | str) -> None:
-    """Start the thread where that is right; a site must boot without it, too."""
-    try:
         attach.arrange(thread, autostart=autostart)
-    except RuntimeError as exc:
-        if thread.ident is not None:
-            raise
-        thread.reason = f"No thread is to be had: {exc}."
-        logger.error(
-            "[%s] The chain cannot start: %s. It is tried again with the next request.",
-            thread.chain.name,
-            exc,
-            extra={"action": "start_failed", "chain": thread.chain.name},
-        )
-        request_started.connect(_start_again, weak=False, dispatch_uid=__name__)
-
-
-def _start_again(sender: Any, **_: Any) -> None:
-    request_started.disconnect(dispatch_uid=__name__)
-    for thread in registry.living():
-        if thread.mode is Mode.HOSTED and thread.ident is None and thread.reason:
-            _arrange(thread, conf.autostart())
+    return thread
 
 
 def chains() -> dict[str, RunnerThread]:

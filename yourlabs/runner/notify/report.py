@@ -197,7 +197,7 @@ def _headline(report: Report, kinds: set[Kind]) -> str:
     if times > 2:
         text += f" It flaps: it went down {times} times since the last mail."
     if report.is_down and report.retry:
-        text += f" It is tried again every {duration(report.retry)}."
+        text += f" It is tried again {duration(report.retry)} after each failure."
     return text
 
 

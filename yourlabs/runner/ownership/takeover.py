@@ -43,11 +43,18 @@ def log_pidfile(ownership: Ownership, chain: Chain) -> None:
     first = content.split(b"\n", 1)[0][:40].decode("utf-8", "replace").strip()
     shown = first if first.isprintable() else ascii(first)
     logger.debug("Found pidfile %s containing: %s", chain.name, shown)
-    pid = pid_of(content)
+    pid, record = pid_of(content), ownership.owner()
     if pid is None:
         logger.debug("%r is no pid, wiping pidfile %s", first, chain.name)
+    elif record is not None and process.is_elsewhere(record.owner):
+        logger.debug("Process %s is in another container, or outside of this one", pid)
     elif not process.exists(pid):
         logger.debug("Could not find /proc/%s, wiping pidfile %s", pid, chain.name)
+        how = "has ended"
+        if record is not None:
+            was_cut = not record.released
+            how = "was cut, maybe by kill -9" if was_cut else "ended in good order"
+        logger.debug("The process that ran %s before %s", chain.name, how)
     elif not process.holds_lock(pid, ownership.path):
         logger.debug(
             "Process %s is not the owner of pidfile %s, wiping it", pid, chain.name

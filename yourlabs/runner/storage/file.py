@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.chain.task import DOWN, Chain
 from yourlabs.runner.exceptions import UnusableRunRoot
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership import files
@@ -53,8 +53,9 @@ class FileBackend:
             found = os.listdir(self.root)
         except OSError:
             return []
-        kept = [name for name in found if name.endswith((".pid", ".json", ".control"))]
-        return sorted({os.path.splitext(name)[0] for name in kept})
+        parts = [os.path.splitext(name) for name in found]
+        names = {stem for stem, end in parts if end in (".pid", ".json", ".control")}
+        return sorted(name for name in names if not name.endswith(DOWN))
 
     def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
         """Return the right to run `chain`, as a process of `kind` sees it."""
