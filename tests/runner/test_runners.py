@@ -332,7 +332,6 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         start()
         until(lambda: cooling(thread))  # noqa: B023
         assert thread.stop(PATIENCE)
-    request_started.disconnect(dispatch_uid=runners.__name__)
 
 
 def test_asked_again_while_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,6 +300,20 @@ def test_borrowed(place: Place, kind: str) -> None:
     assert_no_overlap(place)
 
 
+def test_borrowed_beside_a_standby(place: Place) -> None:
+    """The command that lent the chain gets it back, and not a web worker."""
+    owner = own(place, place.command(WORK, JOB_SECONDS="0.1"))
+    standby = place.host(WORK)
+    standby.wait_for("Chains may run in this process")
+    for _ in range(3):
+        assert place.command("--once", WORK).wait() == 0
+        own(place, owner, len(runs_of(place, owner)) + 1)
+
+    assert not owner.has_ended()
+    assert runs_of(place, standby) == []
+    assert_no_overlap(place)
+
+
 # From the dead.
 
 

@@ -26,6 +26,7 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, Task, signals
 from yourlabs.runner.chain import status
+from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
@@ -536,6 +537,30 @@ def test_exception_that_comes_too_late(kind: type[BaseException]) -> None:
         until(lambda: function.calls > before + 1)
 
     assert {"chain_broken", "task_failed"} & set(kept.actions())
+
+
+class Unlucky(Trouble):
+    """Is interrupted itself while it says what is wrong."""
+
+    left = 1
+
+    def report(self, problem: BaseException | str) -> str:
+        if self.left:
+            self.left -= 1
+            raise SystemExit
+        return super().report(problem)
+
+
+def test_exception_while_another_one_is_handled() -> None:
+    """Not even what is raised while a breakdown is being told ends the chain."""
+    function = Counted()
+    trouble = Unlucky(make(function).chain)
+    thread = make(quick(function), trouble=trouble)
+    thread.ownership.error = OSError("no")  # type: ignore[attr-defined]
+    with log(), started(thread):
+        until(lambda: not trouble.left)
+        thread.ownership.error = None  # type: ignore[attr-defined]
+        assert happens(function.reached)
 
 
 # Chains that would wait for themselves.

@@ -123,6 +123,8 @@ LAZY = {
     "a method": lambda: Job().run,
     "a class": lambda: Job,
     "a generator": lambda: generate(),
+    "a map": lambda: map(print, [1]),
+    "a filter": lambda: filter(print, [1]),
     "a context manager": block,
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.chain.task import DOWN, Chain, Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.records import Failure, Recovery, Run
 from yourlabs.runner.notify.ledger import Ledger
@@ -216,7 +216,7 @@ class MemoryBackend:
 
     def names(self) -> list[str]:
         """Return the names of the chains that something is kept of, sorted."""
-        return sorted(self._chains)
+        return sorted(name for name in self._chains if not name.endswith(DOWN))
 
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
         """Return the right to run `chain` that one more process would have."""

@@ -6,16 +6,16 @@ Of all processes that find it so, one tells it: who owns ``<chain>.down``.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import replace
 from typing import Any
 
-from yourlabs.runner.chain.task import MAX_NAME, Chain
+from yourlabs.runner.chain.task import DOWN, MAX_NAME, Chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify.chain_down import ChainDown
-from yourlabs.runner.notify.ledger import SUFFIX
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Backend, Store
 
@@ -67,8 +67,12 @@ class Trouble:
 
     def clear(self) -> None:
         """Note that the chain runs, here or in another process."""
-        if self._said != "":
-            self._said = ""
+        is_new, now = self._said != "", self._clock.monotonic()
+        if not is_new and now - self._counted_at < REPEAT_S:
+            return
+        self._said, self._counted_at = "", now
+        # Who has told meanwhile that it cannot run may have ended without its end.
+        if is_new or self._is_told():
             self._tell(None)
 
     def close(self) -> None:
@@ -94,16 +98,35 @@ class Trouble:
             else:
                 told[1].recovered()
                 self.close()
-        except Exception as failed:
-            # Where RUN_ROOT cannot be used at all, the log is all there is.
-            logger.debug("[%s] The admins are not told: %s", self._chain.name, failed)
+        except BaseException as failed:
+            # Where RUN_ROOT cannot be used at all, what is logged of the chain is all
+            # there is to say. Else it is a mistake, of a channel for example.
+            is_expected = isinstance(failed, OSError)
+            logger.log(
+                logging.DEBUG if is_expected else logging.ERROR,
+                "[%s] The admins are not told that the chain cannot run, or can again: "
+                "%s",
+                self._chain.name,
+                describe_problem(failed),
+                exc_info=None if is_expected else failed,
+                extra={"action": "trouble_untold", "chain": self._chain.name},
+            )
+
+    def _is_told(self) -> bool:
+        """Say whether the admins believe, by whoever, that the chain cannot run."""
+        if self._backend is None:
+            return False
+        try:
+            known = self._backend.store(down_chain(self._chain)).load()
+            return any(one["is_down"] for one in known["downtimes"].values())
+        except (AttributeError, LookupError, OSError, TypeError):
+            return False
 
     def _begin(self, *, must_be_known: bool) -> tuple[Claim, ChainDown] | None:
         """Be the process that tells it. None: another one does, or nothing is known."""
         if self._backend is None:
             return None
-        name = f"{self._chain.name[: MAX_NAME - len(SUFFIX)]}{SUFFIX}"
-        chain = replace(self._chain, name=name)
+        chain = down_chain(self._chain)
         store = self._backend.store(chain)
         sections = store.load()
         if must_be_known and not sections:
@@ -117,6 +140,11 @@ class Trouble:
             # A channel of the user's own: another process may have better luck.
             claim.release()
             raise
+
+
+def down_chain(chain: Chain) -> Chain:
+    """Return what it is kept under that `chain` cannot run."""
+    return replace(chain, name=f"{chain.name[: MAX_NAME - len(DOWN)]}{DOWN}")
 
 
 class _Sections:

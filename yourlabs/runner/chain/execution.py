@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import contextvars
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Coroutine
@@ -19,7 +17,11 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
-from yourlabs.runner.chain.interrupted import Interrupted, describe_interruption
+from yourlabs.runner.chain.interrupted import (
+    Interrupted,
+    describe_interruption,
+    is_shutdown,
+)
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -169,17 +171,11 @@ class Execution:
     def is_overdue(self) -> bool:
         """Say whether the run that goes on takes longer than `max_duration`."""
         limit = self.options.max_duration
-        if limit is None:
-            return False
-        return self._clock.monotonic() - self.started >= limit.total_seconds()
+        running_for = self._clock.monotonic() - self.started
+        return limit is not None and running_for >= limit.total_seconds()
 
     def stalled(self, started: float, stack: str) -> Stall | None:
-        """
-        Count that the run that began at `started` takes too long, at `stack`.
-
-        Returns:
-            What is to be told. None: the run has ended.
-        """
+        """Count that the run of `started` takes too long; None: it has ended."""
         limit = self.options.max_duration or timedelta()
         with self._counting:
             # Not only while it is called: the log that it ended in may hang.
@@ -197,8 +193,7 @@ class Execution:
         """
         Count the run that the owner of `record` began and did not live to end.
 
-        Returns:
-            When the cooldown ends, which grows with each such run in a row.
+        Return when the cooldown ends, which grows with each such run in a row.
         """
         now = self._clock.time()
         since = record.run.since if record.run else record.since
@@ -233,7 +228,7 @@ class Execution:
 
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
-        self.cooldown = self.options.success_cooldown
+        self.cooldown = self.options.cooldown(failed=False)
         self._count_more(ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
@@ -300,7 +295,7 @@ class Execution:
             if is_shutdown(exc):
                 self.more = True
                 return ended
-            self.cooldown = self.options.fail_cooldown
+            self.cooldown = self.options.cooldown(failed=True)
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
@@ -363,15 +358,3 @@ def exit_code(exc: BaseException) -> int | None:
     if code is None:
         return 0
     return code if isinstance(code, int) else None
-
-
-_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
-"""What the interpreter raises of a thread or a pool that is started too late."""
-
-
-def is_shutdown(exc: BaseException) -> bool:
-    """Say whether the end of the interpreter cut the run: no fault of the task."""
-    # No subclass: that is a task's own.
-    return any(type(exc) is one for one in _SHUTDOWN) and (
-        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
-    )

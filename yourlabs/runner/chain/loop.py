@@ -137,13 +137,15 @@ class ChainLoop:
                 if self._standby.has_new_owner():
                     self.stop_asked = True
                     self._fail_single_pass()
-                else:
+                elif not self._standby.is_for_lender():
                     self._claim = self.ownership.acquire()
             return self._claim
 
     def _stand_by(self, now: float) -> float:
         """Wait for another process to let go; return when to look around again."""
         self.stands_by = True
+        # Who wakes a chain means the process that runs it.
+        self.wake_asked = False
         self._watch()
         if self._standby.problem is not None:
             self.reason = self._trouble.report(self._standby.problem)
@@ -158,7 +160,7 @@ class ChainLoop:
 
     def _begin(self, claim: Claim) -> Plan:
         """Go on where the owner before has ended; return what comes next."""
-        self.stands_by = self._yield_asked = self.wake_asked = False
+        self.stands_by = self._yield_asked = False
         self._standby.end()
         is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
@@ -228,8 +230,8 @@ class ChainLoop:
         self._yield_asked = False
         if claim.wanted_by() is None:
             return False
-        if self.mode is not Mode.HOSTED:
-            self._standby.begin_yielded(claim.token)
+        is_command = self.mode is not Mode.HOSTED
+        self._standby.begin_yielded(claim.token, is_command=is_command)
         self.let_go()
         return True
 
@@ -258,9 +260,10 @@ class ChainLoop:
 
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised; begin anew a little later."""
-        self.reason = self._trouble.report(exc)
+        # First of all: whatever fails below, it is tried again, and not at once.
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
+        self.reason = self._trouble.report(exc)
         self._fail_single_pass()
         # Another process may be able to run it meanwhile.
         self.let_go()
@@ -286,10 +289,19 @@ class ChainLoop:
             deadline = execution.run()
         finally:
             self.current = None
-        self._trouble.clear()
         self._backoff = 1.0
         if self.mode is Mode.ONCE:
-            return self._pass_on(claim, execution)
+            deadline = self._pass_on(claim, execution)
+        else:
+            deadline = self._go_on(claim, plan, execution, deadline)
+        # Only now: it takes its time, and a kill in it interrupts no run.
+        self._trouble.clear()
+        return deadline
+
+    def _go_on(
+        self, claim: Claim, plan: Plan, execution: Execution, deadline: float
+    ) -> float:
+        """Note how a run has ended, and return when the next one is due."""
         self.plan = plan = plan_after(
             plan, len(self.tasks), execution.key, deadline, more=execution.more
         )

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.core.signals import request_started
-
 from yourlabs.runner import conf
 from yourlabs.runner.autostart import attach
 from yourlabs.runner.chain.cannot_run import Trouble
@@ -145,32 +143,8 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     )
     if thread.mode is Mode.HOSTED and thread.ident is None:
         attach.at_exit(_stop_with_host)
-        _arrange(thread, autostart)
-    return thread
-
-
-def _arrange(thread: RunnerThread, autostart: bool | str) -> None:
-    """Start the thread where that is right; a site must boot without it, too."""
-    try:
         attach.arrange(thread, autostart=autostart)
-    except RuntimeError as exc:
-        if thread.ident is not None:
-            raise
-        thread.reason = f"No thread is to be had: {exc}."
-        logger.error(
-            "[%s] The chain cannot start: %s. It is tried again with the next request.",
-            thread.chain.name,
-            exc,
-            extra={"action": "start_failed", "chain": thread.chain.name},
-        )
-        request_started.connect(_start_again, weak=False, dispatch_uid=__name__)
-
-
-def _start_again(sender: Any, **_: Any) -> None:
-    request_started.disconnect(dispatch_uid=__name__)
-    for thread in registry.living():
-        if thread.mode is Mode.HOSTED and thread.ident is None and thread.reason:
-            _arrange(thread, conf.autostart())
+    return thread
 
 
 def chains() -> dict[str, RunnerThread]:

@@ -15,6 +15,9 @@ from yourlabs.runner.exceptions import InvalidTask
 CHAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
 """What a chain's name is made of: it is the stem of its files in RUN_ROOT."""
 
+DOWN = ".down"
+"""Ends the name under which it is kept that a chain cannot run: no chain's own."""
+
 MAX_NAME = 200
 """Longest name of a chain, in characters: a file name has 255 bytes."""
 
@@ -34,6 +37,10 @@ class Options:
 
     max_duration: timedelta | None = None
     """A run that takes longer is reported as stalled. None: never."""
+
+    def cooldown(self, *, failed: bool) -> timedelta:
+        """Return the wait after a run."""
+        return self.fail_cooldown if failed else self.success_cooldown
 
 
 NEVER_ZERO = ("non_recoverable_downtime", "max_duration")
@@ -208,6 +215,12 @@ def make_chain(tasks: Sequence[Task], *, name: str | None = None) -> Chain:
         msg = (
             f"{chain_name!r} cannot be the name of a chain: expected letters, digits, "
             "'_', '-' and '.', not beginning with '.'. Choose another with name=."
+        )
+        raise InvalidTask(msg)
+    if chain_name.endswith(DOWN):
+        msg = (
+            f"{chain_name!r} cannot be the name of a chain: under names that end with "
+            f"{DOWN!r} it is kept that one cannot run. Choose another with name=."
         )
         raise InvalidTask(msg)
     if len(chain_name) > MAX_NAME:

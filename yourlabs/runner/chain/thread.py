@@ -181,7 +181,8 @@ class RunnerThread(threading.Thread):
         """
         End the current cooldown now.
 
-        While a function runs, the cooldown after it is skipped.
+        While a function runs, the cooldown after it is skipped. While another process
+        runs the chain, nothing happens: this one has no cooldown to end.
         """
         self._loop.wake_asked = True
         self.notify()
@@ -316,7 +317,10 @@ class RunnerThread(threading.Thread):
         try:
             self._sleep_until(self.tick())
         except BaseException as exc:
-            self._loop.break_down(exc)
+            try:
+                self._loop.break_down(exc)
+            except BaseException:
+                logger.exception("[%s] A breakdown could not be told.", self.name)
 
     def _sleep_until(self, deadline: float) -> None:
         left = deadline - self._clock.monotonic()

@@ -18,6 +18,8 @@ LAZY_RESULTS: tuple[type, ...] = (
     types.AsyncGeneratorType,
     functools.partial,
     type,
+    map,
+    filter,
 )
 """What a call returns whose work would only begin with another call or a loop."""
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from yourlabs.runner.chain.task import Chain, Task
+from yourlabs.runner.chain.task import DOWN, Chain, Task
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import describe
 from yourlabs.runner.failures.downtime import Downtime, Latest, downtimes_from_json
-from yourlabs.runner.notify.ledger import SUFFIX
 from yourlabs.runner.notify.subscriber import connected
 
 
@@ -39,7 +38,7 @@ class ChainDown:
             state: Sections of plain values, of the holder of the lock alone.
         """
         task = Task(chain.tasks[0].func, ", ".join(chain.paths), chain.name)
-        self.chain = replace(chain, name=f"{chain.name}{SUFFIX}", tasks=(task,))
+        self.chain = replace(chain, name=f"{chain.name}{DOWN}", tasks=(task,))
         self.state = state
         self.task = task
         self.key = self.chain.keys()[task]

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.task import Task
+from yourlabs.runner.chain.task import DOWN, Task
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify.releases import release_of
@@ -41,9 +41,6 @@ MAX_COPIES = 3
 
 LOOK_AT_HANGS_EVERY = 1.0
 """How often it is looked whether a run that hangs has ended, in seconds."""
-
-SUFFIX = ".down"
-"""Ends the name under which it is kept that a chain cannot run."""
 
 MAX_KNOWN = 2_000
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
@@ -142,7 +139,7 @@ class Ledger:
         task = self.executions[key].task
         release = f", release {self._release}" if self._release else ""
         return Report(
-            chain=self.name.removesuffix(SUFFIX),
+            chain=self.name.removesuffix(DOWN),
             task=task.name,
             path=task.path,
             at=instant(now),
