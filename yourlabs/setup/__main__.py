@@ -169,10 +169,11 @@ def _secrets(context: Context) -> dict[str, str]:
                 found[user] = source
                 password = f"urllib.parse.unquote({source}.partition(':')[2])"
                 found[unquote(user.partition(":")[2])] = password
-            elif is_secret(name):
+            elif name == "SECRET_KEY_FALLBACKS":
                 split = f"{value.source}.replace(',', ' ').split()"
                 for number, item in enumerate(value.text.replace(",", " ").split()):
-                    found.setdefault(item, f"{split}[{number}]")
+                    found[item] = f"{split}[{number}]"
+            elif is_secret(name):
                 found[value.text] = value.source
     found.pop("", None)
     return found
