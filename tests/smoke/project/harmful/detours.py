@@ -15,7 +15,9 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
+import urllib.request
 import uuid
+import weakref
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -347,6 +349,44 @@ def detour_copy() -> None:
             cursor.execute(INSERT)
     finally:
         other.close()
+
+
+@view(ASIDE)
+def detour_reconnect() -> None:
+    """Connect anew under the hands of Django, and write."""
+    connection.connect()
+    Mark.objects.create(text="anew")
+
+
+@view()
+def detour_close_all() -> None:
+    """Close all connections and go on, as threads of a library do."""
+    Mark.objects.create(text="before")
+    connections.close_all()
+    Mark.objects.create(text="after")
+
+
+class Farewell:
+    """Does everything when it goes, at the latest with the interpreter."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+
+    def __del__(self) -> None:
+        self.work()
+
+
+KEPT: list[Farewell] = []
+
+
+@view()
+def detour_farewell() -> None:
+    """Leave something to be done when the interpreter ends, and a finalizer."""
+    from tests.smoke.project.harmful.views import everything
+
+    KEPT.append(Farewell(everything))
+    weakref.finalize(KEPT[0], everything)
+    KEPT.append(Farewell(partial(urllib.request.urlopen, f"http://{HTTP}/", None, 5)))
 
 
 @view()
