@@ -343,12 +343,37 @@ INSERT = "INSERT INTO harmful_mark (text) VALUES ('beside')"
 @view(ASIDE)
 def detour_copy() -> None:
     """Write by a function, through a connection beside that of the request."""
-    other = connection.copy()
+    ask(connection.copy(), INSERT)
+
+
+def ask(other: Any, text: str) -> None:
+    """Ask a connection, and close it."""
     try:
         with other.cursor() as cursor:
-            cursor.execute(INSERT)
+            cursor.execute(text)
     finally:
         other.close()
+
+
+if connection.vendor != "sqlite":
+
+    @view(ASIDE)
+    def detour_function() -> None:
+        """Let a function write that is asked for beside the request's connection."""
+        ask(connection.copy(), "SELECT smoke_writes()")
+
+    @view(ASIDE)
+    def detour_function_aside() -> None:
+        """Let a function write that is asked for in a thread."""
+        EXECUTOR.submit(
+            lambda: ask(connections["default"], "SELECT smoke_writes()")
+        ).result()
+
+    @view()
+    def detour_function_here() -> None:
+        """Let a function write in the transaction of the request."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT smoke_writes()")
 
 
 @view(ASIDE)
@@ -392,12 +417,7 @@ def detour_farewell() -> None:
 @view()
 def detour_read_beside() -> None:
     """Read through a connection beside that of the request."""
-    other = connection.copy()
-    try:
-        with other.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        other.close()
+    ask(connection.copy(), "SELECT 1")
 
 
 @view("failed: ")
