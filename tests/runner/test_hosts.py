@@ -659,7 +659,7 @@ def test_exit_of_a_worker() -> None:
         child = arbiter["spawn_worker"]()
         if child:
             wait(child)
-            hosts._exit.stop = None
+            hosts._stop = None
         """
     )
 

@@ -300,6 +300,21 @@ def test_the_outbox(settings: Any) -> None:
     ]
 
 
+def test_on_screen(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mail that is shown and not sent has its lines as they are."""
+    path = "django.core.mail.backends.console.EmailBackend"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": path}}
+    else:
+        settings.EMAIL_BACKEND = path
+    message = "no answer of the server " * 20
+    Chain().start().fail(message)
+
+    shown = capsys.readouterr().out
+    assert f"ZeroDivisionError: {message}\n" in shown
+    assert "quoted-printable" not in shown
+
+
 class Queue(LocmemBackend):
     """Takes mails that somebody sends later, as django-mailer does."""
 

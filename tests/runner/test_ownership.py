@@ -20,7 +20,7 @@ from yourlabs.runner.exceptions import AlreadyOwned, ChainNameTaken, TakeOverTim
 from yourlabs.runner.ownership.base import Claim, Ownership
 from yourlabs.runner.ownership.record import COMMAND, HOSTED, RunMark
 from yourlabs.runner.ownership.request import LEFT_FREE_S
-from yourlabs.runner.ownership.takeover import refuse_or_take, take_over
+from yourlabs.runner.ownership.takeover import take_over
 from yourlabs.runner.storage.base import Backend
 from yourlabs.runner.storage.base import backend as chosen
 from yourlabs.runner.storage.file import FileBackend
@@ -365,15 +365,17 @@ def test_take_over_of_other_functions(backend: Backend, clock: FakeClock) -> Non
     assert asked == [None]
 
 
-def test_refuse(process: Make) -> None:
+def test_refuse(process: Make, clock: FakeClock) -> None:
     """Who is not to take over is told who runs the chain, and asks nobody."""
-    owner = acquired(process())
+    owner, pause = acquired(process()), Pause(clock)
 
     with pytest.raises(AlreadyOwned, match=f"is run by process {os.getpid()} on "):
-        refuse_or_take(process(), CHAIN)
+        take_over(process(), CHAIN, timeout=None, pause=pause, clock=clock)
     assert owner.wanted_by() is None
     owner.release()
-    assert refuse_or_take(process(), CHAIN).check()
+    claim = take_over(process(), CHAIN, timeout=None, pause=pause, clock=clock)
+    assert claim is not None
+    assert claim.check()
 
 
 def test_behind_another_candidate(process: Make, clock: FakeClock) -> None:

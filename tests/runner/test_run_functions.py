@@ -71,12 +71,23 @@ def test_dead_pidfile(place: Place) -> None:
     first.kill()
     second = started(place, WORK)
 
-    assert second.lines()[:3] == [
+    assert second.lines()[:4] == [
         f"Found pidfile work containing: {first.pid}",
         f"Could not find /proc/{first.pid}, wiping pidfile work",
+        "The process that ran work before was cut, maybe by kill -9",
         "Wrote pidfile work",
     ]
     assert place.owner("work")["pid"] == second.pid
+
+
+def test_pidfile_of_an_orderly_end(place: Place) -> None:
+    """The log of the next start says that nothing is wrong with it."""
+    first = started(place, WORK)
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0
+    second = started(place, WORK)
+
+    assert "The process that ran work before ended in good order" in second.lines()
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -648,4 +648,6 @@ def test_owner_in_a_container(place: Place) -> None:
 
     assert owner.wait() == 0
     assert new.text().count("Waiting for process 1 on ") == 1
+    assert "Process 1 is in another container, or outside of this one" in new.text()
+    assert "wiping" not in new.text()
     assert_no_overlap(place)

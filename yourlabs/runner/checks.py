@@ -7,7 +7,6 @@ Servers do not run checks; what cannot work is an error at start as well, from `
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,6 @@ from yourlabs.runner.chain.loading import load_task
 from yourlabs.runner.ownership.root import Problem, examine_root
 
 TAG = "yourlabs_runner"
-
-NUMBERS = {
-    "setting": "E001",
-    "keys": "E002",
-    "durations": "E003",
-    "new exceptions": "E004",
-    "autostart": "E005",
-    "tasks": "E006",
-    "task options": "E008",
-    "email": "E013",
-    "release": "E014",
-    "backend": "E015",
-    "redact": "E016",
-}
-"""The id of the check for each kind of `conf.Problem`."""
 
 
 def register() -> None:
@@ -51,7 +35,7 @@ def register() -> None:
 def check_setting(**_: Any) -> list[checks.CheckMessage]:
     """Find keys and values of ``RUNNER`` that cannot be used."""
     return [
-        _error(problem.message, problem.hint, NUMBERS[problem.kind])
+        _error(problem.message, problem.hint, problem.number)
         for problem in conf.problems()
     ]
 
@@ -62,18 +46,15 @@ def check_tasks(**_: Any) -> list[checks.CheckMessage]:
         paths = list(conf.task_settings())
     except ImproperlyConfigured:
         return []
-    return [message for path in paths for message in _bad_path(path)]
-
-
-def _bad_path(path: str) -> Iterator[checks.CheckMessage]:
-    try:
-        load_task(path)
-    except Exception as exc:
-        yield _error(
-            f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}",
-            "Give the dotted path of a function, like 'tasks.send_mail'.",
-            "E007",
-        )
+    found = []
+    for path in paths:
+        try:
+            load_task(path)
+        except Exception as exc:
+            message = f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}"
+            hint = "Give the dotted path of a function, like 'tasks.send_mail'."
+            found.append(_error(message, hint, "E007"))
+    return found
 
 
 def check_run_root(**_: Any) -> list[checks.CheckMessage]:

@@ -39,12 +39,7 @@ def renew_in_child(name: str, renew: Callable[[], object]) -> None:
     """
     Have `renew` called in every forked child of this process.
 
-    Args:
-        name: One of `ORDER`.
-        renew: Takes no arguments. What it raises is logged, and the rest goes on.
-
-    Raises:
-        KeyError: `name` is not in `ORDER`.
+    What it raises is logged, and the rest goes on. `name` is one of `ORDER`.
     """
     _renewals[name].append(renew)
 
@@ -61,12 +56,9 @@ def _renew_all() -> None:
 
 def end_child(forked_by: str, exc: BaseException | None = None) -> NoReturn:
     """
-    End this process, a forked child that must not go on as a chain.
+    End this process, a child that must not go on as a chain.
 
-    Args:
-        forked_by: Whose code forked it, for the log.
-        exc: What that code raised in the child; `sys.exit` in it is no failure.
-            None: it returned.
+    The code of `forked_by` made it, and raised `exc` in it. None: it returned.
     """
     code: Any = 0
     if isinstance(exc, SystemExit):

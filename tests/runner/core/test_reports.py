@@ -184,7 +184,7 @@ def test_the_first_screen_says_it_all() -> None:
         ({"reasons": reasons(Kind.FIRST, Kind.RESUMED)}, "sync is down.\n"),
         (
             {"retry": timedelta(minutes=20)},
-            "sync is down. It is tried again every 20 minutes.\n",
+            "sync is down. It is tried again 20 minutes after each failure.\n",
         ),
         (
             {"what": FLAPPING, "reasons": reasons(Kind.HEALED)},
@@ -207,6 +207,8 @@ def test_a_recovery_says_when_it_was_down() -> None:
 
     assert "Down since:                   2026-11-21 17:03:04 UTC" in body
     assert "Up since:                     2026-11-21 20:03:04 UTC" in body
+    assert "\nLast exception:               ZeroDivisionError\n" in body
+    assert "\nException:" not in body
     assert "Next mail:                    when something happens." in body
 
 

@@ -16,7 +16,7 @@ from yourlabs.runner.chain.stop_signals import StopSignals
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.chain.watcher import watcher
 from yourlabs.runner.ownership.record import Mode
-from yourlabs.runner.ownership.takeover import log_pidfile, refuse_or_take, take_over
+from yourlabs.runner.ownership.takeover import log_pidfile, take_over
 
 logger = logging.getLogger("runner")
 
@@ -85,15 +85,12 @@ class Runner:
         """
         ownership = self.thread.ownership
         log_pidfile(ownership, self.chain)
-        if self.killconcurrent:
-            claim = take_over(
-                ownership,
-                self.chain,
-                timeout=self.takeover_timeout,
-                pause=self._signals.wait,
-            )
-        else:
-            claim = refuse_or_take(ownership, self.chain)
+        claim = take_over(
+            ownership,
+            self.chain,
+            timeout=self.takeover_timeout if self.killconcurrent else None,
+            pause=self._signals.wait,
+        )
         if claim is None:
             return False
         self.thread.adopt(claim)

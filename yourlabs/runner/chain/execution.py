@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import contextvars
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Coroutine
@@ -16,10 +14,9 @@ from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
+from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
-from yourlabs.runner.chain.interrupted import Interrupted, describe_interruption
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -50,8 +47,7 @@ class Execution:
     `is_overdue`, and call `stalled`.
 
     Attributes:
-        task: What is run.
-        chain: Name of the chain.
+        task, chain: What is run, and the name of its chain.
         key: Identifies the task in the chain's state.
         options: The task's, as they were when this was made.
         more: It is to be run again at once: the last run returned True, or was cut by
@@ -59,8 +55,8 @@ class Execution:
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
         runs, failures: How many there were since this was made.
-        started: When the last run began, on the monotonic clock.
-        last_run: The same in seconds since the epoch. None: there was none.
+        started, last_run: When the last run began, on the monotonic clock, and in
+            seconds since the epoch. None: there was none.
         is_called: The task's own code is running.
         coroutines: Runs what the function returns. None: it is no coroutine function.
     """
@@ -169,17 +165,11 @@ class Execution:
     def is_overdue(self) -> bool:
         """Say whether the run that goes on takes longer than `max_duration`."""
         limit = self.options.max_duration
-        if limit is None:
-            return False
-        return self._clock.monotonic() - self.started >= limit.total_seconds()
+        running_for = self._clock.monotonic() - self.started
+        return limit is not None and running_for >= limit.total_seconds()
 
     def stalled(self, started: float, stack: str) -> Stall | None:
-        """
-        Count that the run that began at `started` takes too long, at `stack`.
-
-        Returns:
-            What is to be told. None: the run has ended.
-        """
+        """Count that the run of `started` takes too long; None: it has ended."""
         limit = self.options.max_duration or timedelta()
         with self._counting:
             # Not only while it is called: the log that it ended in may hang.
@@ -197,14 +187,13 @@ class Execution:
         """
         Count the run that the owner of `record` began and did not live to end.
 
-        Returns:
-            When the cooldown ends, which grows with each such run in a row.
+        Return when the cooldown ends, which grows with each such run in a row.
         """
         now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(describe_interruption(record, now))
+        exc = interrupted.Interrupted(interrupted.describe(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
@@ -233,7 +222,7 @@ class Execution:
 
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
-        self.cooldown = self.options.success_cooldown
+        self.cooldown = self.options.cooldown(failed=False)
         self._count_more(ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
@@ -242,13 +231,9 @@ class Execution:
                 extra={"action": "task_succeeded", "task": self.task.name},
             )
         if signals.task_succeeded.receivers:
-            run = Run(
-                self.task,
-                self.chain,
-                instant(self.last_run or 0),
-                instant(self._clock.time()),
-                timedelta(seconds=ended - self.started),
-            )
+            times = instant(self.last_run or 0), instant(self._clock.time())
+            duration = timedelta(seconds=ended - self.started)
+            run = Run(self.task, self.chain, *times, duration)
             send_robust(signals.task_succeeded, self.task.sender, run=run)
         if self.downtime.is_down:
             self._recover(ended)
@@ -259,8 +244,7 @@ class Execution:
         if not self.more:
             self._more_runs = 0
             return
-        if not self._more_runs:
-            self._more_since = self.started
+        self._more_since = self._more_since if self._more_runs else self.started
         self._more_runs += 1
         seconds = ended - self._more_since
         if self._more_told or self._more_runs < MORE_RUNS or seconds < MORE_SECONDS:
@@ -297,10 +281,10 @@ class Execution:
     def _after_failure(self, exc: BaseException, ended: float) -> float:
         self.more = False
         try:
-            if is_shutdown(exc):
+            if interrupted.is_shutdown(exc):
                 self.more = True
                 return ended
-            self.cooldown = self.options.fail_cooldown
+            self.cooldown = self.options.cooldown(failed=True)
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
@@ -316,8 +300,10 @@ class Execution:
         with self._counting:
             if not self.downtime.is_down:
                 self._began = ended
-            downtime = self.downtime.failed(latest, lasted=ended - self._began)
-            self.downtime = replace(downtime, interrupted=in_a_row)
+            lasted = ended - self._began
+            self.downtime = self.downtime.failed(
+                latest, lasted=lasted, interrupted=in_a_row
+            )
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta
@@ -361,15 +347,3 @@ def exit_code(exc: BaseException) -> int | None:
     if code is None:
         return 0
     return code if isinstance(code, int) else None
-
-
-_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
-"""What the interpreter raises of a thread or a pool that is started too late."""
-
-
-def is_shutdown(exc: BaseException) -> bool:
-    """Say whether the end of the interpreter cut the run: no fault of the task."""
-    # No subclass: that is a task's own.
-    return any(type(exc) is one for one in _SHUTDOWN) and (
-        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
-    )

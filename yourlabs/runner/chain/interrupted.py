@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import sys
+import threading
+
 from yourlabs.runner.chain.status import instant
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
@@ -11,7 +15,7 @@ class Interrupted(RunnerError):
     """The process that ran the task ended before the task did."""
 
 
-def describe_interruption(record: OwnerRecord, now: float) -> str:
+def describe(record: OwnerRecord, now: float) -> str:
     """
     Return what is known of the end of a process that ended while it ran a task.
 
@@ -33,4 +37,16 @@ def describe_interruption(record: OwnerRecord, now: float) -> str:
         f"{max(0.0, now - run.since):.0f} seconds before this was noticed.\nSo ends "
         "what is killed (kill -9, out of memory, a deploy that does not wait) and what "
         "crashes in code that is not Python; the system's log may say more."
+    )
+
+
+_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
+"""What the interpreter raises of a thread or a pool that is started too late."""
+
+
+def is_shutdown(exc: BaseException) -> bool:
+    """Say whether the end of the interpreter cut the run: no fault of the task."""
+    # No subclass: that is a task's own.
+    return any(type(exc) is one for one in _SHUTDOWN) and (
+        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
     )

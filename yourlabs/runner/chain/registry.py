@@ -53,10 +53,13 @@ class Registry:
         functions = [task.func for task in chain.tasks]
         if [task.func for task in known.chain.tasks] == functions:
             return known
+        this = ", ".join(chain.paths)
+        if known.chain.paths == chain.paths:
+            this = "other functions of these paths: of other partials, or closures"
         msg = (
             f"The name {chain.name} is taken in this process by the chain of "
-            f"{', '.join(known.chain.paths)}; this is a chain of "
-            f"{', '.join(chain.paths)}. Give one of them another name with name=."
+            f"{', '.join(known.chain.paths)}; this is a chain of {this}. Give one of "
+            "them another name with name=."
         )
         raise ChainNameTaken(msg)
 

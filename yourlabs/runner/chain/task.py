@@ -38,6 +38,10 @@ class Options:
     max_duration: timedelta | None = None
     """A run that takes longer is reported as stalled. None: never."""
 
+    def cooldown(self, *, failed: bool) -> timedelta:
+        """Return the wait after a run."""
+        return self.fail_cooldown if failed else self.success_cooldown
+
 
 NEVER_ZERO = ("non_recoverable_downtime", "max_duration")
 """Durations that make no sense when they are zero."""

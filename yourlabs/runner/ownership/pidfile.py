@@ -74,10 +74,9 @@ class PidfileOwnership:
         Args:
             root: RUN_ROOT.
             chain: What is owned.
-            kind: ``"hosted"`` or ``"command"``.
+            kind: Of this process: ``"hosted"`` or ``"command"``.
             clock: Where the time comes from.
-            last_token: Returns the highest token that is known from elsewhere, for
-                a pidfile that was lost.
+            last_token: Returns the last token that is known beside a lost pidfile.
         """
         self.chain = chain
         self.kind = kind
@@ -91,12 +90,7 @@ class PidfileOwnership:
         self._seen_at = 0.0
 
     def acquire(self) -> PidfileClaim | None:
-        """
-        Try to become the owner. None: another one is, or goes first.
-
-        Raises:
-            UnusableRunRoot: RUN_ROOT or a file in it cannot be used.
-        """
+        """Try to become the owner. None: another one is, or goes first."""
         is_first = self._takeover.is_first()
         descriptor = files.lock(self.path)
         if descriptor is None:
@@ -135,12 +129,7 @@ class PidfileOwnership:
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """
-        Ask any owner to yield, while the block lasts.
-
-        Raises:
-            UnusableRunRoot: RUN_ROOT or the take-over file cannot be used.
-        """
+        """Ask any owner to yield, while the block lasts."""
         with self._takeover.wanted():
             if self._takeover.is_first():
                 self._ask()
@@ -204,12 +193,7 @@ class PidfileClaim:
     """A `Claim` on a pidfile: the lock is held until `release`, or the process ends."""
 
     def __init__(self, ownership: PidfileOwnership, descriptor: int) -> None:
-        """
-        Write into the record who owns the chain now.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Write into the record who owns the chain now."""
         self._ownership = ownership
         self._clock = ownership._clock
         self._path = ownership.path
@@ -264,12 +248,7 @@ class PidfileClaim:
         return self._ownership.wanted_by()
 
     def mark(self, run: RunMark | None) -> None:
-        """
-        Write into the record which run goes on; None: none does.
-
-        Raises:
-            OSError: A run cannot be noted.
-        """
+        """Write into the record which run goes on; None: none does."""
         if run is not None and self._is_noted(run):
             return
         self._unbooked = None

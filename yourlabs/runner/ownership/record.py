@@ -25,11 +25,8 @@ MAX_PID = 2**22
 MAX_TOKEN = 2**53
 """No owner has this number or a higher one: not every reader of JSON counts on."""
 
-HOSTED = "hosted"
-"""The owner is a thread in a process that has other work, like a web worker."""
-
-COMMAND = "command"
-"""The owner is a process of its own, `run_functions`."""
+HOSTED, COMMAND = "hosted", "command"
+"""The kinds of owners, as records name them."""
 
 
 class Mode(enum.Enum):
@@ -278,12 +275,7 @@ def describe_owner(record: OwnerRecord | None, now: float) -> str:
 
 
 def check_functions(chain: Chain, record: OwnerRecord, now: float) -> None:
-    """
-    Check that the owner of the chain's pidfile runs the same functions.
-
-    Raises:
-        ChainNameTaken: It runs others.
-    """
+    """Raise `ChainNameTaken` where the owner of the chain runs other functions."""
     if digest_of(chain.paths) == (record.digest or digest_of(record.functions)):
         return
     # Without its run: the message stays the same from one look to the next.

@@ -29,10 +29,9 @@ LEFT_FREE_S = 5.0
 
 class RequestTimeout:
     """
-    What one process knows of the requests for one chain.
+    Which request for a chain counts no more, as far as one process knows.
 
-    Without it a candidate that is frozen would keep a chain from running for as long
-    as it is frozen. Times are on the monotonic clock, in seconds.
+    Else a candidate that is frozen would keep a chain from running for as long.
     """
 
     def __init__(self) -> None:
@@ -65,7 +64,7 @@ class TakeoverFile:
         self._descriptor = -1
         self._inode = (0, 0)
         self._asked: int | None = None
-        self._has_reported = ""
+        self._reported = ""
 
     @contextmanager
     def wanted(self) -> Iterator[None]:
@@ -82,12 +81,7 @@ class TakeoverFile:
         return is_open(self._descriptor, self._inode)
 
     def is_first(self) -> bool:
-        """
-        Say whether this process asks, or can begin to: nobody else does.
-
-        Raises:
-            UnusableRunRoot: RUN_ROOT or the file cannot be used.
-        """
+        """Say whether this process asks, or can begin to: nobody else does."""
         if not self._is_wanted:
             return False
         if self.is_held() and files.names(self.path, self._inode):
@@ -102,12 +96,7 @@ class TakeoverFile:
         return True
 
     def ask(self, token: int, candidate: Identity) -> None:
-        """
-        Ask the owner that has `token`, each owner with an id of its own.
-
-        Raises:
-            UnusableRunRoot: It cannot be written.
-        """
+        """Ask the owner that has `token`, each owner with an id of its own."""
         if token == self._asked:
             return
         request = Request(uuid.uuid4().hex, candidate)
@@ -131,7 +120,13 @@ class TakeoverFile:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            self._report(str(exc))
+            if str(exc) != self._reported:
+                self._reported = str(exc)
+                logger.error(
+                    "A request for a chain counts for nothing: %s",
+                    exc,
+                    extra={"action": "request_refused"},
+                )
             return None
         try:
             if not files.is_locked(descriptor):
@@ -139,12 +134,3 @@ class TakeoverFile:
             return parse_request(os.pread(descriptor, BLOCK, 0))
         finally:
             close_ours(descriptor)
-
-    def _report(self, problem: str) -> None:
-        if problem != self._has_reported:
-            self._has_reported = problem
-            logger.error(
-                "A request for a chain counts for nothing: %s",
-                problem,
-                extra={"action": "request_refused"},
-            )

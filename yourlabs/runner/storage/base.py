@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -68,23 +69,8 @@ class Backend(Protocol):
         """Return the documents of `chain`."""
 
 
-_backends: dict[str, Backend] = {}
-
-
-def backend() -> Backend:
-    """
-    Return where the chains of this process are kept: one object for each path.
-
-    Raises:
-        ImproperlyConfigured: ``RUNNER["BACKEND"]`` leads to nothing.
-    """
-    path = conf.get("BACKEND")
-    if path not in _backends:
-        _backends[path] = _made(path)
-    return _backends[path]
-
-
-def _made(path: str) -> Backend:
+@functools.cache
+def _load(path: str) -> Backend:
     cause: Exception | None = None
     for dotted in (f"{path}.Backend", path):
         try:
@@ -98,3 +84,8 @@ def _made(path: str) -> Backend:
         f"module with a class Backend, like {conf.DEFAULTS['BACKEND']!r}."
     )
     raise ImproperlyConfigured(msg) from cause
+
+
+def backend() -> Backend:
+    """Return where the chains of this process are kept: ``RUNNER["BACKEND"]``."""
+    return _load(conf.backend())

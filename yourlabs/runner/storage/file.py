@@ -40,8 +40,7 @@ class FileBackend:
     """
 
     def __init__(self, root: Path | None = None, *, clock: Clock = time) -> None:
-        self._root = root
-        self._clock = clock
+        self._root, self._clock = root, clock
 
     @property
     def root(self) -> Path:
@@ -88,12 +87,7 @@ class FileStore:
         self._desired: dict[str, Any] = {}
 
     def load(self) -> dict[str, Any]:
-        """
-        Return what the last owner saved; what cannot be trusted is set aside.
-
-        Raises:
-            OSError: There is no descriptor or no memory to be had now.
-        """
+        """Return what the last owner saved; what cannot be trusted is set aside."""
         try:
             sections = _read(self.path)
         except FileNotFoundError:
@@ -131,23 +125,17 @@ class FileStore:
             return
         try:
             replace_file(self.path, content)
+            self._saved, self._has_reported = content, False
         except OSError as exc:
-            self._report(exc)
-            return
-        self._saved = content
-        self._has_reported = False
-
-    def _report(self, exc: OSError) -> None:
-        if self._has_reported:
-            return
-        self._has_reported = True
-        logger.error(
-            "The state of the chain cannot be written to %s: %s. It is kept in memory "
-            "and tried again; a new owner would not know of it.",
-            self.path,
-            exc.strerror,
-            extra={"action": "state_unwritable"},
-        )
+            if not self._has_reported:
+                logger.error(
+                    "The state of the chain cannot be written to %s: %s. It is kept in "
+                    "memory and tried again; a new owner would not know of it.",
+                    self.path,
+                    exc.strerror,
+                    extra={"action": "state_unwritable"},
+                )
+            self._has_reported = True
 
     def _set_aside(self, exc: Exception) -> None:
         aside = f"{self.path}.unreadable"
@@ -215,9 +203,6 @@ def replace_file(path: str, content: bytes) -> None:
     Replace a file in one step, so that a power cut leaves the old one or the new one.
 
     What root writes is handed to the user who runs the chain, and has to read it.
-
-    Raises:
-        OSError: It cannot be written; the old file is as it was.
     """
     temporary = f"{path}.new"
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):
