@@ -162,7 +162,8 @@ class Databases:
 
     def is_own(self, connection: Any) -> bool:
         """Whether a connection of Django's is the one that requests are undone on."""
-        if not GUARD.is_owner or connection.alias not in self.aliases:
+        is_late = not self._is_running
+        if is_late or not GUARD.is_owner or connection.alias not in self.aliases:
             return False
         return not self._own or connection is connections[connection.alias]
 
