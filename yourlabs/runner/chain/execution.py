@@ -300,8 +300,10 @@ class Execution:
         with self._counting:
             if not self.downtime.is_down:
                 self._began = ended
-            downtime = self.downtime.failed(latest, lasted=ended - self._began)
-            self.downtime = replace(downtime, interrupted=in_a_row)
+            lasted = ended - self._began
+            self.downtime = self.downtime.failed(
+                latest, lasted=lasted, interrupted=in_a_row
+            )
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta
