@@ -239,13 +239,10 @@ def came_with_image(path: Path) -> bool:
 
 
 def kept_key(path: Path, new: str | None) -> str | None:
-    """Return the key kept at ``path``, ``new`` when that could be kept there first.
+    """Return the key kept at ``path``, the same to all who call this at once.
 
-    However many processes call this at once, all of them return the same key.
-
-    Raises:
-        OSError: When there is no key and none can be kept there.
-        Invalid: When there is a file that cannot be read. The message names it.
+    ``new`` is kept where there is none. Raises ``OSError`` when none can be kept, and
+    ``Invalid`` when there is a file that cannot be read.
     """
     try:
         with suppress(FileNotFoundError):

@@ -17,11 +17,12 @@ from django.test.utils import override_settings
 
 from yourlabs.smoke.isolation import processes, queues
 from yourlabs.smoke.isolation.caches import Caches
-from yourlabs.smoke.isolation.database import Databases, QueryRecorder
+from yourlabs.smoke.isolation.database import Databases
 from yourlabs.smoke.isolation.files import Files
 from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.isolation.network import Network
 from yourlabs.smoke.isolation.patches import Patches
+from yourlabs.smoke.isolation.queries import QueryRecorder
 from yourlabs.smoke.isolation.storages import Storages
 
 
