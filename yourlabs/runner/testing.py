@@ -280,6 +280,9 @@ class MemoryOwnership:
             self._id = new_id(borrow=is_borrower(self._id or ""))
             self._asked = record.seq
 
+    def withdraw(self) -> None:
+        """Do nothing: what was not acquired is not kept either."""
+
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner said of itself. None: there was none."""
         return self._kept.record
@@ -310,6 +313,8 @@ class MemoryOwnership:
 
 class MemoryClaim:
     """A `Claim` in memory; `die` is what a kill would do to it."""
+
+    lost_because = "It has died."
 
     def __init__(self, ownership: MemoryOwnership, record: OwnerRecord) -> None:
         self._ownership, self._kept = ownership, ownership._kept

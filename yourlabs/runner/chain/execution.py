@@ -20,6 +20,7 @@ from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.chain.coroutines import Coroutines, is_async
 from yourlabs.runner.chain.endings import exit_code, instant, is_shutdown
 from yourlabs.runner.chain.endless import Endless
+from yourlabs.runner.chain.fencing import running_token
 from yourlabs.runner.chain.refusals import why_nothing_ran
 from yourlabs.runner.chain.selfwait import running_chain
 from yourlabs.runner.chain.send import send_robust
@@ -61,6 +62,7 @@ class Execution:
         downtime: How the task fares, over all owners of the chain.
         changed: Called when `downtime` is another one, before anybody is told of it:
             what is told must be known to the next owner.
+        token: Of the ownership under which it is run.
         runs: How many runs there were since this was made.
         failures: How many of them failed.
         started: When the last run began, on the monotonic clock.
@@ -80,6 +82,7 @@ class Execution:
         self.downtime = Downtime()
         self.changed: Callable[[Execution], None] = lambda _: None
         self.runs = self.failures = 0
+        self.token: int | None = None
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
@@ -124,6 +127,7 @@ class Execution:
     def _run(self, *, rested: bool) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
+        context.run(running_token.set, self.token)
         self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, instant(self.last_run))
@@ -170,7 +174,7 @@ class Execution:
         self._note_hang(ended)
         self.runs += 1
         db.after_run()
-        if len(context) > 1:
+        if len(context) > 2:
             # The task used something that lives in its context, maybe a cache.
             context.run(db.close_caches)
         return ended
