@@ -113,10 +113,11 @@ def test_signals_are_documented() -> None:
 
 def test_checks_are_documented() -> None:
     """The page lists the ids of the checks, and no others."""
-    tree = ast.parse(Path(checks.__file__).read_text())
+    here = Path(checks.__file__)
     ids = {
         found[1]
-        for node in ast.walk(tree)
+        for path in (here, here.parent / "cluster" / here.name)
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if (found := re.fullmatch(r"\.?([EW]\d{3})", node.value))
     }

@@ -37,8 +37,12 @@ DEFAULTS: dict[str, Any] = {
     "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
+    "DATABASE": None,
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
+
+CLUSTER = "yourlabs.runner.cluster"
+"""The backend, and the app, for chains of several machines."""
 
 AUTOSTART_WORDS: dict[str, bool | str] = {
     "auto": "auto",
@@ -242,6 +246,18 @@ def backend() -> str:
     ):
         msg = f"RUNNER['BACKEND'] is {value!r}: expected a dotted path."
         raise ImproperlyConfigured(msg)
+    if value == CLUSTER and apps.apps_ready and not apps.is_installed(CLUSTER):
+        msg = f"RUNNER['BACKEND'] is {CLUSTER!r}, which is missing in INSTALLED_APPS."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def database() -> str | None:
+    """Return the database that the leases are in. None: the routers say it."""
+    value: str | None = get("DATABASE")
+    if value is not None and value not in settings.DATABASES:
+        msg = f"RUNNER['DATABASE'] is {value!r}, which is not in DATABASES."
+        raise ImproperlyConfigured(msg)
     return value
 
 
@@ -304,6 +320,7 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("release", "Give the version or the commit.", release),
     ("email", "Use True or False.", _check_email),
     ("backend", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
+    ("database", "Give an alias, or None for the one of the routers.", database),
     (
         "redact",
         "Give dotted paths of functions that take and return a text.",
