@@ -9,6 +9,7 @@ chains; it ends with its standard input.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -86,19 +87,35 @@ def rest() -> None:
 def fail() -> None:
     """Fail until a file is there."""
     tell("enter")
+    tell("leave")
     if not Path(os.environ["LOG"] + ".go").exists():
         raise ValueError("it does not work")
+
+
+def enter_network(name: str) -> None:
+    """Live in a network namespace from now on."""
+    with open(f"/run/netns/{name}") as namespace:
+        assert ctypes.CDLL(None).setns(namespace.fileno(), 0x40000000) == 0
 
 
 def configure(database: str, root: str, log: str) -> None:
     """Set Django up."""
     os.environ["LOG"] = log
+    if "NETWORK" in os.environ:
+        enter_network(os.environ["NETWORK"])
+    hours = float(os.environ.get("HOURS_OFF", "0"))
+    if hours:
+        right = time.time
+        time.time = lambda: right() + 3600 * hours
     options = json.loads(os.environ.get("OPTIONS", "{}"))
     settings.configure(
         DATABASES={"default": json.loads(database)},
         INSTALLED_APPS=["yourlabs.runner", "yourlabs.runner.cluster"],
         RUN_ROOT=root,
-        RUNNER={"EMAIL": False, "BACKEND": "yourlabs.runner.cluster"},
+        RUNNER={
+            "EMAIL": "EMAIL_FILE_PATH" in options,
+            "BACKEND": "yourlabs.runner.cluster",
+        },
         USE_TZ=True,
         **options,
     )
@@ -111,6 +128,8 @@ def main(database: str, root: str, log: str, *declared: str) -> None:
     for one in declared:
         name, _, functions = one.partition("=")
         paths = [f"{__name__}.{path}" for path in functions.split(",")]
+        if os.environ.get("COMMAND"):
+            sys.exit(runner.Runner(paths, name=name).run())
         runner.start_chain(paths, name=name)
     say("started")
     for line in sys.stdin:

@@ -180,12 +180,16 @@ class Keeper:
             f"be used: {self._problem} No machine runs the chain without it."
         )
 
-    def waker(self) -> int:
-        """Return a descriptor that is readable when a lease was got; to be closed."""
+    def waker(self, lease: Lease) -> int:
+        """Return a descriptor that is readable when it may be held; to be closed."""
         with self._changed:
             if self._waker is None:
                 self._waker = os.pipe()
-            return os.dup(self._waker[0])
+            descriptor = os.dup(self._waker[0])
+        if lease.holder:
+            # It was got a moment ago.
+            self._wake()
+        return descriptor
 
     def _wake(self) -> None:
         with self._changed:

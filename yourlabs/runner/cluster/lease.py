@@ -23,8 +23,8 @@ SILENCE_S = 10.0
 """When a holder whose renewals fail starts no further run, counted from before the last
 one that succeeded was sent. The rest of the lease is for clocks of unequal speed."""
 
-LOOK_EVERY_S = 2.0
-"""How often all rows that concern a process are read."""
+LOOK_EVERY_S = 1.9
+"""How often all rows that concern a process are read: it is seen within two seconds."""
 
 ASK_EVERY_S = 0.5
 """The same while it asks for one of them."""

@@ -149,7 +149,7 @@ class ClusterOwnership:
         """Return a descriptor that is readable when the chain may be had."""
         if self._candidate is None:
             return self._local.death_fd()
-        return self._keeper.waker()
+        return self._keeper.waker(self._candidate[1])
 
     def no_sign_of_life(self) -> str | None:
         """Say what keeps the chain from running anywhere."""
