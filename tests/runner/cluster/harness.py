@@ -156,7 +156,7 @@ class PgBouncer:
             "listen_addr = 127.0.0.1\n"
             f"listen_port = {self.database['PORT']}\n"
             f"unix_socket_dir = {folder}\n"
-            "auth_type = any\n"
+            "auth_type = trust\n"
             f"auth_file = {folder / 'bouncer.users'}\n"
             "pool_mode = transaction\n"
             "default_pool_size = 4\n"
@@ -260,11 +260,18 @@ class Cluster:
             assert time.monotonic() < ends, f"no such run in {deadline} s: {outputs}"
             time.sleep(0.01)
 
-    def kill_at_rest(self, machine: Machine) -> float:
-        """Kill it while no task runs; return when it was certainly dead."""
+    def kill_at_rest(self, machine: Machine, after: float = 0.02) -> float:
+        """
+        Kill it while no task runs; return when it was certainly dead.
+
+        Args:
+            machine: Whose chain it is.
+            after: How many seconds a run needs after it has told its end.
+        """
         known = len(self.events("leave"))
         while len(self.events("leave")) == known:
             time.sleep(0.001)
+        time.sleep(after)
         return machine.kill()
 
     def close(self) -> None:

@@ -83,7 +83,7 @@ def rest() -> None:
     tell("leave")
 
 
-@runner.task(success_cooldown=0.05, fail_cooldown=0.3)
+@runner.task(success_cooldown=0.05, fail_cooldown=1)
 def fail() -> None:
     """Fail until a file is there."""
     tell("enter")

@@ -309,7 +309,7 @@ def test_mails(cluster: Cluster, tmp_path: Path) -> None:
         wait_for(lambda: list(mails.glob("*")))
         machine = next(m for m in machines if m.process.pid == owner["pid"])
         machines.remove(machine)
-        machine.stop() if move % 2 else cluster.kill_at_rest(machine)
+        machine.stop() if move % 2 else cluster.kill_at_rest(machine, 0.3)
         machines.append(cluster.machine(machine.root, "a=fail", OPTIONS=options))
         cluster.wait_for_run(
             lambda one, token=owner["token"]: one["token"] > token  # type: ignore[misc]
