@@ -21,6 +21,7 @@ from yourlabs.runner.management.commands.run_functions import Command
 SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
 
 IN_A_PROJECT = [
+    "howto/machines.rst",
     "howto/priority.rst",
     "howto/server_overrides.rst",
     "howto/signals.rst",

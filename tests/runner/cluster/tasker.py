@@ -10,7 +10,6 @@ import json
 import os
 import random
 import sys
-import time
 
 import django
 from django.conf import settings
@@ -21,37 +20,6 @@ except ImportError:
     pass
 else:
     pymysql.install_as_MySQLdb()
-
-if django.VERSION >= (6, 0):
-    from django.tasks import task
-else:
-    from django_tasks import task
-
-
-@task()
-def job(number: int, priority: int) -> int:
-    """Write down that it was begun."""
-    from yourlabs import runner
-
-    line = json.dumps({"number": number, "priority": priority, "pid": os.getpid()})
-    descriptor = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(descriptor, f"{line}\n".encode())
-    os.close(descriptor)
-    time.sleep(0.002)
-    if number % 10 == 0:
-        raise ValueError(number)
-    return runner.token()
-
-
-@task()
-def wait(path: str) -> str:
-    """Wait for a file."""
-    descriptor = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(descriptor, b'{"number": -1, "priority": 0, "pid": 0}\n')
-    os.close(descriptor)
-    while not os.path.exists(path):
-        time.sleep(0.01)
-    return "waited"
 
 
 def main(database: str, root: str, log: str, mode: str, *arguments: str) -> None:
@@ -77,7 +45,7 @@ def main(database: str, root: str, log: str, mode: str, *arguments: str) -> None
         USE_TZ=True,
     )
     django.setup()
-    from tests.runner.cluster import tasker
+    from tests.runner.cluster import background
 
     if mode == "migrate":
         from django.core.management import call_command
@@ -87,9 +55,9 @@ def main(database: str, root: str, log: str, mode: str, *arguments: str) -> None
         first, count = map(int, arguments)
         for number in range(first, first + count):
             priority = random.randint(-100, 100)
-            tasker.job.using(priority=priority).enqueue(number, priority)
+            background.job.using(priority=priority).enqueue(number, priority)
     elif mode == "wait":
-        tasker.wait.enqueue(arguments[0])
+        background.wait.enqueue(arguments[0])
     else:
         from yourlabs import runner
 
