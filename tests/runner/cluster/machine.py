@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def tell(event: str) -> None:
         "pid": os.getpid(),
         "root": Path(settings.RUN_ROOT).name,
         "token": runner.token(),
+        "chain": threading.current_thread().name,
     }
     descriptor = os.open(os.environ["LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:

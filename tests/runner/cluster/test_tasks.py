@@ -32,7 +32,7 @@ class Site:
         self.log.touch()
         self.children: list[Child] = []
         self.run("migrate")
-        self.table = "django_tasks_db_dbtaskresult"
+        self.table = "django_tasks_database_dbtaskresult"
         if server.kind == "mariadb":
             self.table = f"test.{self.table}"
         server.execute(f"delete from {self.table}")

@@ -34,6 +34,8 @@ from tests.runner.test_databases import folder_of
 ROOTS = ("one", "one", "two", "two", "three")
 """The machine of each process: two of them have a process that stands by."""
 
+CHAINS = ("a", "b", "c", "d")
+
 
 class Torturer:
     """Does to the machines of a cluster what happens to machines."""
@@ -65,7 +67,8 @@ class Torturer:
         if self.network is not None and root == "three":
             environ |= {"NETWORK": self.network.name, "ADDRESS": self.network.address}
         self.done["started"] += 1
-        return self.cluster.machine(root, "a=steady", **environ)
+        chains = [f"{name}=steady" for name in CHAINS]
+        return self.cluster.machine(root, *chains, **environ)
 
     def strike(self) -> None:
         """Do one thing, to the owner most likely."""
@@ -137,18 +140,16 @@ class Torturer:
 
 
 def judge(
-    cluster: Cluster, died: dict[int, float], disturbed: dict[int, Any]
+    events: list[dict[str, Any]], died: dict[int, float], disturbed: dict[int, Any]
 ) -> dict[str, Any]:
     """
-    Return what is wrong with the runs, and how many there were.
+    Return what is wrong with the runs of one chain, and how many there were.
 
     A run that begins with a lower token than one that began before is wrong: its
     machine's lease had ended. One that begins while another process's run goes on is
     wrong, unless that process was killed in it, or frozen: no lease can stop it. A
     process that is frozen between its look at the lease and the call is told apart.
     """
-    lines = cluster.log.read_text().splitlines()
-    events = sorted((json.loads(line) for line in lines), key=lambda one: one["at"])
     highest, old_tokens, overlapping = 0, [], []
     frozen_runs = frozen_starts = 0
 
@@ -176,10 +177,11 @@ def judge(
         going_on[event["pid"]] = event
     runs = sum(one["event"] == "enter" for one in events)
     owners = len({one["token"] for one in events})
+    # Of all chains the numbers are summed.
     return {
         "runs": runs,
         "owners": owners,
-        "highest token": highest,
+        "tokens": highest,
         "old tokens": old_tokens,
         "overlaps": overlapping,
         "overlaps of runs that were frozen": frozen_runs,
@@ -204,7 +206,13 @@ def torture(
             torturer.strike()
     finally:
         torturer.close()
-    verdict = judge(cluster, torturer.died, torturer.disturbed)
+    lines = cluster.log.read_text().splitlines()
+    events = sorted((json.loads(line) for line in lines), key=lambda one: one["at"])
+    verdict: dict[str, Any] = {}
+    for chain in CHAINS:
+        of_chain = [one for one in events if one["chain"] == chain]
+        for key, value in judge(of_chain, torturer.died, torturer.disturbed).items():
+            verdict[key] = verdict[key] + value if key in verdict else value
     return {"seed": seed, **torturer.done, **verdict}
 
 

@@ -168,7 +168,7 @@ class Keeper:
         """Return the lease of a chain that this process holds or wants."""
         with self._changed:
             known = [one for one in self._leases if one.name == name]
-        return max(known, key=lambda one: bool(one.holder), default=None)
+        return next((one for one in known if not one.is_released), None)
 
     def problem(self, patience: float = SILENCE_S) -> str | None:
         """Say why the database has been of no use for so many seconds. None: it is."""
@@ -233,11 +233,13 @@ class Keeper:
     def _work(self) -> None:
         self._connect()
         held = [one for one in self._leases if one.holder and not one.is_lost]
-        kept = [one for one in held if not one.is_released]
-        if kept and boottime() >= self._renewed_at + RENEW_EVERY_S:
-            self._renew(kept)
+        if self._must_renew():
+            self._renew()
         for lease in held:
             self._write(lease)
+            # Of many leases the renewal goes first, or they would end meanwhile.
+            if self._must_renew():
+                return
         if boottime() >= self._look_at:
             self._look()
         if self._failed_at is not None:
@@ -281,8 +283,18 @@ class Keeper:
                 lease.looked.set()
                 lease.written.set()
 
-    def _renew(self, held: list[Lease]) -> None:
-        sent = boottime()
+    def _kept(self) -> list[Lease]:
+        with self._changed:
+            leases = list(self._leases)
+        return [
+            one for one in leases if one.holder and not (one.is_lost or one.is_released)
+        ]
+
+    def _must_renew(self) -> bool:
+        return boottime() >= self._renewed_at + RENEW_EVERY_S and bool(self._kept())
+
+    def _renew(self) -> None:
+        held, sent = self._kept(), boottime()
         count = rows.renew({lease.name: lease.holder for lease in held})
         if count < len(held):
             # Some are another one's: the look tells which, and the rest is renewed.
@@ -333,6 +345,9 @@ class Keeper:
             elif row.holder != lease.holder:
                 lease.is_lost = True
             lease.looked.set()
+            if self._must_renew():
+                self._look_at = 0.0
+                break
         waiting = [one for one in leases if not one.holder]
         lefts = [one.row.left for one in waiting if one.row is not None]
         asks = any(one.request for one in waiting)
@@ -358,10 +373,13 @@ class Keeper:
         new = {"holder": holder, "token": token, "record": text}
         if not rows.take(lease.name, row, lease.root, lease.request, **new):
             return
+        if lease.before is None:
+            # Not what this process wrote when the rest failed the last time.
+            lease.before = row
         # Only now: until then the holder before may have written.
         lease.document = rows.read(lease.name, "document") or "{}"
         self._tokens[lease.name] = token
-        lease.before, lease.until = row, sent + SILENCE_S
+        lease.until = sent + SILENCE_S
         lease.holder = holder
         self._wake()
 
