@@ -18,7 +18,6 @@ CORE = [
         "exceptions",
         "autostart/classify",
         "autostart/kinds",
-        "chain/mode",
         "chain/plan",
         "chain/status",
         "chain/task",

@@ -160,6 +160,10 @@ def mariadb(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Any]]]:
     try:
         run(
             "CREATE TABLE smoke_myisam (x INT) ENGINE=MyISAM",
+            "CREATE VIEW smoke_view AS SELECT x FROM smoke_myisam",
+            "CREATE TABLE smoke_triggering (x INT)",
+            "CREATE TRIGGER smoke_trigger AFTER INSERT ON smoke_triggering"
+            " FOR EACH ROW INSERT INTO smoke_myisam VALUES (NEW.x)",
             "CREATE PROCEDURE smoke_commits() COMMIT",
             database=name,
         )

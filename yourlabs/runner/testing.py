@@ -17,14 +17,14 @@ from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.chain.task import DOWN, Chain, Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.records import Failure, Recovery, Run
-from yourlabs.runner.notify.chain_told import ChainTold
+from yourlabs.runner.notify.ledger import Ledger
 from yourlabs.runner.notify.report import Report
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
-from yourlabs.runner.ownership.request import Courtesy, is_borrower, new_id
+from yourlabs.runner.ownership.request import RequestTimeout
 
 
 class FakeClock:
@@ -119,7 +119,7 @@ class EagerChain:
             clock=self.clock,
         )
         self._next_at = self.clock.monotonic()
-        self._told: ChainTold | None = None
+        self._ledger: Ledger | None = None
 
     @property
     def cooldown(self) -> float:
@@ -133,39 +133,39 @@ class EagerChain:
             self.clock.advance(self.cooldown)
             self._next_at = self._thread.tick()
 
+    def _is_own(self, chain: str) -> bool:
+        return chain == self._thread.chain.name
+
     def _started(self, sender: RunnerThread) -> None:
         if sender is self._thread:
-            self._told = ChainTold(sender, "testing", clock=self.clock.time)
+            self._ledger = Ledger(sender, "testing", clock=self.clock.time)
 
     def _succeeded(self, sender: Any, *, run: Run) -> None:
-        if run.chain == self._thread.chain.name:
-            self.runs += 1
+        self.runs += self._is_own(run.chain)
 
     def _failed(self, sender: Any, *, failure: Failure, **_: Any) -> None:
-        if failure.chain == self._thread.chain.name:
+        if self._is_own(failure.chain):
             self.runs += 1
             self.failures.append(failure)
             self._report(failure.task)
 
     def _recovered(self, sender: Any, *, recovery: Recovery) -> None:
-        if recovery.chain == self._thread.chain.name:
+        if self._is_own(recovery.chain):
             self.recoveries.append(recovery)
             self._report(recovery.task)
 
     def _report(self, task: Task) -> None:
-        if self._told is not None:
-            key = self._told.keys[task]
-            report = self._told.report(key)
+        if self._ledger is not None:
+            key = self._ledger.keys[task]
+            report = self._ledger.report(key)
             if isinstance(report, Report):
-                self._told.take_note(key, report)
+                self._ledger.note(key, report)
                 self.reports.append(report)
 
 
 class _NoWatcher:
-    """Looks after nothing: there is no thread that sleeps."""
-
     def watch(self, thread: RunnerThread) -> None:
-        """Do nothing."""
+        """Do nothing: there is no thread that sleeps."""
 
     unwatch = watch
 
@@ -182,21 +182,17 @@ class MemoryStore:
     control: str = "{}"
 
     def load(self) -> dict[str, Any]:
-        """Return the sections that an owner has saved."""
         return dict(json.loads(self.document))
 
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
-        """Keep `sections`, which must be plain JSON, unless `claim` is lost."""
         document = json.dumps(dict(sections))
         if claim.check():
             self.document = document
 
     def desired(self) -> dict[str, Any]:
-        """Return what people want of the chain."""
         return dict(json.loads(self.control))
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Replace what people want of the chain by `change` of it."""
         with self.mutex:
             self.control = json.dumps(change(self.desired()))
 
@@ -214,15 +210,12 @@ class MemoryBackend:
         self._chains: dict[str, MemoryStore] = {}
 
     def names(self) -> list[str]:
-        """Return the names of the chains that something is kept of, sorted."""
-        return sorted(self._chains)
+        return sorted(name for name in self._chains if not name.endswith(DOWN))
 
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
-        """Return the right to run `chain` that one more process would have."""
         return MemoryOwnership(self.store(chain), chain, kind, self.clock)
 
     def store(self, chain: Chain) -> MemoryStore:
-        """Return the documents of `chain`."""
         return self._chains.setdefault(chain.name, MemoryStore())
 
 
@@ -244,70 +237,58 @@ class MemoryOwnership:
         self.borrows = False
         self._kept, self._chain, self._clock = kept, chain, clock
         self._identity = Identity(os.getpid(), None, "", 0, "memory", kind)
-        self._courtesy = Courtesy()
-        self._id: str | None = None
+        self._requests_of_others = RequestTimeout()
         self._asked: int | None = None
 
     def acquire(self) -> MemoryClaim | None:
-        """Try to become the owner. None: another one is, or goes first."""
         if self.error is not None:
             raise self.error
         with self._kept.mutex:
+            old = self._kept.record
             if self._kept.claim is not None:
-                self._ask_anew()
+                if self._kept.requests[:1] == [self]:
+                    self._asked = 0 if old is None else old.seq
                 return None
             now = self._clock.monotonic()
-            if not self._is_first() and self._courtesy.leaves_it_to(self._open(), now):
+            if self._requests_of_others.keeps_free_for(self._open(), now):
                 return None
-            old, now = self._kept.record, self._clock.time()
-            token, paths = 1 if old is None else old.seq + 1, self._chain.paths
             record = OwnerRecord(
-                self._identity, token, now, paths, borrows=self.borrows
+                self._identity,
+                1 if old is None else old.seq + 1,
+                self._clock.time(),
+                self._chain.paths,
+                borrows=self.borrows,
             )
             self._kept.claim = MemoryClaim(self, record)
             return self._kept.claim
 
-    def _is_first(self) -> bool:
-        return self._kept.requests[:1] == [self]
-
     def _open(self) -> str | None:
-        first = self._kept.requests[:1]
-        return None if first in ([], [self]) else first[0]._id
-
-    def _ask_anew(self) -> None:
-        record = self._kept.record
-        if self._is_first() and record is not None and record.seq != self._asked:
-            self._id = new_id(borrow=is_borrower(self._id or ""))
-            self._asked = record.seq
+        """Return the id of another one's request: it asks each owner with a new one."""
+        first = next(iter(self._kept.requests), self)
+        return None if first is self else f"{id(first)}-{first._asked}"
 
     def withdraw(self) -> None:
         """Do nothing: what was not acquired is not kept either."""
 
     def owner(self) -> OwnerRecord | None:
-        """Return what the last owner said of itself. None: there was none."""
         return self._kept.record
 
     @contextmanager
-    def request(self, *, borrow: bool = False) -> Iterator[None]:
-        """Ask any owner to yield after its function, while the block lasts."""
-        self._id = new_id(borrow=borrow)
+    def request(self) -> Iterator[None]:
         self._asked = None if self._kept.record is None else self._kept.record.seq
         self._kept.requests.append(self)
         try:
             yield
         finally:
             self._kept.requests.remove(self)
-            self._id = None
 
     def candidate(self) -> Identity | None:
-        """Return who asks for the chain now. None: nobody does."""
         return next((one._identity for one in self._kept.requests), None)
 
     def death_fd(self) -> None:
         """Return None: there is no process that could die."""
 
     def no_sign_of_life(self) -> str | None:
-        """Say what is wrong with an owner that gave no sign of life for a minute."""
         return self.silent
 
 
@@ -323,32 +304,28 @@ class MemoryClaim:
         self.was_cut = old is not None and not old.released
         run = old.run if old and old.run and old.run.task in record.functions else None
         self.interrupted = None if run is None else old
-        self._is_booked = False
+        self._is_marked = False
         self._kept.record = replace(record, run=run)
 
     def check(self) -> bool:
-        """Say whether the chain is still owned."""
         return self._kept.claim is self
 
     def wanted_by(self) -> str | None:
-        """Return the id of the request that is open. None: nobody asks."""
-        with self._kept.mutex:
-            return self._ownership._courtesy.counted(self._ownership._open())
+        others, open_now = self._ownership._requests_of_others, self._ownership._open()
+        return others.unless_spent(open_now)
 
     def mark(self, run: RunMark | None) -> None:
-        """Note which run goes on; None: none does."""
         with self._kept.mutex:
             if self.check() and self._kept.record is not None:
-                self._is_booked = True
+                self._is_marked = True
                 self._kept.record = replace(self._kept.record, run=run)
 
     def release(self) -> None:
-        """Let go in good order."""
         with self._kept.mutex:
             record = self._kept.record
             if self.check() and record is not None:
-                # What was interrupted before is left to the next owner to book.
-                run = None if self._is_booked else record.run
+                # What was interrupted before is left to the next owner to count.
+                run = None if self._is_marked else record.run
                 self._kept.record = replace(record, released=True, run=run)
                 self._kept.claim = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect as python_inspect
+import re
 import sys
 from http import HTTPStatus
 from traceback import walk_tb
@@ -11,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import FieldError
+from django.db import DatabaseError
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch
@@ -37,6 +39,9 @@ CODE_ERRORS = (
     TemplateSyntaxError,
 )
 """What neither a value nor a refusal can be blamed for."""
+
+_TOKEN = re.compile(r"\b[0-9a-f-]{16,}\b")
+"""What is another one in each answer, like the state of a login elsewhere."""
 
 
 def failure_reason(answer: Answer) -> str:
@@ -72,6 +77,8 @@ def ending(answer: Answer, base: str) -> str:
         target = urlsplit(urljoin(base + answer.url, answer.location))
         origin = f"{target.scheme}://{target.netloc}"
         text = f"redirected to {target.path if origin == base else origin}"
+    path = answer.url.split("?")[0]
+    text = _TOKEN.sub("…", text.replace(path, "…") if path.strip("/") else text)
     return f"{text} by {answer.stopped_by}" if answer.stopped_by else text
 
 
@@ -93,6 +100,9 @@ def _is_refusal(error: BaseException | None) -> bool:
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if isinstance(error, Refused):
+            return True
+        if isinstance(error, DatabaseError) and error.args == ("not authorized",):
+            # SQLite raises an error of its own for what it was told to refuse.
             return True
         seen.append(error)
         error = error.__cause__ or error.__context__

@@ -34,7 +34,7 @@ def check_engine(**_: Any) -> list[checks.CheckMessage]:
         _error(
             f"The leases of chains are in a database of the kind {vendor}.",
             "Use PostgreSQL, MariaDB or MySQL, and name it in RUNNER['DATABASE'].",
-            "E018",
+            "E026",
         )
     ]
 
@@ -52,14 +52,14 @@ def check_table(
         has_transactions = connection.features.supports_transactions
     except Error as exc:
         text = f"The database {alias!r}, where leases of chains are, fails: {exc}"
-        return [_error(text, "Start it, or correct DATABASES.", "E019")]
+        return [_error(text, "Start it, or correct DATABASES.", "E027")]
     if LeaseRow._meta.db_table not in tables:
         text = f"The database {alias!r} has no table for the leases of chains."
-        return [_error(text, f"Run: manage.py migrate --database {alias}", "E019")]
+        return [_error(text, f"Run: manage.py migrate --database {alias}", "E027")]
     if not has_transactions:
         text = f"The database {alias!r}, where leases are, has no transactions."
         hint = "Use an engine with transactions, like InnoDB."
-        return [_error(text, hint, "E020")]
+        return [_error(text, hint, "E028")]
     return []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,6 @@ from yourlabs.runner.exceptions import UnusableDatabase
 from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.pidfile import PidfileClaim, PidfileOwnership
 from yourlabs.runner.ownership.record import COMMAND, Identity, OwnerRecord, RunMark
-from yourlabs.runner.ownership.request import new_id
 
 
 class ClusterOwnership:
@@ -125,16 +125,16 @@ class ClusterOwnership:
         return self._local.owner()
 
     @contextmanager
-    def request(self, *, borrow: bool = False) -> Iterator[None]:
+    def request(self) -> Iterator[None]:
         """
         Ask any owner to yield, while the block lasts.
 
         Raises:
             UnusableRunRoot: RUN_ROOT or the take-over file cannot be used.
         """
-        self._request = new_id(borrow=borrow)
+        self._request = uuid.uuid4().hex
         try:
-            with self._local.request(borrow=borrow):
+            with self._local.request():
                 self._keeper.hurry()
                 yield
         finally:

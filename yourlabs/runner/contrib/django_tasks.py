@@ -17,9 +17,9 @@ from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 from django_tasks_db.utils import exclusive_transaction
 
+from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.fencing import token
-from yourlabs.runner.chain.selfwait import running_chain
 
 logger = logging.getLogger("runner")
 

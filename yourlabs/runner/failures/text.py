@@ -26,7 +26,8 @@ def printable(text: str) -> str:
     Line feeds and tabs stay. What is returned can be written to any file, header
     apart, and encoded as UTF-8.
     """
-    if text.isprintable():
+    # What a failure is made of has line feeds and nothing else to spell out.
+    if text.replace("\n", "").isprintable():
         return text
     text = text.replace("\r\n", "\n")
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
@@ -40,6 +41,12 @@ def one_line(text: str, limit: int) -> str:
     if len(line) <= limit:
         return line
     return line[: limit - 1].rstrip() + "…"
+
+
+def first_line(text: str, limit: int) -> str:
+    """Return the first line of `text` that is not empty; see `one_line`."""
+    # lstrip() and split() of megabytes would be slow.
+    return one_line(text[: limit * 4].lstrip().partition("\n")[0], limit)
 
 
 def cut(text: str, limit: int, *, head: float = 0.5) -> str:

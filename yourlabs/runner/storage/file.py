@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.chain.task import DOWN, Chain
 from yourlabs.runner.exceptions import UnusableRunRoot
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership import files
@@ -40,8 +40,7 @@ class FileBackend:
     """
 
     def __init__(self, root: Path | None = None, *, clock: Clock = time) -> None:
-        self._root = root
-        self._clock = clock
+        self._root, self._clock = root, clock
 
     @property
     def root(self) -> Path:
@@ -54,8 +53,9 @@ class FileBackend:
             found = os.listdir(self.root)
         except OSError:
             return []
-        kept = [name for name in found if name.endswith((".pid", ".json", ".control"))]
-        return sorted({os.path.splitext(name)[0] for name in kept})
+        parts = [os.path.splitext(name) for name in found]
+        names = {stem for stem, end in parts if end in (".pid", ".json", ".control")}
+        return sorted(name for name in names if not name.endswith(DOWN))
 
     def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
         """Return the right to run `chain`, as a process of `kind` sees it."""
@@ -83,16 +83,11 @@ class FileStore:
         self.control_path = os.path.join(root, f"{name}.control")
         self._saved = b""
         self._refused: set[str] = set()
-        self._complained = False
+        self._has_reported = False
         self._desired: dict[str, Any] = {}
 
     def load(self) -> dict[str, Any]:
-        """
-        Return what the last owner saved; what cannot be trusted is set aside.
-
-        Raises:
-            OSError: There is no descriptor or no memory to be had now.
-        """
+        """Return what the last owner saved; what cannot be trusted is set aside."""
         try:
             sections = _read(self.path)
         except FileNotFoundError:
@@ -130,23 +125,17 @@ class FileStore:
             return
         try:
             replace_file(self.path, content)
+            self._saved, self._has_reported = content, False
         except OSError as exc:
-            self._complain(exc)
-            return
-        self._saved = content
-        self._complained = False
-
-    def _complain(self, exc: OSError) -> None:
-        if self._complained:
-            return
-        self._complained = True
-        logger.error(
-            "The state of the chain cannot be written to %s: %s. It is kept in memory "
-            "and tried again; a new owner would not know of it.",
-            self.path,
-            exc.strerror,
-            extra={"action": "state_unwritable"},
-        )
+            if not self._has_reported:
+                logger.error(
+                    "The state of the chain cannot be written to %s: %s. It is kept in "
+                    "memory and tried again; a new owner would not know of it.",
+                    self.path,
+                    exc.strerror,
+                    extra={"action": "state_unwritable"},
+                )
+            self._has_reported = True
 
     def _set_aside(self, exc: Exception) -> None:
         aside = f"{self.path}.unreadable"
@@ -214,9 +203,6 @@ def replace_file(path: str, content: bytes) -> None:
     Replace a file in one step, so that a power cut leaves the old one or the new one.
 
     What root writes is handed to the user who runs the chain, and has to read it.
-
-    Raises:
-        OSError: It cannot be written; the old file is as it was.
     """
     temporary = f"{path}.new"
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):
