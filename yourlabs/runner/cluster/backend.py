@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import Error, transaction
 
-from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.chain.task import DOWN, Chain
 from yourlabs.runner.cluster import rows
 from yourlabs.runner.cluster.connection import own_connection
 from yourlabs.runner.cluster.keeper import Keeper, keeper
@@ -22,13 +22,14 @@ from yourlabs.runner.storage.base import Store
 from yourlabs.runner.storage.document import encode, encode_sections, parse
 from yourlabs.runner.storage.file import FileBackend
 
-OF_A_MACHINE = ".down"
-"""How the names of chains end that each machine has for itself: that a chain cannot run
-is told from there, when the database is what fails."""
-
 
 class ClusterBackend:
-    """A `Backend` of rows in a database, for all machines that share it."""
+    """
+    A `Backend` of rows in a database, for all machines that share it.
+
+    That a chain cannot run is told by each machine for itself, from files: the database
+    may be what fails.
+    """
 
     def __init__(self) -> None:
         self._files = FileBackend()
@@ -45,13 +46,13 @@ class ClusterBackend:
     def ownership(self, chain: Chain, *, kind: str) -> Ownership:
         """Return the right to run `chain`, as a process of `kind` sees it."""
         local = self._files.ownership(chain, kind=kind)
-        if chain.name.endswith(OF_A_MACHINE):
+        if chain.name.endswith(DOWN):
             return local
         return ClusterOwnership(local, keeper, chain)
 
     def store(self, chain: Chain) -> Store:
         """Return the documents of `chain`."""
-        if chain.name.endswith(OF_A_MACHINE):
+        if chain.name.endswith(DOWN):
             return self._files.store(chain)
         return ClusterStore(keeper, chain.name)
 
