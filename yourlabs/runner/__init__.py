@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yourlabs.runner.chain.command import Runner
     from yourlabs.runner.chain.decorator import task
+    from yourlabs.runner.chain.fencing import token
     from yourlabs.runner.chain.registry import (
         chains,
         start_chain,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         RunnerError,
         TakeOverTimeout,
         TaskNotFound,
+        UnusableDatabase,
         UnusableRunRoot,
     )
     from yourlabs.runner.failures.records import (
@@ -56,6 +58,7 @@ _HOMES = {
         "RunnerError",
         "TakeOverTimeout",
         "TaskNotFound",
+        "UnusableDatabase",
         "UnusableRunRoot",
     ),
     "failures.records": ("ExceptionCount", "Failure", "Recovery", "Run", "Stall"),
@@ -63,6 +66,7 @@ _HOMES = {
     "chain.task": ("Chain", "Options", "Task"),
     "chain.decorator": ("task",),
     "chain.command": ("Runner",),
+    "chain.fencing": ("token",),
     "chain.registry": ("chains", "start_chain", "stop_all", "stop_chain"),
     "signals": (
         "chain_started",
@@ -97,6 +101,7 @@ __all__ = [
     "Task",
     "TaskNotFound",
     "TaskStatus",
+    "UnusableDatabase",
     "UnusableRunRoot",
     "chain_started",
     "chain_stopped",
@@ -110,6 +115,7 @@ __all__ = [
     "task_stalled",
     "task_started",
     "task_succeeded",
+    "token",
 ]
 
 

@@ -33,3 +33,10 @@ class UnusableRunRoot(RunnerError, OSError):
     def __str__(self) -> str:
         # What is wrong and what to do stand in it: the number adds nothing.
         return self.strerror or super().__str__()
+
+
+class UnusableDatabase(RunnerError, OSError):
+    """The database in which the leases of chains are cannot be used now."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()

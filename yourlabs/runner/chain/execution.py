@@ -17,6 +17,7 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
+from yourlabs.runner.chain.fencing import running_token
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -54,6 +55,7 @@ class Execution:
             the end of the process.
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
+        token: Of the ownership under which it is run.
         runs, failures: How many there were since this was made.
         started, last_run: When the last run began, on the monotonic clock, and in
             seconds since the epoch. None: there was none.
@@ -71,6 +73,7 @@ class Execution:
         self.cooldown = timedelta()
         self.downtime = Downtime()
         self.runs = self.failures = 0
+        self.token: int | None = None
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
@@ -107,6 +110,7 @@ class Execution:
     def _run(self) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
+        context.run(running_token.set, self.token)
         self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, instant(self.last_run))
@@ -150,7 +154,7 @@ class Execution:
         self._note_hang(ended)
         self.runs += 1
         db.drop_connections()
-        if len(context) > 1:
+        if len(context) > 2:
             # The task used something that lives in its context, maybe a cache.
             context.run(db.close_caches)
         return ended
