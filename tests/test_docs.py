@@ -128,7 +128,7 @@ def test_checks_are_documented() -> None:
     here = Path(checks.__file__)
     ids = {
         found[1]
-        for path in (here, here.parent / "cluster" / here.name)
+        for path in (here, Path(conf.__file__), here.parent / "cluster" / here.name)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if (found := re.fullmatch(r"\.?([EW]\d{3})", node.value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import socket
 import sys
@@ -428,3 +429,20 @@ def test_storage_of_a_suite_is_as_it_was() -> None:
     assert Outcome.OK is found.outcome
     assert ([], ["a.txt"]) == storage.listdir("")
     assert "real" == storage.open("a.txt", "r").read()
+
+
+def test_byte_code_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view that imports a module late is refused nothing, and leaves nothing."""
+    (tmp_path / "imported_late.py").write_text("x = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse(importlib.import_module("imported_late").x)
+
+    found = judge(view)
+
+    assert (Outcome.OK, []) == (found.outcome, found.refusals)
+    assert ["imported_late.py"] == [entry.name for entry in tmp_path.iterdir()]

@@ -52,10 +52,7 @@ class CannotFreeze(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the listing or the module; return the exit status.
-
-    ``arguments`` are those of the command line, ``sys.argv[1:]`` when None.
-    """
+    """Print the listing or the module; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m yourlabs.setup",
         description="List each setting with its value (secrets masked) and origin.",
@@ -123,10 +120,7 @@ def is_secret(name: str) -> bool:
 def freeze(settings: Mapping[str, Any]) -> str:
     """Return the source of a module that has the same settings, given its ``vars()``.
 
-    The app of this package is left out of ``INSTALLED_APPS``.
-
-    Raises:
-        CannotFreeze: With the names of the settings that cannot be written.
+    Raises ``CannotFreeze`` with the names of the settings that cannot be written.
     """
     context = context_of(settings)
     writer = _Writer(settings, _secrets(context) if context else {})
@@ -175,10 +169,11 @@ def _secrets(context: Context) -> dict[str, str]:
                 found[user] = source
                 password = f"urllib.parse.unquote({source}.partition(':')[2])"
                 found[unquote(user.partition(":")[2])] = password
-            elif is_secret(name):
+            elif name == "SECRET_KEY_FALLBACKS":
                 split = f"{value.source}.replace(',', ' ').split()"
                 for number, item in enumerate(value.text.replace(",", " ").split()):
-                    found.setdefault(item, f"{split}[{number}]")
+                    found[item] = f"{split}[{number}]"
+            elif is_secret(name):
                 found[value.text] = value.source
     found.pop("", None)
     return found

@@ -30,11 +30,7 @@ _said: set[str] = set()
 
 # Named tuples: importing dataclasses costs as much as importing all of this.
 class Written(NamedTuple):
-    """A setting that a step wrote: the very object, and what was in it.
-
-    By its identity it is known from an equal value that the project set, by the copy
-    from one that the project changed in place.
-    """
+    """A setting that a step wrote: known by its identity, and whole by the copy."""
 
     value: Any
     copy: Any
@@ -42,10 +38,7 @@ class Written(NamedTuple):
 
 
 def step(function: F) -> F:
-    """Make a function of a context a step: nothing without a project, problems once.
-
-    A step that another step calls leaves its problems to that one.
-    """
+    """Make a function a step: nothing without a project, problems once, at the end."""
 
     @functools.wraps(function)
     def run(self: Context, *args: Any, **kwargs: Any) -> None:
@@ -69,10 +62,7 @@ def step(function: F) -> F:
 
 
 class Context:
-    """The settings of a project and what is known of each.
-
-    Not safe to share between threads; a settings module is imported by one.
-    """
+    """The settings of a project and what is known of each, for one thread."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         global latest
@@ -105,10 +95,7 @@ class Context:
         self.set("PROJECT_ROOT", self.root)
 
     def adopt_caller(self) -> None:
-        """Act on the module that is calling, where that has taken over what this made.
-
-        In ``from .base import *``, what ``base`` made is called for another module.
-        """
+        """Act on the module that is calling, where that has all names of this one."""
         for frame in environment.frames():
             if frame.f_code.co_name == "<module>":
                 found = frame.f_globals
@@ -149,10 +136,7 @@ class Context:
         return all(map(self.is_free, names))
 
     def variable(self, name: str, read: Callable[[str], T]) -> T | None:
-        """Return a variable as ``read`` gives it, None when it is unset or bad.
-
-        What is wrong is told at the end of the outermost step.
-        """
+        """Return a variable as ``read`` gives it, None when it is unset or bad."""
         try:
             value = self.environment.get(name)
             return None if value is None else read(value.text)
@@ -184,11 +168,7 @@ class Context:
                 self.done[name](self)
 
     def finish(self) -> None:
-        """Tell what is wrong, and which variables the settings file has overruled.
-
-        Raises:
-            ImproperlyConfigured: With a line for each problem.
-        """
+        """Raise ``ImproperlyConfigured`` for what is wrong, else remark on the rest."""
         if not self.problems:
             for remark in self.remarks(self.settings):
                 notice(remark)

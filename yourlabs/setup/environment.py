@@ -31,11 +31,9 @@ class Value(NamedTuple):
 
 
 class Environment:
-    """Variables by name, of the process first, of a ``.env`` file second.
+    """Variables of the process, then of a ``.env`` file; each may be ``NAME_FILE``.
 
-    A variable is also read from the file that ``NAME_FILE`` names. A variable that
-    is set in the environment, if only to nothing, hides what ``.env`` says of it.
-    ``variables`` are those of the process, ``os.environ`` when None.
+    What is set in the environment, if only to nothing, hides what ``.env`` says of it.
     """
 
     def __init__(
@@ -256,8 +254,7 @@ def is_in_development() -> bool:
 def is_serving() -> bool:
     """Whether an application is being made that answers requests.
 
-    That is by ``get_wsgi_application()``, by ``get_asgi_application()``, by a module
-    of one of these names that is being imported, or by a server of development.
+    By a function of Django or a module named so, or by a server of development.
     """
     for frame in frames():
         package, _, name = str(frame.f_globals.get("__name__")).rpartition(".")

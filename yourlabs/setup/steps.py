@@ -251,14 +251,12 @@ def applications(context: Context) -> None:
     Both where ``INSTALLED_APPS`` is not set yet.
     """
     ours = context.said.get("logging")
-    if not (context.is_free("LOGGING") or context.settings["LOGGING"] is ours):
-        return
-    names = {"runner", "smoke"} - context.said.get("loggers", {}).keys()
-    for name in sorted(names):
-        if "INSTALLED_APPS" not in context.settings or context.has_app(
-            f"yourlabs.{name}"
-        ):
-            add_logger(context, name)
+    is_open = "INSTALLED_APPS" not in context.settings
+    if context.is_free("LOGGING") or context.settings["LOGGING"] is ours:
+        names = {"runner", "smoke"} - context.said.get("loggers", {}).keys()
+        for name in sorted(names):
+            if is_open or context.has_app(f"yourlabs.{name}"):
+                add_logger(context, name)
 
 
 def _add_logger(

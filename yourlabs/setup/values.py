@@ -130,11 +130,7 @@ class Url(NamedTuple):
 
 
 def parse_url(text: str) -> Url:
-    """Take a URL apart and decode its parts.
-
-    The rules are stricter than those of RFC 3986: where another parser would guess
-    (a fragment, a second ``@``, a ``+`` in a password), this one raises ``Invalid``.
-    """
+    """Take a URL apart; raise ``Invalid`` where others guess (a ``#``, an ``@``)."""
     text = text.strip()
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -203,10 +199,7 @@ def _decode(text: str) -> str:
 
 
 def typed(text: str, name: str) -> bool | int | float | str:
-    """Return an option as the type it looks like: drivers check theirs.
-
-    Raises ``Invalid`` when the option says how long or how many, and is no number.
-    """
+    """Return an option as what it looks like. Raises ``Invalid`` for no number."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if re.fullmatch(r"0|-?[1-9]\d{0,15}", text):

@@ -89,24 +89,27 @@ def needed(answer: Answer) -> str:
     was: many a view goes on for a while without what it did not get.
     """
     error, refused = answer.exception, answer.refused
-    if error is not None and not _is_refusal(error):
+    raised = _refusal_of(error)
+    if error is not None and not raised:
         is_own_fault = isinstance(error, CODE_ERRORS)
         refused = [] if is_own_fault else [one for one in refused if one.is_own]
-    texts = dict.fromkeys(str(refusal) for refusal in refused)
+    # A thread that an earlier request started may have been refused it.
+    texts = dict.fromkeys(map(str, refused)) or dict.fromkeys([raised] * bool(raised))
     return "it " + " and ".join(list(texts)[:3]) if texts else ""
 
 
-def _is_refusal(error: BaseException | None) -> bool:
+def _refusal_of(error: BaseException | None) -> str:
+    """What was refused by an error or by a cause of it; empty when nothing was."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if isinstance(error, Refused):
-            return True
+            return str(error).partition(": ")[2]
         if isinstance(error, DatabaseError) and error.args == ("not authorized",):
             # SQLite raises an error of its own for what it was told to refuse.
-            return True
+            return "writes beside its transaction"
         seen.append(error)
         error = error.__cause__ or error.__context__
-    return False
+    return ""
 
 
 def has_wrong_signature(error: BaseException | None) -> bool:

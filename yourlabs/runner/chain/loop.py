@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
 from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.execution import Execution
@@ -169,8 +168,6 @@ class ChainLoop:
                 extra={"action": "chain_started", "chain": self.chain.name},
             )
         send_robust(signals.chain_started, self._sender)
-        # Nor does what a receiver used rest until the next run.
-        db.drop_connections()
         self.plan = self._resume(claim, plan, is_started=is_started)
         return self.plan
 

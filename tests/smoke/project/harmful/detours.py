@@ -15,7 +15,9 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
+import urllib.request
 import uuid
+import weakref
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -341,23 +343,81 @@ INSERT = "INSERT INTO harmful_mark (text) VALUES ('beside')"
 @view(ASIDE)
 def detour_copy() -> None:
     """Write by a function, through a connection beside that of the request."""
-    other = connection.copy()
+    ask(connection.copy(), INSERT)
+
+
+def ask(other: Any, text: str) -> None:
+    """Ask a connection, and close it."""
     try:
         with other.cursor() as cursor:
-            cursor.execute(INSERT)
+            cursor.execute(text)
     finally:
         other.close()
+
+
+if connection.vendor != "sqlite":
+
+    @view(ASIDE)
+    def detour_function() -> None:
+        """Let a function write that is asked for beside the request's connection."""
+        ask(connection.copy(), "SELECT smoke_writes()")
+
+    @view(ASIDE)
+    def detour_function_aside() -> None:
+        """Let a function write that is asked for in a thread."""
+        EXECUTOR.submit(
+            lambda: ask(connections["default"], "SELECT smoke_writes()")
+        ).result()
+
+    @view()
+    def detour_function_here() -> None:
+        """Let a function write in the transaction of the request."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT smoke_writes()")
+
+
+@view(ASIDE)
+def detour_reconnect() -> None:
+    """Connect anew under the hands of Django, and write."""
+    connection.connect()
+    Mark.objects.create(text="anew")
+
+
+@view()
+def detour_close_all() -> None:
+    """Close all connections and go on, as threads of a library do."""
+    Mark.objects.create(text="before")
+    connections.close_all()
+    Mark.objects.create(text="after")
+
+
+class Farewell:
+    """Does everything when it goes, at the latest with the interpreter."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+
+    def __del__(self) -> None:
+        self.work()
+
+
+KEPT: list[Farewell] = []
+
+
+@view()
+def detour_farewell() -> None:
+    """Leave something to be done when the interpreter ends, and a finalizer."""
+    from tests.smoke.project.harmful.views import everything
+
+    KEPT.append(Farewell(everything))
+    weakref.finalize(KEPT[0], everything)
+    KEPT.append(Farewell(partial(urllib.request.urlopen, f"http://{HTTP}/", None, 5)))
 
 
 @view()
 def detour_read_beside() -> None:
     """Read through a connection beside that of the request."""
-    other = connection.copy()
-    try:
-        with other.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        other.close()
+    ask(connection.copy(), "SELECT 1")
 
 
 @view("failed: ")
