@@ -56,6 +56,18 @@ class ClusterBackend:
             return self._files.store(chain)
         return ClusterStore(keeper, chain.name)
 
+    def forget(self, name: str) -> bool:
+        """
+        Remove the row of a chain. False: it runs, and nothing was removed.
+
+        Raises:
+            UnusableDatabase: It cannot be removed.
+        """
+        try:
+            return rows.remove(name)
+        except Error as exc:
+            raise _unusable(exc) from exc
+
 
 Backend = ClusterBackend
 
@@ -84,6 +96,17 @@ class ClusterStore:
         lease = self._keeper.known(self._name)
         text = lease.document if lease and lease.holder else self._read("document")
         return self._parsed(text)
+
+    def read(self) -> dict[str, Any]:
+        """
+        Return the same for who does not own the chain.
+
+        Raises:
+            UnusableDatabase: It cannot be read.
+            ValueError, RecursionError: It is no document.
+        """
+        text = self._read("document")
+        return {} if text == "{}" else parse(text.encode())
 
     def _read(self, column: str) -> str:
         try:

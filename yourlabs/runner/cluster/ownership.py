@@ -124,6 +124,17 @@ class ClusterOwnership:
             return rows.owner(self._chain.name) or self._local.owner()
         return self._local.owner()
 
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """Say whether who wrote the record has the chain still."""
+        if record is None or record.released:
+            return False
+        return process.is_alive(record.owner)
+
+    def seen_at(self) -> float | None:
+        """Return when there was a holder last, in seconds since the epoch."""
+        age = rows.age(self._chain.name)
+        return None if age is None else time.time() - age
+
     @contextmanager
     def request(self) -> Iterator[None]:
         """
