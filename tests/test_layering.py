@@ -18,6 +18,7 @@ CORE = [
         "exceptions",
         "autostart/classify",
         "autostart/kinds",
+        "chain/history",
         "chain/mode",
         "chain/plan",
         "chain/status",
@@ -36,6 +37,7 @@ CORE = [
 
 PURE = {
     "__future__",
+    "array",
     "collections",
     "dataclasses",
     "datetime",

@@ -20,6 +20,7 @@ from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.chain.coroutines import Coroutines, is_async
 from yourlabs.runner.chain.endings import exit_code, instant, is_shutdown
 from yourlabs.runner.chain.endless import Endless
+from yourlabs.runner.chain.history import History
 from yourlabs.runner.chain.refusals import why_nothing_ran
 from yourlabs.runner.chain.selfwait import running_chain
 from yourlabs.runner.chain.send import send_robust
@@ -61,6 +62,7 @@ class Execution:
         downtime: How the task fares, over all owners of the chain.
         changed: Called when `downtime` is another one, before anybody is told of it:
             what is told must be known to the next owner.
+        history: What it has done, over all owners of the chain.
         runs: How many runs there were since this was made.
         failures: How many of them failed.
         started: When the last run began, on the monotonic clock.
@@ -79,6 +81,7 @@ class Execution:
         self.cooldown = timedelta()
         self.downtime = Downtime()
         self.changed: Callable[[Execution], None] = lambda _: None
+        self.history = History()
         self.runs = self.failures = 0
         self.started = 0.0
         self.last_run: float | None = None
@@ -226,7 +229,7 @@ class Execution:
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
-        self._count(described, ended, in_a_row)
+        self._count(described, ended, in_a_row, took=max(0.0, now - since))
         self.cooldown = interrupted_cooldown(self.options.fail_cooldown, in_a_row)
         self._tell(exc, described, timedelta(seconds=max(0.0, now - since)))
         return ended + self.cooldown.total_seconds()
@@ -244,14 +247,10 @@ class Execution:
             down_since=instant(downtime.since) if downtime.is_down else None,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what was run, as plain values for the chain's state."""
-        counts = {"runs": self.runs, "failures": self.failures}
-        return {"task": self.task.path, **counts, "last_run": self.last_run}
-
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
         self.cooldown = self.options.success_cooldown
+        self.history.succeeded(self.last_run or 0.0, ended - self.started)
         self._endless.count(more, self.started, ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
@@ -300,14 +299,18 @@ class Execution:
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
-            self._count(described, ended)
+            self._count(described, ended, took=ended - self.started)
             self._tell(exc, described, timedelta(seconds=ended - self.started))
         finally:
             forget(exc)
         return ended + self.cooldown.total_seconds()
 
-    def _count(self, described: Described, ended: float, in_a_row: int = 0) -> None:
+    def _count(
+        self, described: Described, ended: float, in_a_row: int = 0, *, took: float
+    ) -> None:
         self.failures += 1
+        texts = described.exception_type, described.message, described.traceback
+        self.history.failed(self.last_run or 0.0, took, *texts)
         latest = Latest(**vars(described), at=self._clock.time())
         with self._counting:
             if not self.downtime.is_down:
