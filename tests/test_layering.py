@@ -32,6 +32,7 @@ CORE = [
         "notify/throttle",
         "notify/told",
         "ownership/record",
+        "storage/desired",
     )
 ]
 

@@ -185,6 +185,8 @@ class MemoryStore:
         """Return the sections that an owner has saved."""
         return dict(json.loads(self.document))
 
+    read = load
+
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
         """Keep `sections`, which must be plain JSON, unless `claim` is lost."""
         document = json.dumps(dict(sections))

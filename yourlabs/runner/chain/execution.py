@@ -306,7 +306,12 @@ class Execution:
         return ended + self.cooldown.total_seconds()
 
     def _count(
-        self, described: Described, ended: float, in_a_row: int = 0, *, took: float
+        self,
+        described: Described,
+        ended: float,
+        in_a_row: int = 0,
+        *,
+        took: float = 0.0,
     ) -> None:
         self.failures += 1
         texts = described.exception_type, described.message, described.traceback

@@ -124,7 +124,7 @@ class History:
         ]
 
     def recent(self) -> list[tuple[float, float, bool]]:
-        """Return the last runs, the oldest first: when, how long, and if it was well."""
+        """Return the last runs, the newest last: when, how long, and if it was well."""
         return list(self._recent)
 
     def failed_runs(self) -> list[Failed]:

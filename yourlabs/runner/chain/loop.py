@@ -18,6 +18,7 @@ from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.plan import Plan, plan_after
 from yourlabs.runner.chain.send import send_robust
 from yourlabs.runner.chain.standby import Standby
+from yourlabs.runner.chain.steering import Steering, describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
@@ -39,6 +40,7 @@ class ChainLoop:
         chain: What it runs.
         tasks: Its tasks as they are run here, in order.
         state: What the next owner is to know.
+        steering: What people want of the chain.
         reason: Why the chain does not run; empty where there is nothing to say.
         is_new_start: See `RunnerThread`.
         failed: In `Mode.ONCE`: a task has failed, or could not be run.
@@ -83,6 +85,7 @@ class ChainLoop:
         }
         self.tasks = tuple(executions[task] for task in chain.tasks)
         self.state = Checkpoint(store, self.tasks, clock)
+        self.steering = Steering(chain.name, store, self.state, clock)
         self.reason = ""
         self.is_new_start = self.failed = self.stands_by = False
         self.plan: Plan | None = None
@@ -120,6 +123,10 @@ class ChainLoop:
             return now
         if self._yield_asked and self._yields(claim):
             return now
+        self.steering.note()
+        paused = self.steering.paused_for()
+        if paused:
+            return self._pause(paused)
         plan = self._woken(plan)
         if self.stop_asked:
             return plan.deadline
@@ -166,6 +173,7 @@ class ChainLoop:
         is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
+        self.steering.begin()
         # Only now: where that fails, the next claim is the first one.
         self._is_first = False
         # What ended under a claim that was lost is booked nowhere else.
@@ -198,6 +206,7 @@ class ChainLoop:
         booked = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
         # It is saved before the mark in the owner's record is gone.
         self.state.save(booked)
+        self.steering.served(failed=True)
         claim.mark(None)
         is_again = execution.downtime.interrupted > 1
         if self.mode is Mode.ONCE or (is_started and not is_again):
@@ -276,12 +285,29 @@ class ChainLoop:
 
     # Running.
 
+    def _pause(self, seconds: float) -> float:
+        """Run nothing until the pause is over, or ended; return when to look around."""
+        # It could run: whoever was told of trouble need not wait until it does.
+        self._trouble.clear()
+        if self.mode is Mode.ONCE:
+            logger.error(
+                "[%s] Nothing was run. %s",
+                self.chain.name,
+                describe_pause(self.steering.desired.paused),
+                extra={"action": "paused_once", "chain": self.chain.name},
+            )
+            self.finish(failed=True)
+        return self._clock.monotonic() + seconds
+
     def _woken(self, plan: Plan) -> Plan:
         """Return what is next: at once, where somebody has asked for that."""
         # What has more to do goes on anyway: the cooldown after it is cut then.
         if self.wake_asked and not self.tasks[plan.index].more:
             self.wake_asked = False
             self.plan = plan = replace(plan, deadline=0.0)
+        if self.steering.is_woken() and self.mode is not Mode.ONCE:
+            self.plan = plan = replace(plan, deadline=0.0)
+            self.steering.take_wake(plan)
         return plan
 
     def _run_next(self, claim: Claim, plan: Plan) -> float:
@@ -313,6 +339,7 @@ class ChainLoop:
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
+        self.steering.served(failed=execution.downtime.is_down, plan=plan)
         return deadline
 
     def _pass_on(self, claim: Claim, execution: Execution) -> float:
@@ -350,7 +377,7 @@ class ChainLoop:
         if not claim.check():
             return True
         self._yield_asked = claim.wanted_by() is not None
-        return self._yield_asked
+        return self.steering.look() or self._yield_asked
 
     def _check_standby(self) -> bool:
         failed: Exception | None = None

@@ -37,12 +37,16 @@ from yourlabs.runner.notify.told import (
     told_from_json,
     told_to_json,
 )
+from yourlabs.runner.storage.desired import silent_for
 
 MAX_COPIES = 3
 """How often a report is sent that nobody said was taken, before it counts as told."""
 
 LOOK_AT_HANGS_EVERY = 1.0
 """How often it is looked whether a run that hangs has ended, in seconds."""
+
+LOOK_AT_SILENCE_EVERY = 2.0
+"""How often it is looked whether a chain is to be silent still, in seconds."""
 
 SUFFIX = ".down"
 """Ends the name under which it is kept that a chain cannot run."""
@@ -71,6 +75,7 @@ class ChainTold:
         told: By the keys of the tasks.
         keys: Of the tasks.
         executions: What runs each task, by its key.
+        held: How many reports were held back because the chain is silenced.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class ChainTold:
         self.keys: dict[Task, str] = thread.chain.keys()
         self.executions = {execution.key: execution for execution in thread.tasks}
         self._section = section
+        self.held = 0
         self._decided: dict[str, tuple[list[Kind], int]] = {}
         self._max_new = _max_new_exceptions()
         self._release = releases.release_of(thread.chain)
@@ -96,7 +102,7 @@ class ChainTold:
         now = self._clock()
         try:
             told = {key: told_from_json(one) for key, one in value["tasks"].items()}
-            release = str(value["release"])
+            release, self.held = str(value["release"]), int(value.get("held", 0))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             if value is not None:
                 logger.warning(
@@ -131,6 +137,11 @@ class ChainTold:
         now = self._clock()
         return owed(self.downtime(key), self.told[key], now, self.rules(key))
 
+    def _silent_for(self) -> float:
+        """Return how long to wait before it is asked again whether to be silent."""
+        seen = self.thread.state.get("steer")
+        return min(silent_for(seen, self._clock()), LOOK_AT_SILENCE_EVERY)
+
     def decide(self, key: str) -> Owed:
         """Return what is owed, which the next owner knows of if this one is killed."""
         with self.lock:
@@ -140,8 +151,10 @@ class ChainTold:
             decided = kinds, len(news(self.downtime(key), self.told[key]))
             if kinds and decided != self._decided.get(key):
                 self._decided[key] = decided
+                self.held += bool(self._silent_for())
                 self.write(now=True)
-        return found
+        silent = self._silent_for()
+        return Owed((), silent) if found.reasons and silent else found
 
     def report(self, key: str) -> Report | float | None:
         """Return what is to be told now, or in how many seconds to ask again."""
@@ -151,6 +164,8 @@ class ChainTold:
         with self.lock:
             told = self.told[key] = as_of(self.told[key], what, now)
         found = owed(what, told, now, rules)
+        if found.reasons and (silent := self._silent_for()):
+            return silent
         if not found.reasons:
             # Nobody says when a run has ended that hung.
             return LOOK_AT_HANGS_EVERY if what.hangs and told.hangs else found.wait
@@ -187,6 +202,7 @@ class ChainTold:
                 self.told[key], is_told = counted_copy(told), False
             else:
                 self._decided.pop(key, None)
+                self.held = 0
                 self.told[key] = delivered(
                     report.what, told, report.reasons, self._clock(), self.rules(key)
                 )
@@ -200,7 +216,9 @@ class ChainTold:
             for key, one in self.told.items()
             if one != Told()
         }
-        value = {"release": self._release, "tasks": tasks}
+        pending = sum(1 for key in self.told if self.owed(key).reasons)
+        counts = {"held": self.held, "pending": pending}
+        value = {"release": self._release, "tasks": tasks, **counts}
         self.thread.state.put(self._section, value, now=now)
 
 

@@ -84,7 +84,8 @@ class FileStore:
         self._saved = b""
         self._refused: set[str] = set()
         self._complained = False
-        self._desired: dict[str, Any] = {}
+        self._desired: dict[str, Any] | None = None
+        self._seen: tuple[int, int, int] | None = None
 
     def load(self) -> dict[str, Any]:
         """
@@ -104,6 +105,18 @@ class FileStore:
             return {}
         sections.pop("token", None)
         return sections
+
+    def read(self) -> dict[str, Any]:
+        """
+        Return what was saved last, for who does not own the chain: nothing is touched.
+
+        Raises:
+            OSError, ValueError, RecursionError: It cannot be read, or is no document.
+        """
+        try:
+            return _read(self.path)
+        except FileNotFoundError:
+            return {}
 
     def token(self) -> int:
         """Return the token of the owner that saved last; 0 where none is known."""
@@ -165,12 +178,27 @@ class FileStore:
     def desired(self) -> dict[str, Any]:
         """Return what people want; where it cannot be read, what they wanted last."""
         try:
-            self._desired = _read(self.control_path)
+            found = os.stat(self.control_path, follow_symlinks=False)
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            # Its owner looks once a second, and it is replaced as a whole.
+            if seen != self._seen or self._desired is None:
+                self._desired, self._seen = _read(self.control_path), seen
         except FileNotFoundError:
-            self._desired = {}
+            self._desired, self._seen = {}, None
         except (OSError, ValueError, RecursionError) as exc:
             logger.debug("%s is not read: %.200s", self.control_path, exc)
+            self._seen = None
+            if self._desired is None:
+                self._desired = self._last_seen()
         return dict(self._desired)
+
+    def _last_seen(self) -> dict[str, Any]:
+        """Return what an owner has seen of what people wanted."""
+        try:
+            seen = self.read().get("steer")
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return seen if isinstance(seen, dict) else {}
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """
