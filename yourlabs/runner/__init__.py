@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from yourlabs.runner.exceptions import (
         AlreadyOwned,
         ChainNameTaken,
+        ChainPaused,
+        ChainRuns,
         InvalidTask,
         RunnerError,
         TakeOverTimeout,
         TaskNotFound,
+        UnknownChain,
         UnusableRunRoot,
     )
     from yourlabs.runner.failures.records import (
@@ -47,15 +50,27 @@ if TYPE_CHECKING:
         task_started,
         task_succeeded,
     )
+    from yourlabs.runner.steer.control import (
+        forget,
+        pause,
+        resume,
+        silence,
+        unsilence,
+        wake,
+    )
+    from yourlabs.runner.steer.document import status
 
 _HOMES = {
     "exceptions": (
         "AlreadyOwned",
         "ChainNameTaken",
+        "ChainPaused",
+        "ChainRuns",
         "InvalidTask",
         "RunnerError",
         "TakeOverTimeout",
         "TaskNotFound",
+        "UnknownChain",
         "UnusableRunRoot",
     ),
     "failures.records": ("ExceptionCount", "Failure", "Recovery", "Run", "Stall"),
@@ -74,6 +89,8 @@ _HOMES = {
         "task_succeeded",
     ),
     "chain.thread": ("RunnerThread",),
+    "steer.control": ("forget", "pause", "resume", "silence", "unsilence", "wake"),
+    "steer.document": ("status",),
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -82,6 +99,8 @@ __all__ = [
     "AlreadyOwned",
     "Chain",
     "ChainNameTaken",
+    "ChainPaused",
+    "ChainRuns",
     "ChainStatus",
     "ExceptionCount",
     "Failure",
@@ -97,11 +116,17 @@ __all__ = [
     "Task",
     "TaskNotFound",
     "TaskStatus",
+    "UnknownChain",
     "UnusableRunRoot",
     "chain_started",
     "chain_stopped",
     "chains",
+    "forget",
+    "pause",
+    "resume",
+    "silence",
     "start_chain",
+    "status",
     "stop_all",
     "stop_chain",
     "task",
@@ -110,6 +135,8 @@ __all__ = [
     "task_stalled",
     "task_started",
     "task_succeeded",
+    "unsilence",
+    "wake",
 ]
 
 

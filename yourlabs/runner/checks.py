@@ -32,6 +32,7 @@ NUMBERS = {
     "release": "E014",
     "backend": "E015",
     "redact": "E016",
+    "page": "E017",
 }
 """The id of the check for each kind of `conf.Problem`."""
 

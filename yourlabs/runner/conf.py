@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
+    "PAGE": {},
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
 
@@ -245,6 +246,33 @@ def backend() -> str:
     return value
 
 
+PAGE_KEYS = ("VIEW", "CONTROL", "TOKEN")
+"""Every key that ``RUNNER["PAGE"]`` may have."""
+
+
+def page() -> dict[str, Any]:
+    """Return who may see and steer chains: functions of a request, and a token."""
+    value = get("PAGE")
+    if not isinstance(value, Mapping) or not set(value) <= set(PAGE_KEYS):
+        msg = f"RUNNER['PAGE'] is {value!r}: expected a dict of {', '.join(PAGE_KEYS)}."
+        raise ImproperlyConfigured(msg)
+    found = {key: value.get(key) for key in PAGE_KEYS}
+    for key in ("VIEW", "CONTROL"):
+        try:
+            one = found[key]
+            found[key] = import_string(one) if isinstance(one, str) else one
+        except ImportError as exc:
+            msg = f"RUNNER['PAGE'][{key!r}] cannot be imported: {exc}."
+            raise ImproperlyConfigured(msg) from exc
+        if found[key] is not None and not callable(found[key]):
+            msg = f"RUNNER['PAGE'][{key!r}] is no function of a request."
+            raise ImproperlyConfigured(msg)
+    if found["TOKEN"] is not None and not isinstance(found["TOKEN"], str):
+        msg = "RUNNER['PAGE']['TOKEN'] is no text."
+        raise ImproperlyConfigured(msg)
+    return found
+
+
 def redactors() -> list[Callable[[str], str]]:
     """Return the functions that texts pass through before they are sent."""
     value = get("REDACT")
@@ -304,6 +332,7 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("release", "Give the version or the commit.", release),
     ("email", "Use True or False.", _check_email),
     ("backend", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
+    ("page", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
     (
         "redact",
         "Give dotted paths of functions that take and return a text.",

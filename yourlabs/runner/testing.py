@@ -219,6 +219,14 @@ class MemoryBackend:
         """Return the names of the chains that something is kept of, sorted."""
         return sorted(self._chains)
 
+    def forget(self, name: str) -> bool:
+        """Forget a chain; False: it runs."""
+        kept = self._chains.get(name)
+        if kept is not None and kept.claim is not None:
+            return False
+        self._chains.pop(name, None)
+        return True
+
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
         """Return the right to run `chain` that one more process would have."""
         return MemoryOwnership(self.store(chain), chain, kind, self.clock)
@@ -301,6 +309,14 @@ class MemoryOwnership:
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
         return next((one._identity for one in self._kept.requests), None)
+
+    def lives(self) -> bool:
+        """Say whether the last owner has the chain still."""
+        return self._kept.claim is not None
+
+    def seen_at(self) -> float | None:
+        """Return when there was an owner last."""
+        return None if self._kept.record is None else self._kept.record.since
 
     def death_fd(self) -> None:
         """Return None: there is no process that could die."""

@@ -163,9 +163,10 @@ class Checkpoint:
         }
         for one in self._executions:
             one.history.cooldown = one.cooldown.total_seconds()
-        self._sections["tasks"] = histories_to_json(
-            {one.key: one.history for one in self._executions}
-        )
+        tasks = histories_to_json({one.key: one.history for one in self._executions})
+        for one in self._executions:
+            tasks[one.key] |= {"path": one.task.path, "name": one.task.name}
+        self._sections["tasks"] = tasks
         self._store.save(claim, self._sections)
 
     def close(self) -> None:
@@ -186,7 +187,7 @@ def _known(value: Any, read: Callable[[Any], T]) -> T | None:
         return read(value)
     except ValueError as exc:
         logger.warning(
-            "What was known of the tasks cannot be read, and begins anew: %s",
+            "What was known of failures cannot be read, and begins anew: %s",
             exc,
             extra={"action": "downtimes_dropped"},
         )

@@ -56,7 +56,7 @@ class Failed(NamedTuple):
 
 class History:
     """
-    The past of one task. It belongs to the chain's thread.
+    The past of one task. It belongs to the chain's thread; any may ask for a copy.
 
     Instants are seconds since the epoch, lengths are seconds; None: there was none.
 
@@ -156,7 +156,7 @@ class History:
             ],
             "recent": [
                 [round(at, 2), round(duration, 4), well]
-                for at, duration, well in self._recent
+                for at, duration, well in self.recent()
             ],
             "failed": [
                 [round(one.at, 2), round(one.duration, 4), *one[2:4], traceback]
@@ -179,21 +179,21 @@ def histories_to_json(histories: Mapping[str, History]) -> dict[str, Any]:
     return values
 
 
-def histories_from_json(value: Any) -> dict[str, History]:
+def histories_from_json(value: Any, hours: int = HOURS) -> dict[str, History]:
     """
-    Return what `histories_to_json` wrote.
+    Return what `histories_to_json` wrote, with so many of the last hours.
 
     Raises:
         ValueError: It did not write that.
     """
     try:
-        return {str(key): _from_json(one) for key, one in value.items()}
+        return {str(key): _from_json(one, hours) for key, one in value.items()}
     except (AttributeError, KeyError, TypeError, OverflowError) as exc:
         msg = f"expected what tasks have done ({type(exc).__name__}: {exc})"
         raise ValueError(msg) from exc
 
 
-def _from_json(value: Any) -> History:
+def _from_json(value: Any, hours: int) -> History:
     history = History()
     for name in ("runs", "failures"):
         check_types(int, (value[name],))
@@ -202,10 +202,10 @@ def _from_json(value: Any) -> History:
     for name in ("runs", "failures", *times):
         setattr(history, name, value[name])
     history.seconds = float(value["seconds"])
-    for start, *counts in value["hours"][-HOURS:]:
+    for start, *counts in value["hours"][-hours:]:
         check_types(float, (start, *counts))
         history._hours.extend((start, *counts))
-    if len(history._hours) != FIELDS * len(value["hours"][-HOURS:]):
+    if len(history._hours) != FIELDS * len(value["hours"][-hours:]):
         msg = "an hour has five numbers"
         raise ValueError(msg)
     for at, duration, well in value["recent"]:

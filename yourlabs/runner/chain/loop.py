@@ -377,7 +377,11 @@ class ChainLoop:
         if not claim.check():
             return True
         self._yield_asked = claim.wanted_by() is not None
-        return self.steering.look() or self._yield_asked
+        is_new = self.steering.look()
+        if self.current is not None:
+            # The chain's own thread has no time for it.
+            self.steering.note()
+        return is_new or self._yield_asked
 
     def _check_standby(self) -> bool:
         failed: Exception | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,8 @@ class Steering:
     """
     Looks at what people want, and writes into the chain's document what it has seen.
 
-    `look` is the watcher's; the rest belongs to the chain's thread.
+    `look` is the watcher's, and `note` while a function runs; the rest belongs to the
+    chain's thread.
 
     Attributes:
         desired: What was wanted at the last look that could be made.
@@ -31,6 +33,7 @@ class Steering:
     ) -> None:
         self._name, self._store, self._state = name, store, state
         self._clock = clock
+        self._mutex = threading.Lock()
         self.desired = self._seen = Desired()
         self._noted: Desired | None = None
         # The wake whose run has ended last, and whether that failed.
@@ -60,22 +63,29 @@ class Steering:
         return is_new
 
     def note(self) -> None:
-        """Write what has been seen, so that who asked knows; a wake is seen later."""
+        """
+        Write what has been seen, so that who asked knows; a wake is seen later.
+
+        While a function runs, the watcher calls it. Never between the look at a pause
+        and the begin of a run: who reads that a pause was seen, and that nothing runs,
+        may rely on it.
+        """
         # Nearly always: this is done before each run.
         if self.desired is self._noted:
             return
-        self._noted = self.desired
-        desired = replace(self.desired, wake=self._seen.wake, acts=())
-        if desired == self._seen:
-            return
-        before, self._seen = self._seen, desired
-        self._put(now=True)
-        if desired.paused != before.paused:
+        with self._mutex:
+            self._noted, before = self.desired, self._seen
+            seen = replace(self._noted, wake=before.wake, acts=())
+            if seen == before:
+                return
+            self._seen = seen
+            self._put(now=True)
+        if seen.paused != before.paused:
             logger.info(
                 "[%s] %s",
                 self._name,
-                describe_pause(desired.paused),
-                extra={"action": "chain_paused" if desired.paused else "chain_resumed"},
+                describe_pause(seen.paused),
+                extra={"action": "chain_paused" if seen.paused else "chain_resumed"},
             )
 
     def paused_for(self) -> float:
@@ -89,8 +99,9 @@ class Steering:
 
     def take_wake(self, plan: Plan) -> None:
         """Write that a wake was seen, with `plan`, by which the next run is now."""
-        self._seen = replace(self._seen, wake=self.desired.wake)
-        self._put()
+        with self._mutex:
+            self._seen = replace(self._seen, wake=self.desired.wake)
+            self._put()
         # In one step: who takes over after a kill runs it, and does not see it again.
         self._state.save(plan)
 
@@ -98,8 +109,9 @@ class Steering:
         """Write that the run that was woken for has ended, if one was."""
         if self._ran == self._seen.wake:
             return
-        self._ran, self._has_failed = self._seen.wake, failed
-        self._put()
+        with self._mutex:
+            self._ran, self._has_failed = self._seen.wake, failed
+            self._put()
         self._state.save(plan)
 
     def _put(self, *, now: bool = False) -> None:

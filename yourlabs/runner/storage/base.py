@@ -71,3 +71,11 @@ class Backend(Protocol):
 
     def store(self, chain: Chain) -> Store:
         """Return the documents of `chain`."""
+
+    def forget(self, name: str) -> bool:
+        """
+        Remove all that is kept of a chain. False: it runs, and nothing was removed.
+
+        Raises:
+            OSError: It cannot be removed.
+        """

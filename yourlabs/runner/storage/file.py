@@ -29,6 +29,15 @@ from yourlabs.runner.storage.document import MAX_SIZE, encode, encode_sections, 
 STEER_TIMEOUT_S = 5.0
 """How long who steers waits for another one who does, in seconds."""
 
+DOWN = ".down"
+"""Ends the name under which it is kept that a chain cannot run."""
+
+SUFFIXES = (
+    *(".json", ".json.new", ".json.unreadable", ".control", ".control.new"),
+    *(".control.lock", ".takeover", ".pid"),
+)
+"""How the names of all files of a chain end."""
+
 
 class FileBackend:
     """
@@ -54,8 +63,32 @@ class FileBackend:
             found = os.listdir(self.root)
         except OSError:
             return []
-        kept = [name for name in found if name.endswith((".pid", ".json", ".control"))]
-        return sorted({os.path.splitext(name)[0] for name in kept})
+        kept = [os.path.splitext(name) for name in found]
+        names = {name for name, kind in kept if kind in (".pid", ".json", ".control")}
+        return sorted(name for name in names if not name.endswith(DOWN))
+
+    def forget(self, name: str) -> bool:
+        """
+        Remove the files of a chain. False: it runs, and nothing was removed.
+
+        Raises:
+            OSError: They cannot be removed.
+        """
+        for one in (f"{name}{DOWN}", name):
+            path = os.path.join(self.root, one)
+            if not os.path.lexists(f"{path}.pid"):
+                descriptor = None
+            elif (descriptor := files.lock(f"{path}.pid")) is None:
+                return False
+            try:
+                # The lock goes last: who waits for it looks whether it has its name.
+                for suffix in SUFFIXES:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{path}{suffix}")
+            finally:
+                if descriptor is not None:
+                    close_ours(descriptor)
+        return True
 
     def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
         """Return the right to run `chain`, as a process of `kind` sees it."""
