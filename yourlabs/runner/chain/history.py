@@ -214,5 +214,6 @@ def _from_json(value: Any, hours: int) -> History:
     for at, duration, *texts in value["failed"]:
         check_types(float, (at, duration))
         check_types(str, texts)
-        history._failed.append(Failed(at, duration, *texts))
+        kind, message, traceback = (printable(text) for text in texts)
+        history._failed.append(Failed(at, duration, kind, message, traceback))
     return history

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from yourlabs.runner.failures.redact import redact
+from yourlabs.runner.failures.text import printable
 from yourlabs.runner.steer.reading import (
     Reading,
     TaskReading,
@@ -96,8 +97,11 @@ def _task(task: TaskReading) -> dict[str, Any]:
     history, downtime = task.history, task.downtime
     exception = None
     if downtime.is_down and downtime.latest is not None:
-        kind, message = downtime.latest.exception_type, downtime.latest.message
-        exception = {"type": kind, "message": redact(message)}
+        latest = downtime.latest
+        exception = {
+            "type": printable(latest.exception_type),
+            "message": redact(printable(latest.message)),
+        }
     return {
         "path": task.path,
         "name": task.name,

@@ -14,6 +14,7 @@ from yourlabs.runner.chain.steering import SECTION
 from yourlabs.runner.chain.task import CHAIN_NAME, MAX_NAME, Chain
 from yourlabs.runner.exceptions import UnknownChain
 from yourlabs.runner.failures.downtime import Downtime, check_types, downtimes_from_json
+from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.ownership.record import OwnerRecord
 from yourlabs.runner.storage.base import Backend
 from yourlabs.runner.storage.desired import Desired, desired_from_json
@@ -116,7 +117,7 @@ def read_chain(name: str, *, hours: int = HOURS) -> Reading:
     except RecursionError:
         reading.problem = "Its document is nested too deeply."
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as exc:
-        reading.problem = f"Its document cannot be read: {str(exc)[:200]}"
+        reading.problem = one_line(f"Its document cannot be read: {exc}", 250)
     return reading
 
 
@@ -156,6 +157,7 @@ def _read_tasks(reading: Reading, sections: Mapping[str, Any], hours: int) -> No
     for key, history in histories_from_json(values, hours).items():
         path, name = values[key]["path"], values[key]["name"]
         check_types(str, (path, name))
+        path, name = one_line(path, 300), one_line(name, 100)
         # A declared chain has the tasks that it is declared with.
         if not reading.is_declared or key in reading.tasks:
             downtime = downtimes.get(key, Downtime())

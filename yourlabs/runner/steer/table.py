@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from yourlabs.runner.storage.desired import END_OF_TIME
+
 WIDTH = 80
 
 NOTHING = "-"
@@ -120,6 +122,8 @@ def details(chain: dict[str, Any], now: float) -> Iterator[str]:
 
 def clock(moment: float) -> str:
     """Return a moment in local time."""
+    # What is later than the calendar is never, for a person.
+    moment = min(moment, END_OF_TIME - 2 * 86_400)
     return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from yourlabs.runner.failures.text import printable
+
 MAX_WAKE = 2**53
 """No wake has this number: not every reader of JSON counts on."""
 
@@ -147,7 +149,7 @@ def _number(value: Any) -> float:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(_wrong(value))
-    return value[:MAX_TEXT]
+    return printable(value[:MAX_TEXT])
 
 
 def _wrong(value: Any) -> str:
