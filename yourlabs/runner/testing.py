@@ -310,7 +310,7 @@ class MemoryOwnership:
         """Return who asks for the chain now. None: nobody does."""
         return next((one._identity for one in self._kept.requests), None)
 
-    def lives(self) -> bool:
+    def lives(self, record: OwnerRecord | None) -> bool:
         """Say whether the last owner has the chain still."""
         return self._kept.claim is not None
 

@@ -181,7 +181,12 @@ def histories_to_json(histories: Mapping[str, History]) -> dict[str, Any]:
 
 def histories_from_json(value: Any, hours: int = HOURS) -> dict[str, History]:
     """
-    Return what `histories_to_json` wrote, with so many of the last hours.
+    Return what `histories_to_json` wrote.
+
+    Args:
+        value: What was read.
+        hours: So many of the last hours are wanted. Where that is not all of them, nor
+            are single runs: a page of many chains has no need of them.
 
     Raises:
         ValueError: It did not write that.
@@ -202,12 +207,19 @@ def _from_json(value: Any, hours: int) -> History:
     for name in ("runs", "failures", *times):
         setattr(history, name, value[name])
     history.seconds = float(value["seconds"])
-    for start, *counts in value["hours"][-hours:]:
-        check_types(float, (start, *counts))
-        history._hours.extend((start, *counts))
-    if len(history._hours) != FIELDS * len(value["hours"][-hours:]):
+    newest = value["hours"][-hours:]
+    numbers = [number for hour in newest for number in hour]
+    check_types(float, numbers)
+    if len(numbers) != FIELDS * len(newest):
         msg = "an hour has five numbers"
         raise ValueError(msg)
+    history._hours.extend(numbers)
+    if hours == HOURS:
+        _read_runs(history, value)
+    return history
+
+
+def _read_runs(history: History, value: Any) -> None:
     for at, duration, well in value["recent"]:
         check_types(float, (at, duration))
         history._recent.append((at, duration, well is True))
@@ -216,4 +228,3 @@ def _from_json(value: Any, hours: int) -> History:
         check_types(str, texts)
         kind, message, traceback = (printable(text) for text in texts)
         history._failed.append(Failed(at, duration, kind, message, traceback))
-    return history

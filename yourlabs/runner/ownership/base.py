@@ -121,11 +121,14 @@ class Ownership(Protocol):
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
 
-    def lives(self) -> bool:
+    def lives(self, record: OwnerRecord | None) -> bool:
         """
-        Say whether the last owner has the chain still, without asking for it.
+        Say whether an owner has the chain still, without asking for the chain.
 
         That is the kernel's word, or the database's. It may have changed already.
+
+        Args:
+            record: What `owner` returned.
         """
 
     def seen_at(self) -> float | None:

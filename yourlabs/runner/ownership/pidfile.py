@@ -159,9 +159,8 @@ class PidfileOwnership:
         request = self._takeover.read()
         return None if request is None else request.candidate
 
-    def lives(self) -> bool:
+    def lives(self, record: OwnerRecord | None) -> bool:
         """Say whether the process lives that wrote the record, and did not let go."""
-        record = self.owner()
         if record is None or record.released:
             return False
         if process.is_here(record.owner):

@@ -15,8 +15,9 @@ from yourlabs.runner.chain.task import CHAIN_NAME, MAX_NAME, Chain
 from yourlabs.runner.exceptions import UnknownChain
 from yourlabs.runner.failures.downtime import Downtime, check_types, downtimes_from_json
 from yourlabs.runner.failures.text import one_line
+from yourlabs.runner.ownership.base import Ownership
 from yourlabs.runner.ownership.record import OwnerRecord
-from yourlabs.runner.storage.base import Backend
+from yourlabs.runner.storage.base import Backend, Store
 from yourlabs.runner.storage.desired import Desired, desired_from_json
 
 
@@ -110,8 +111,9 @@ def read_chain(name: str, *, hours: int = HOURS) -> Reading:
     for key, task in [] if known is None else ((k, t) for t, k in known.keys().items()):
         reading.tasks[key] = TaskReading(task.path, task.name)
     try:
-        _read_owner(reading, chain)
-        _read_documents(reading, chain, hours)
+        kept = backend()
+        _read_owner(reading, kept.ownership(chain, kind="hosted"))
+        _read_documents(reading, kept.store(chain), hours)
     except OSError as exc:
         reading.problem = exc.strerror or str(exc)
     except RecursionError:
@@ -121,16 +123,14 @@ def read_chain(name: str, *, hours: int = HOURS) -> Reading:
     return reading
 
 
-def _read_owner(reading: Reading, chain: Chain) -> None:
-    ownership = backend().ownership(chain, kind="hosted")
+def _read_owner(reading: Reading, ownership: Ownership) -> None:
     reading.record = ownership.owner()
-    reading.lives = ownership.lives()
+    reading.lives = ownership.lives(reading.record)
     reading.seen_at = ownership.seen_at()
-    reading.is_wanted = ownership.candidate() is not None
+    reading.is_wanted = not reading.lives and ownership.candidate() is not None
 
 
-def _read_documents(reading: Reading, chain: Chain, hours: int) -> None:
-    store = backend().store(chain)
+def _read_documents(reading: Reading, store: Store, hours: int) -> None:
     sections = store.read()
     seen = sections.get(SECTION, {})
     reading.seen = desired_from_json(seen)

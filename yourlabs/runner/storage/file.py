@@ -92,12 +92,10 @@ class FileBackend:
 
     def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
         """Return the right to run `chain`, as a process of `kind` sees it."""
+        root = self.root
+        last_token = FileStore(root, chain.name).token
         return PidfileOwnership(
-            self.root,
-            chain,
-            kind,
-            clock=self._clock,
-            last_token=self.store(chain).token,
+            root, chain, kind, clock=self._clock, last_token=last_token
         )
 
     def store(self, chain: Chain) -> FileStore:

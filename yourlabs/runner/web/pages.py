@@ -118,13 +118,10 @@ def _until(text: str) -> datetime | timedelta | None:
         moment = datetime.fromisoformat(text)
         return moment if moment.tzinfo else moment.astimezone()
     except (ValueError, OverflowError):
-        return datetime.fromtimestamp(_seconds(text), timezone.utc)
-
-
-def _seconds(text: str) -> float:
+        pass
     try:
-        return min(float(text), 2e11)
-    except ValueError:
+        return datetime.fromtimestamp(float(text), timezone.utc)
+    except (ValueError, OverflowError, OSError):
         msg = "The end is no time: give it like 2030-12-31T18:00, or choose one."
         raise ValueError(msg) from None
 
