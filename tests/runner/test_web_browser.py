@@ -192,12 +192,12 @@ def test_pages(
         if not may_see:
             browser.get_log("browser")
             continue
-        for details in browser.find_elements(By.CSS_SELECTOR, ".runner summary"):
-            details.click()
         shots = os.environ.get("SCREENSHOTS")
         if shots:
             file = Path(shots) / f"{name}-{kind}-{size}-{'dark' if dark else 'light'}"
             browser.save_screenshot(f"{file}.png")
+        for details in browser.find_elements(By.CSS_SELECTOR, ".runner summary"):
+            details.click()
         wide = browser.execute_script(
             "return document.documentElement.scrollWidth - innerWidth"
         )

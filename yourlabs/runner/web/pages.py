@@ -204,7 +204,8 @@ def _said(reading: Reading, chain: dict[str, Any], now: float) -> Iterable[str]:
     for task in chain["tasks"]:
         if task["exception"] is not None:
             lasts = table.length(max(0.0, now - task["down_since"]))
-            yield f"{task['name']} down for {lasts}, {task['consecutive']} failures"
+            times = f"{task['consecutive']} failure{'s'[: task['consecutive'] != 1]}"
+            yield f"{task['name']} down for {lasts}, {times} in a row"
             yield f"{task['exception']['type']}: {task['exception']['message']}"[:300]
     if chain["silenced"] is not None:
         held = sum(held for _, held in reading.channels.values())
