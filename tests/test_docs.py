@@ -79,6 +79,17 @@ def test_commands_for_other_machines_are_commands(name: str) -> None:
             subprocess.run(["bash", "-n", "-c", block.content], check=True)
 
 
+def test_map_of_the_house_names_what_is_there() -> None:
+    """Each file that a newcomer is sent to exists."""
+    names = re.findall(r"``([\w/]+\.py)``", read("contributing.rst"))
+    rooms = (ROOT, ROOT / "yourlabs" / "runner")
+
+    assert len(names) > 10
+    assert [] == [
+        name for name in names if not any((room / name).exists() for room in rooms)
+    ]
+
+
 def test_settings_are_documented() -> None:
     """The page lists the keys of RUNNER, and no others; and each option of a task."""
     page = read("reference/settings.rst")

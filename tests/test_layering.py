@@ -19,7 +19,6 @@ CORE = [
         "autostart/classify",
         "autostart/kinds",
         "chain/history",
-        "chain/mode",
         "chain/plan",
         "chain/status",
         "chain/task",

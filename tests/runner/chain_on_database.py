@@ -2,9 +2,9 @@
 A process with a chain that uses a database, for ``test_databases.py``.
 
 ``python -m tests.runner.chain_on_database DATABASE FUNCTION …``, where DATABASE is the
-JSON of Django's setting. It says what happens a line each, and is told what to do by
-lines: ``go`` lets a task pass that waits, ``wake`` ends a cooldown, ``look`` looks at
-the database as a request would, ``stop`` stops the chain.
+JSON of Django's setting, with more of them as ``OTHERS``. It says what happens a line
+each, and is told what to do by lines: ``go`` lets a task pass that waits, ``wake`` ends
+a cooldown, ``look`` looks at the database as a request would, ``stop`` stops the chain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 from yourlabs import runner
 
@@ -74,6 +74,15 @@ def look() -> None:
         cursor.execute(LOOK[connection.vendor])
         (found,) = cursor.fetchone()
     say("found", found, "autocommit", connection.get_autocommit())
+
+
+@quick
+def write_everywhere() -> None:
+    """Write a row to each database."""
+    for alias in connections:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("insert into rows_written values (0)")
+    say("wrote everywhere")
 
 
 @runner.task(success_cooldown=3600, fail_cooldown=3600)
@@ -181,8 +190,10 @@ CHANGES = {
 
 def main(database: str, functions: list[str]) -> None:
     """Run the chain until the standard input ends."""
+    default = json.loads(database)
+    others = default.pop("OTHERS", {})
     settings.configure(
-        DATABASES={"default": json.loads(database)},
+        DATABASES={"default": default, **others},
         INSTALLED_APPS=["yourlabs.runner"],
         RUN_ROOT=tempfile.mkdtemp(),
         RUNNER={"EMAIL": False},

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain.decorator import task, task_of
-from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.chain.decorator import task
+from yourlabs.runner.chain.loading import load_tasks, task_of
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
 PATIENCE = 20.0

@@ -70,7 +70,7 @@ def test_connections_do_not_pile_up() -> None:
     (execution,) = make(quick(count)).tasks
 
     for _ in range(20):
-        execution.run(rested=True)
+        execution.run()
 
     assert execution.failures == 0
     until(lambda: not clients())

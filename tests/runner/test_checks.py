@@ -253,6 +253,16 @@ def test_admins_as_pairs(settings: Any) -> None:
     assert found() == []
 
 
+def test_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container without an init is warned of."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    [message] = found()
+
+    assert message.id == f"{checks.TAG}.W017"
+    assert "docker run --init" in str(message.hint)
+
+
 def test_ids_are_unique() -> None:
     """Each kind of mistake has an id of its own: a letter is never reused."""
     source = Path(checks.__file__).read_text()

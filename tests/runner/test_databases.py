@@ -350,6 +350,25 @@ def test_restart_in_a_cooldown(server: Server, age: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("age", AGES, ids=age_name)
+def test_two_databases_that_rested(
+    postgresql: Server, mariadb: Server, age: dict[str, Any]
+) -> None:
+    """A restart of several servers in a cooldown fails no run."""
+    others = {"OTHERS": {"other": {**mariadb.database, **age}}}
+    tasks = ("write_everywhere", "cool_down")
+    with chain_of(postgresql, {**age, **others}, *tasks) as child:
+        child.expect("cooling down")
+        for server in (postgresql, mariadb):
+            assert [] == settled(server, [])
+            server.stop()
+            server.start()
+        child.send("wake")
+        child.expect("wrote everywhere")
+
+        assert 0 == failures(child)
+
+
+@pytest.mark.parametrize("age", AGES, ids=age_name)
 @pytest.mark.parametrize("mischief", LEFT_BROKEN)
 def test_what_a_task_leaves_broken(
     server: Server, mischief: str, age: dict[str, Any]

@@ -150,7 +150,7 @@ def test_in_a_transaction_of_a_test() -> None:
 
     with atomic:
         before = connections[ALIAS]
-        execution.run(rested=True)
+        execution.run()
 
         assert connections[ALIAS] is before
         assert lines() == ["kept"]
@@ -167,7 +167,7 @@ def test_in_a_test_without_databases() -> None:
     (execution,) = make(quick(lambda: None)).tasks
     Simple._add_databases_failures()
     before = connections[ALIAS]
-    execution.run(rested=True)
+    execution.run()
 
     assert connections[ALIAS] is before
     Simple._remove_databases_failures()
@@ -179,7 +179,7 @@ def test_connection_that_threads_share() -> None:
     wrapper.inc_thread_sharing()
     try:
         (execution,) = make(quick(lambda: write("one"))).tasks
-        execution.run(rested=True)
+        execution.run()
 
         assert connections[ALIAS] is wrapper
         assert wrapper.connection is not None

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from yourlabs.runner.chain.decorator import task, task_of
+from yourlabs.runner.chain.decorator import task
+from yourlabs.runner.chain.loading import task_of
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.exceptions import InvalidTask
 

@@ -15,8 +15,14 @@ from django.core.exceptions import ImproperlyConfigured
 from tests.runner.core.test_reports import REPORT
 from tests.runner.fakes import until
 from yourlabs.runner.notify import delivery as module
-from yourlabs.runner.notify.base import Unanswered
-from yourlabs.runner.notify.delivery import Delivery, Key, backoff, expect_answer
+from yourlabs.runner.notify.base import Notifier, Unanswered
+from yourlabs.runner.notify.delivery import (
+    Delivery,
+    Key,
+    Send,
+    backoff,
+    expect_answer,
+)
 from yourlabs.runner.notify.report import Report
 
 KEY = ("sync", "app.tasks.sync")
@@ -40,26 +46,28 @@ class Box:
     def take(self, key: Key) -> Report | float | None:
         return self.delay or self.waiting.get(key)
 
-    def unanswered(self, key: Key, report: Report) -> bool:
-        self.copies -= 1
-        if not self.copies:
-            del self.waiting[key]
-        return not self.copies
-
-    def sent(self, key: Key, report: Report) -> None:
+    def note(self, send: Send) -> bool:
+        if send.error is not None:
+            self.copies -= 1
+            if not self.copies:
+                del self.waiting[send.key]
+            return not self.copies
         with self._changed:
-            if self.waiting.get(key) == report:
-                del self.waiting[key]
-            self.told.append(report.task)
+            if self.waiting.get(send.key) == send.report:
+                del self.waiting[send.key]
+            self.told.append(send.report.task)
             self._changed.notify_all()
+        return True
 
     def wait_until(self, number: int, timeout: float = 20) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: len(self.told) >= number, timeout)
 
 
-class Channel:
+class Channel(Notifier):
     """Something to send through that fails as often as it is told to."""
+
+    name = label = "test"
 
     def __init__(self) -> None:
         self.failures = 0
@@ -89,7 +97,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def started(channel: Channel, box: Box) -> Iterator[Delivery]:
-    delivery = Delivery("runner-test", box, channel.send, label="test")
+    delivery = Delivery(channel, lambda key: box.take(key), lambda one: box.note(one))
     try:
         yield delivery
     finally:
@@ -289,18 +297,19 @@ def test_a_flush_without_hope(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the settings make fail is not waited for."""
     monkeypatch.setattr(module, "FIRST_RETRY", 600)
     monkeypatch.setattr(module, "LAST_RETRY", 600)
-    box = Box()
+    box, channel = Box(), Channel()
 
     def send(report: Report) -> None:
         raise ImproperlyConfigured("ADMINS is empty")
 
-    delivery = Delivery("runner-test", box, send, label="test")
+    channel.send = send  # type: ignore[method-assign]
     box.put(KEY, "one")
-    delivery.post(KEY)
-    until(lambda: delivery.is_failing and delivery._busy is None)
-    with delivery._changed:
-        assert not delivery._is_awaited({KEY}, time.monotonic() + 3600)
-    delivery.close()
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+        started_at = time.monotonic()
+
+        assert not delivery.wait([KEY], 600, retry_for=300)
+        assert time.monotonic() - started_at < 60
 
 
 def test_a_late_success_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -623,11 +632,11 @@ def test_a_mistake_in_taking_note(caplog: pytest.LogCaptureFixture) -> None:
     box, channel = Box(), Channel()
     noted = threading.Event()
 
-    def broken(key: Key, report: Report) -> None:
+    def broken(send: Send) -> bool:
         noted.set()
-        raise RuntimeError(key)
+        raise RuntimeError(send.key)
 
-    box.sent = broken  # type: ignore[method-assign]
+    box.note = broken  # type: ignore[method-assign]
     box.put(KEY, "one")
     with started(channel, box) as delivery:
         delivery.post(KEY)

@@ -60,7 +60,7 @@ def test_success() -> None:
     runner = runner_of(lambda: None, success_cooldown=60)
     before = time.monotonic()
 
-    deadline = runner.run(rested=True)
+    deadline = runner.run()
 
     assert before + 60 <= deadline <= time.monotonic() + 60
     assert (runner.runs, runner.failures, runner.more) == (1, 0, False)
@@ -72,7 +72,7 @@ def test_cooldown_of_days() -> None:
     """The days of a cooldown count."""
     runner = runner_of(lambda: None, success_cooldown=timedelta(days=1, minutes=1))
 
-    deadline = runner.run(rested=True)
+    deadline = runner.run()
 
     assert 86_459 < deadline - time.monotonic() <= 86_460
 
@@ -81,7 +81,7 @@ def test_fail_cooldown_of_days() -> None:
     """The days of a cooldown after a failure count."""
     runner = runner_of(FAILING["class"], fail_cooldown=timedelta(days=1, minutes=1))
 
-    deadline = runner.run(rested=True)
+    deadline = runner.run()
 
     assert 86_459 < deadline - time.monotonic() <= 86_460
 
@@ -91,7 +91,7 @@ def test_result(result: object) -> None:
     """Only True means that there is more to do, not what is merely true."""
     runner = runner_of(lambda: result, success_cooldown=60)
 
-    runner.run(rested=True)
+    runner.run()
 
     assert not runner.more
 
@@ -100,7 +100,7 @@ def test_more() -> None:
     """A task that returns True has no cooldown."""
     runner = runner_of(lambda: True, success_cooldown=60)
 
-    deadline = runner.run(rested=True)
+    deadline = runner.run()
 
     assert runner.more
     assert deadline <= time.monotonic()
@@ -119,7 +119,7 @@ def test_async() -> None:
         return True
 
     runner = runner_of(function)
-    thread = threading.Thread(target=runner.run, kwargs={"rested": True})
+    thread = threading.Thread(target=runner.run)
     thread.start()
     thread.join(20)
 
@@ -153,9 +153,9 @@ def test_async_callables() -> None:
         wrapper,
         lambda: function("lambda"),
     ):
-        assert runner_of(callable_).run(rested=True)
+        assert runner_of(callable_).run()
     runner = Execution(quick(partial(Callme().method)), "chain", "key")
-    runner.run(rested=True)
+    runner.run()
 
     assert seen == ["plain", "partial", "object", "wrapper", "lambda", "method"]
 
@@ -168,7 +168,7 @@ def test_lazy_result() -> None:
         return SimpleLazyObject(lambda: looked.append(True))
 
     runner = runner_of(function)
-    runner.run(rested=True)
+    runner.run()
 
     assert looked == []
     assert runner.failures == 0
@@ -183,7 +183,7 @@ def test_failure(kind: str) -> None:
     runner = runner_of(FAILING[kind], fail_cooldown=60)
 
     with log() as kept, received("task_failed", "task_succeeded") as calls:
-        deadline = runner.run(rested=True)
+        deadline = runner.run()
 
     assert deadline > time.monotonic() + 50
     assert (runner.runs, runner.failures, runner.more) == (1, 1, False)
@@ -206,7 +206,7 @@ def test_traceback_begins_in_the_task() -> None:
         raise ValueError("deep")
 
     with log() as kept, received("task_failed") as calls:
-        runner_of(outer).run(rested=True)
+        runner_of(outer).run()
 
     text = calls[0][2]["failure"].traceback
     assert "in outer" in text
@@ -230,7 +230,7 @@ def test_failures_are_counted() -> None:
     before = datetime.now(timezone.utc)
     with received("task_failed", "task_recovered") as calls:
         for _ in range(4):
-            runner.run(rested=True)
+            runner.run()
             if outcomes:
                 assert runner.status().consecutive == 4 - len(outcomes)
 
@@ -270,7 +270,7 @@ def test_failure_payload() -> None:
 
     with signals.task_failed.connected_to(receiver):
         before = datetime.now(timezone.utc)
-        runner.run(rested=True)
+        runner.run()
         after = datetime.now(timezone.utc)
 
     failure, exception_type = seen
@@ -292,7 +292,7 @@ def test_run_payload() -> None:
 
     with received("task_started", "task_succeeded") as calls:
         before = datetime.now(timezone.utc)
-        runner.run(rested=True)
+        runner.run()
         after = datetime.now(timezone.utc)
 
     begun, ended = [payload["run"] for _, _, payload in calls]
@@ -324,7 +324,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
 
     runner = runner_of(function)
     while outcomes:
-        runner.run(rested=True)
+        runner.run()
 
     assert made == []
     assert runner.status().consecutive == 0
@@ -338,7 +338,7 @@ def test_failure_while_the_interpreter_ends(monkeypatch: pytest.MonkeyPatch) -> 
         raise NotImplementedError
 
     runner = runner_of(broken)
-    runner.run(rested=False)
+    runner.run()
 
     assert runner.failures == 1
 
@@ -349,7 +349,7 @@ def test_shutdown_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = runner_of(FAILING["shutdown"])
 
     with log() as kept:
-        runner.run(rested=True)
+        runner.run()
 
     assert runner.failures == 0
     assert kept.actions() == []
@@ -368,11 +368,11 @@ def test_interrupted() -> None:
 
     with log() as kept, received("task_failed", "task_recovered") as calls:
         waits = [runner.interrupt(owner) - time.monotonic() for _ in range(3)]
-        runner.run(rested=True)
+        runner.run()
 
     assert [round(wait) for wait in waits] == [60, 120, 240]
     failure = calls[0][2]["failure"]
-    assert failure.exception_type == "yourlabs.runner.chain.execution.Interrupted"
+    assert failure.exception_type == "yourlabs.runner.chain.interrupted.Interrupted"
     assert failure.message.startswith(
         "Its process ended while the task was running.\n"
         "It was process 4711 on web1 (a web worker). The run had begun at "
@@ -407,7 +407,7 @@ def test_interrupted_then_failed() -> None:
     runner.interrupt(owner)
     runner.interrupt(owner)
 
-    runner.run(rested=True)
+    runner.run()
 
     assert runner.interrupt(owner) - time.monotonic() <= 60
     assert runner.status().consecutive == 4
@@ -423,27 +423,12 @@ def test_next_owner() -> None:
 
     assert not runner.downtime.hangs
     with received("task_failed") as calls:
-        runner.run(rested=True)
+        runner.run()
 
     failure = calls[0][2]["failure"]
     assert failure.consecutive == 2
     assert failure.down_since.timestamp() == pytest.approx(since)
     assert 99 < failure.downtime.total_seconds() < 160
-
-
-def test_what_is_told_is_kept_first() -> None:
-    """A downtime is handed on before anybody is told of it: a kill loses nothing."""
-    seen: list[str] = []
-    runner = runner_of(FAILING["class"])
-    runner.changed = lambda one: seen.append(f"kept {one.downtime.failures}")
-
-    def receiver(sender: Any, **_: Any) -> None:
-        seen.append("told")
-
-    with signals.task_failed.connected_to(receiver):
-        runner.run(rested=True)
-
-    assert seen == ["kept 1", "told"]
 
 
 def test_stall() -> None:
@@ -455,7 +440,7 @@ def test_stall() -> None:
         found.append(runner.stalled(runner.started - 1, "File …"))
 
     runner = runner_of(function, max_duration=0.001)
-    runner.run(rested=True)
+    runner.run()
     stall, other = found
     hang = runner.downtime.hang
 
@@ -536,7 +521,7 @@ def test_nothing_is_kept(function: Any) -> None:
     runner = runner_of(function(made))
 
     with log() as kept:
-        runner.run(rested=True)
+        runner.run()
         gc.collect()
 
     assert kept.actions() == ["task_failed"]
@@ -548,7 +533,7 @@ def test_frames_are_let_go_of_at_once() -> None:
     made: list[Any] = []
     gc.disable()
     try:
-        runner_of(precious_local(made)).run(rested=True)
+        runner_of(precious_local(made)).run()
 
         assert [reference() for reference in made] == [None]
     finally:
@@ -565,7 +550,7 @@ def test_nothing_is_kept_for_receivers() -> None:
         raise ValueError("the receiver")
 
     with log() as kept, signals.task_failed.connected_to(receiver):
-        runner_of(precious_attribute(made)).run(rested=True)
+        runner_of(precious_attribute(made)).run()
         gc.collect()
 
     assert kept.actions() == ["task_failed", "receiver_failed"]
@@ -581,7 +566,7 @@ def test_result_is_not_kept() -> None:
         made.append(weakref.ref(result))
         return result
 
-    runner_of(function).run(rested=True)
+    runner_of(function).run()
 
     assert made[0]() is None
 
@@ -600,11 +585,11 @@ def test_memory() -> None:
     logger.propagate = False
     try:
         for _ in range(1_000):
-            runner.run(rested=False)
+            runner.run()
         gc.collect()
         before = sys.getallocatedblocks()
         for _ in range(20_000):
-            runner.run(rested=False)
+            runner.run()
         gc.collect()
         grown = sys.getallocatedblocks() - before
     finally:
@@ -639,8 +624,8 @@ def test_context() -> None:
         decimal.getcontext().prec = 5
 
     runner = runner_of(function)
-    runner.run(rested=True)
-    runner.run(rested=True)
+    runner.run()
+    runner.run()
 
     assert seen[0] == seen[1]
     assert seen[0][2] == ""
@@ -658,8 +643,8 @@ def test_context_of_async() -> None:
         variable.set("set")
 
     runner = runner_of(function)
-    runner.run(rested=True)
-    runner.run(rested=True)
+    runner.run()
+    runner.run()
 
     assert seen[0] == seen[1]
 
@@ -698,7 +683,7 @@ def test_caches(closed: list[str], fails: bool) -> None:
         if fails:
             raise ValueError("after use")
 
-    runner_of(function).run(rested=True)
+    runner_of(function).run()
 
     assert closed == ["default"]
 
@@ -709,7 +694,7 @@ def test_caches_of_async(closed: list[str]) -> None:
     async def function() -> None:
         caches["default"]
 
-    runner_of(function).run(rested=True)
+    runner_of(function).run()
 
     assert closed == ["default"]
 
@@ -719,7 +704,7 @@ def test_broken_cache(closed: list[str]) -> None:
     runner = runner_of(lambda: caches["broken"] and None)
 
     with log() as kept:
-        runner.run(rested=True)
+        runner.run()
 
     assert runner.failures == 0
     assert "A cache could not be closed." in kept.texts()
@@ -748,7 +733,7 @@ def test_broken_handler(function: Any, raised: BaseException) -> None:
     with log():
         logger.addHandler(handler := Broken(raised))
         try:
-            deadline = runner.run(rested=True)
+            deadline = runner.run()
         finally:
             logger.removeHandler(handler)
 

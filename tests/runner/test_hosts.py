@@ -79,6 +79,7 @@ def run(source: str) -> list[str]:
 class Thread:
     """A chain's thread that counts its starts."""
 
+    name = "chain"
     starts = 0
     ident: int | None = None
     reason = "not asked"
@@ -88,10 +89,15 @@ class Thread:
 
 
 class BrokenThread(Thread):
-    """One that cannot be started."""
+    """One that cannot be started at first."""
+
+    refusals = 2
 
     def start(self) -> None:
-        raise RuntimeError("can't start new thread")
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError("can't start new thread")
+        super().start()
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +111,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     request_started.connect(close_old_connections)
     hosts._waiting.clear()
+    hosts._unstarted.clear()
     hosts._announced.clear()
+    request_started.disconnect(dispatch_uid=hosts._AGAIN_UID)
     request_started.disconnect(dispatch_uid=hosts._DISPATCH_UID)
 
 
@@ -253,15 +261,19 @@ def test_request_in_a_patched_process(
 def test_start_that_raises(
     pretend: Callable[[Facts], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A chain that cannot start fails neither the request nor the other chains."""
-    second = Thread()
+    """A chain that cannot start fails no request, and each later one tries again."""
+    first, second = BrokenThread(), Thread()
     pretend(UNKNOWN_SERVER)
-    hosts.arrange(BrokenThread())
+    hosts.arrange(first)
     hosts.arrange(second)
 
+    for _ in range(2):
+        request_started.send(sender=WSGIHandler)
+        assert (first.starts, second.starts) == (0, 1)
+        assert "can't start new thread" in first.reason
     request_started.send(sender=WSGIHandler)
 
-    assert second.starts == 1
+    assert (first.starts, first.reason) == (1, "")
     actions = [vars(r)["action"] for r in caplog.records if r.levelname == "ERROR"]
     assert actions == ["start_failed"]
 
@@ -447,6 +459,42 @@ def test_fork_of_a_master() -> None:
     ]
 
 
+def test_fork_without_a_thread_to_be_had() -> None:
+    """A worker that cannot start a chain after the fork does so with a request."""
+    lines = run(
+        """
+        arbiter = pretend("gunicorn.arbiter", '''
+        def setup(go): return go()
+        def spawn_worker(serve):
+            child = os.fork()
+            if not child:
+                serve()
+                os._exit(0)
+            return child
+        ''')
+        from django.core.handlers.wsgi import WSGIHandler
+        from django.core.signals import request_started
+        chain = Chain()
+        refused = []
+        def start():
+            if not refused:
+                refused.append(1)
+                raise RuntimeError("can't start new thread")
+            say("started")
+        chain.start = start
+        import logging
+        logging.disable()
+        arbiter["setup"](lambda: hosts.arrange(chain))
+        def serve():
+            say(chain.reason)
+            request_started.send(sender=WSGIHandler)
+        wait(arbiter["spawn_worker"](serve))
+        """
+    )
+
+    assert lines == ["No thread is to be had: can't start new thread.", "started"]
+
+
 def test_fork_of_a_worker() -> None:
     """A view that forks in a worker starts nothing, preloaded or not."""
     lines = run(
@@ -611,7 +659,7 @@ def test_exit_of_a_worker() -> None:
         child = arbiter["spawn_worker"]()
         if child:
             wait(child)
-            hosts._exit.stop = None
+            hosts._stop = None
         """
     )
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from yourlabs.runner.chain.decorator import task
-from yourlabs.runner.chain.loading import load_task, load_tasks
-from yourlabs.runner.chain.paths import is_path_of
+from yourlabs.runner.chain.loading import is_path_of, load_task, load_tasks
 from yourlabs.runner.exceptions import InvalidTask, TaskNotFound
 
 MODULE = """

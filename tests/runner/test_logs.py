@@ -50,6 +50,33 @@ def behind_a_queue() -> list[logging.Handler]:
     return [handler]
 
 
+class Wrapping(logging.Handler):
+    """Has another handler do its work, as filters and rate limits do."""
+
+    inner = AdminEmailHandler()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.inner.emit(record)
+
+
+def wrapped() -> list[logging.Handler]:
+    logging.getLogger().addHandler(handler := Wrapping())
+    return [handler]
+
+
+class Blunt(AdminEmailHandler):
+    """A project's own, which leaves out locks and filters."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)
+        return True
+
+
+def of_a_blunt_subclass() -> list[logging.Handler]:
+    logging.getLogger().addHandler(handler := Blunt())
+    return [handler]
+
+
 class Own(AdminEmailHandler):
     """A project's own."""
 
@@ -103,6 +130,8 @@ def hang() -> Iterator[Callable[[Callable[[], list[logging.Handler]]], None]]:
         in_memory,
         behind_a_queue,
         of_a_subclass,
+        of_a_blunt_subclass,
+        wrapped,
         pytest.param(
             configured,
             marks=pytest.mark.skipif(
@@ -127,7 +156,7 @@ def test_a_failure_is_no_mail_of_django(
     hang(place)
     execution = Execution(quick(fail), "chain", "key")
     for _ in range(3):
-        execution.run(rested=False)
+        execution.run()
     logging.getLogger("shop").error("of the project")
     logger.critical("somebody took the pidfile away")
     for handler in [*logger.handlers, *logging.getLogger().handlers]:

@@ -12,8 +12,8 @@ import pytest
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
-from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.ownership.record import COMMAND, Identity, RunMark
+from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.ownership.record import COMMAND, Identity, Mode, RunMark
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim, MemoryStore
 
 HOUR = 3_600.0
@@ -486,7 +486,7 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(owner, clock)
 
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -499,13 +499,58 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     assert not owner.stands_by()
 
 
+def test_lender_goes_first(backend: MemoryBackend, clock: FakeClock) -> None:
+    """Who stands by leaves a chain that is given back to the command that lent it."""
+    resting = quick(Counted(), success_cooldown=HOUR)
+    owner = make(resting, backend=backend, mode=Mode.COMMAND)
+    once = make(resting, backend=backend, mode=Mode.ONCE)
+    hosted = make(resting, backend=backend)
+    tick(owner, clock)
+    with once.ownership.request():
+        owner.check()
+        tick(owner, clock, 2)
+        tick(once, clock)
+        tick(hosted, clock)
+        hosted.check()
+    once._loop.let_go()
+    hosted.check()
+    assert hosted.stands_by()
+    clock.advance(0.05)
+    owner.check()
+    hosted.check()
+
+    assert tick(owner, clock) <= HOUR
+    assert not owner.stands_by()
+    assert not owner.is_ending()
+    assert hosted.stands_by()
+
+
+def test_lender_that_is_gone(backend: MemoryBackend, clock: FakeClock) -> None:
+    """Where nobody takes it back, who stands by does, after a second."""
+    resting = quick(Counted(), success_cooldown=HOUR)
+    once = make(resting, resting, backend=backend, mode=Mode.ONCE)
+    hosted = make(resting, resting, backend=backend)
+    tick(once, clock)
+    tick(hosted, clock)
+    hosted.check()
+    once._loop.let_go()
+    hosted.check()
+    tick(hosted, clock)
+    assert hosted.stands_by()
+    clock.advance(1)
+    hosted.check()
+    tick(hosted, clock)
+
+    assert not hosted.stands_by()
+
+
 def test_command_that_lends_for_long(backend: MemoryBackend, clock: FakeClock) -> None:
     """It looks often for the end of a single pass, however long that takes."""
     resting = quick(Counted(), success_cooldown=HOUR)
     owner = make(resting, backend=backend, mode=Mode.COMMAND)
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(owner, clock)
-    with once.ownership.request(borrow=True):
+    with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
@@ -525,7 +570,7 @@ def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> N
     )
     tick(owner, clock)
 
-    with first.ownership.request(borrow=True):
+    with first.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(first, clock)
@@ -549,7 +594,7 @@ def test_single_pass_that_is_asked_to_yield(
     once = make(*tasks, backend=backend, mode=Mode.ONCE)
     other = make(*tasks, backend=backend, mode=Mode.ONCE)
     tick(once, clock)
-    with other.ownership.request(borrow=True):
+    with other.ownership.request():
         once.check()
         tick(once, clock)
     once.check()
@@ -842,6 +887,55 @@ def test_saved_before_it_is_told(backend: MemoryBackend, clock: FakeClock) -> No
         thread._loop.let_go()
 
     assert seen[0] is not None
+
+
+def test_woken_before_it_begins(backend: MemoryBackend, clock: FakeClock) -> None:
+    """A chain that is woken when it is started runs at once, whatever is due."""
+    counted = Counted()
+    before = make(quick(counted, success_cooldown=HOUR), backend=backend)
+    tick(before, clock)
+    before.give_back()
+    thread = make(quick(counted, success_cooldown=HOUR), backend=backend)
+    thread.wake()
+    tick(thread, clock)
+
+    assert counted.calls == 2
+
+
+def test_woken_while_it_stands_by(backend: MemoryBackend, clock: FakeClock) -> None:
+    """It has no cooldown to end, and cuts none when it is its turn."""
+    counted = Counted()
+    before = make(quick(counted, success_cooldown=HOUR), backend=backend)
+    tick(before, clock)
+    thread = make(quick(counted, success_cooldown=HOUR), backend=backend)
+    tick(thread, clock)
+    thread.wake()
+    tick(thread, clock)
+    before.give_back()
+    thread.check()
+
+    assert tick(thread, clock) == HOUR
+    assert counted.calls == 1
+
+
+def test_killed_while_it_is_told(backend: MemoryBackend, clock: FakeClock) -> None:
+    """A kill while the admins are told that the chain runs again interrupts no run."""
+    told = []
+
+    class Teller(Trouble):
+        def clear(self) -> None:
+            record = thread.ownership.owner()
+            told.append(record is not None and record.run)
+
+    chain = make(quick(Counted())).chain
+    thread = make(
+        quick(Counted(), success_cooldown=HOUR),
+        backend=backend,
+        trouble=Teller(chain),
+    )
+    tick(thread, clock, 2)
+
+    assert told == [None, None]
 
 
 def test_woken_and_stopped(backend: MemoryBackend, clock: FakeClock) -> None:

@@ -17,13 +17,14 @@ from typing import Any
 import django
 import pytest
 from django.core import mail as django_mail
+from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 
 from tests.runner.fakes import MemoryState, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from tests.runner.states import FileState
 from yourlabs.runner import signals
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import Described
@@ -45,6 +46,13 @@ def work() -> None:
 
 class Pretending(Execution):
     """Counts and tells what a test says that came of a run."""
+
+    state: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "downtime" and self.state is not None:
+            self.state.put("downtimes", {self.key: value.to_json()})
 
     def fail(self, message: str, said: str = "") -> None:
         message = printable(message)
@@ -96,9 +104,7 @@ class Chain:
         execution = self.execution
         known = downtimes_from_json(self.state.get("downtimes") or {})
         execution.resume(known.get(execution.key, Downtime()))
-        execution.changed = lambda one: self.state.put(
-            "downtimes", {one.key: one.downtime.to_json()}
-        )
+        execution.state = self.state
         send_robust(signals.chain_started, self)
         return self
 
@@ -292,6 +298,43 @@ def test_the_outbox(settings: Any) -> None:
     assert [message.subject for message in django_mail.outbox] == [
         "[Django] [sync] First exception caught: division by zero"
     ]
+
+
+def test_on_screen(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mail that is shown and not sent has its lines as they are."""
+    path = "django.core.mail.backends.console.EmailBackend"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": path}}
+    else:
+        settings.EMAIL_BACKEND = path
+    message = "no answer of the server " * 20
+    Chain().start().fail(message)
+
+    shown = capsys.readouterr().out
+    assert f"ZeroDivisionError: {message}\n" in shown
+    assert "quoted-printable" not in shown
+
+
+class Queue(LocmemBackend):
+    """Takes mails that somebody sends later, as django-mailer does."""
+
+
+def test_a_queue_has_not_sent_it(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the mail backend is not Django's, the log says who was handed a mail."""
+    path = f"{__name__}.Queue"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": path}}
+    else:
+        settings.EMAIL_BACKEND = path
+    Chain().start().fail()
+
+    assert (
+        f"[sync] Handed email to admins to {path}: First exception caught: "
+        "division by zero"
+    ) in caplog.messages
+    assert "Sent email" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,22 @@ runner.stop_all(30)
 """
 
 
+STAYS = """
+import signal
+import django
+django.setup()
+from yourlabs import runner
+
+@runner.task(success_cooldown=0.05, name="shelf")
+def work():
+    pass
+
+runner.start_chain([work])
+print("started", flush=True)
+signal.pause()
+"""
+
+
 class Project:
     """A folder with settings, whose scripts mail to the server of the test."""
 
@@ -137,6 +153,30 @@ def test_hosts_in_a_row(tmp_path: Path) -> None:
             "[Django] [work] First exception caught: the shelf is empty",
             "[Django] [work] Process healed",
         ]
+
+
+def test_chain_that_cannot_run(tmp_path: Path) -> None:
+    """However many processes find it so, one mail tells it, and one tells its end."""
+    (tmp_path / "shelf.pid").mkdir(parents=True)
+    with smtp_server() as (mailbox, port):
+        project = Project(tmp_path, port)
+        processes = [project.run(STAYS) for _ in range(3)]
+        try:
+            assert mailbox.wait_for_mails(1)
+            assert " cannot run: " in mailbox.subjects[0]
+            assert str(tmp_path / "shelf.pid") in mailbox.mails[0].get_content()
+            # Each of them has tried by now, and those that told wait for an answer.
+            for process in processes:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "started\n"
+            (tmp_path / "shelf.pid").rmdir()
+            assert mailbox.wait_for_mails(2)
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
+
+        assert mailbox.subjects[1:] == ["[Django] [shelf] Process healed"]
 
 
 def kill_at_random(folder: Path, kills: int) -> None:

@@ -19,10 +19,10 @@ from yourlabs.runner.chain.task import Chain, make_chain
 from yourlabs.runner.exceptions import AlreadyOwned, ChainNameTaken, TakeOverTimeout
 from yourlabs.runner.ownership.base import Claim, Ownership
 from yourlabs.runner.ownership.record import COMMAND, HOSTED, RunMark
-from yourlabs.runner.ownership.request import COURTESY_S, is_borrower
-from yourlabs.runner.ownership.takeover import refuse_or_take, take_over
-from yourlabs.runner.storage.backend import backend as chosen
+from yourlabs.runner.ownership.request import LEFT_FREE_S
+from yourlabs.runner.ownership.takeover import take_over
 from yourlabs.runner.storage.base import Backend
+from yourlabs.runner.storage.base import backend as chosen
 from yourlabs.runner.storage.file import FileBackend
 from yourlabs.runner.testing import FakeClock, MemoryBackend
 
@@ -171,7 +171,6 @@ def test_wanted(process: Make) -> None:
     with candidate.request():
         wanted = claim.wanted_by()
         assert wanted is not None
-        assert not is_borrower(wanted)
         asks = owner.candidate()
         assert asks is not None
         assert asks.kind == COMMAND
@@ -180,14 +179,6 @@ def test_wanted(process: Make) -> None:
         assert mine.wanted_by() is None
         mine.release()
     assert acquired(owner).wanted_by() is None
-
-
-def test_borrower(process: Make) -> None:
-    """A request tells who will give the chain back."""
-    claim, candidate = acquired(process()), process()
-
-    with candidate.request(borrow=True):
-        assert is_borrower(claim.wanted_by() or "")
 
 
 def test_record_of_a_borrower(process: Make) -> None:
@@ -224,7 +215,7 @@ def test_frozen_candidate(process: Make, clock: FakeClock) -> None:
     with candidate.request():
         claim.release()
         assert owner.acquire() is None
-        clock.advance(COURTESY_S - 0.1)
+        clock.advance(LEFT_FREE_S - 0.1)
         assert owner.acquire() is None
         clock.advance(0.2)
         taken_back = acquired(owner)
@@ -232,7 +223,7 @@ def test_frozen_candidate(process: Make, clock: FakeClock) -> None:
         # Another process finds that out by itself.
         taken_back.release()
         assert standby.acquire() is None
-        clock.advance(COURTESY_S)
+        clock.advance(LEFT_FREE_S)
         acquired(standby)
 
 
@@ -241,21 +232,20 @@ def test_thawed_candidate(process: Make, clock: FakeClock) -> None:
     owner, candidate = process(), process()
     claim = acquired(owner)
 
-    with candidate.request(borrow=True):
+    with candidate.request():
         assert candidate.acquire() is None
         spent = claim.wanted_by()
         assert candidate.acquire() is None
         assert claim.wanted_by() == spent
         claim.release()
         assert owner.acquire() is None
-        clock.advance(COURTESY_S)
+        clock.advance(LEFT_FREE_S)
         claim = acquired(owner)
         assert claim.wanted_by() is None
 
         assert candidate.acquire() is None
         anew = claim.wanted_by()
         assert anew not in (None, spent)
-        assert is_borrower(anew or "")
         claim.release()
         assert owner.acquire() is None
         acquired(candidate)
@@ -375,15 +365,17 @@ def test_take_over_of_other_functions(backend: Backend, clock: FakeClock) -> Non
     assert asked == [None]
 
 
-def test_refuse(process: Make) -> None:
+def test_refuse(process: Make, clock: FakeClock) -> None:
     """Who is not to take over is told who runs the chain, and asks nobody."""
-    owner = acquired(process())
+    owner, pause = acquired(process()), Pause(clock)
 
     with pytest.raises(AlreadyOwned, match=f"is run by process {os.getpid()} on "):
-        refuse_or_take(process(), CHAIN)
+        take_over(process(), CHAIN, timeout=None, pause=pause, clock=clock)
     assert owner.wanted_by() is None
     owner.release()
-    assert refuse_or_take(process(), CHAIN).check()
+    claim = take_over(process(), CHAIN, timeout=None, pause=pause, clock=clock)
+    assert claim is not None
+    assert claim.check()
 
 
 def test_behind_another_candidate(process: Make, clock: FakeClock) -> None:
@@ -446,6 +438,8 @@ def test_names(backend: Backend, process: Make) -> None:
     other = Chain("another", CHAIN.tasks)
     acquired(process())
     acquired(backend.ownership(other, kind=HOSTED))
+    down = Chain("chain.down", CHAIN.tasks)
+    acquired(backend.ownership(down, kind=HOSTED))
 
     assert backend.names() == ["another", "chain"]
 

@@ -593,17 +593,6 @@ def test_no_descriptors(make: Make, clock: FakeClock) -> None:
     assert other.acquire() is None
 
 
-def test_without_standard_streams(make: Make) -> None:
-    """What is printed where there is nothing to print to is not written over it."""
-
-    def own() -> bool:
-        os.closerange(0, 3)
-        claim = acquired(make())
-        return bool(claim._descriptor > 2)  # type: ignore[attr-defined]
-
-    assert result_of(own)
-
-
 def test_file_system_without_locks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, with what to do."""
 

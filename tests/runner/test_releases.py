@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.registry import make_thread
 from yourlabs.runner.chain.task import Chain, Task, make_chain
 from yourlabs.runner.notify import releases
 from yourlabs.runner.notify.releases import release_of
+from yourlabs.runner.ownership.record import Mode
 
 SOURCE = "def work():\n    return {}\n"
 

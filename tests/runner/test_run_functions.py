@@ -71,12 +71,23 @@ def test_dead_pidfile(place: Place) -> None:
     first.kill()
     second = started(place, WORK)
 
-    assert second.lines()[:3] == [
+    assert second.lines()[:4] == [
         f"Found pidfile work containing: {first.pid}",
         f"Could not find /proc/{first.pid}, wiping pidfile work",
+        "The process that ran work before was cut, maybe by kill -9",
         "Wrote pidfile work",
     ]
     assert place.owner("work")["pid"] == second.pid
+
+
+def test_pidfile_of_an_orderly_end(place: Place) -> None:
+    """The log of the next start says that nothing is wrong with it."""
+    first = started(place, WORK)
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0
+    second = started(place, WORK)
+
+    assert "The process that ran work before ended in good order" in second.lines()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -140,11 +151,57 @@ def test_first_process_of_a_container(place: Place) -> None:
         **LONG,
     )
     child.wait_for("Sleeping 3600 seconds")
+    assert "This process is pid 1: " in child.text()
     [inside] = children_of(child.pid)
     assert place.owner("work")["pid"] == 1
     os.kill(inside, signal.SIGTERM)
 
     assert child.wait(5) == 0
+
+
+LATE = """
+import ctypes, sys, threading, time
+from tests.jobs import work
+from yourlabs.runner import RunnerThread, chains, task
+from yourlabs.runner.__main__ import main
+
+def disturb():
+    "Raise in the chain's thread while it cools down, as a time-out that is late."
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    for _ in range(2):
+        while not any(one.status().next_run for one in chains().values()):
+            time.sleep(0.01)
+        [thread] = chains().values()
+        raise_in(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+        # It is raised when the thread runs Python's code again.
+        time.sleep(0.01)
+        thread.wake()
+        time.sleep(1.5)
+
+if sys.argv[1] == "late":
+    threading.Thread(target=disturb, daemon=True).start()
+else:
+    # As if a mistake of ours had ended it.
+    RunnerThread.run = RunnerThread._leave
+main(["tests.jobs.work"])
+"""
+
+
+def test_exceptions_that_come_too_late(place: Place) -> None:
+    """What a library raises in the chain's thread is told, and it goes on."""
+    child = place.script(LATE, "late", JOB_COOLDOWN="0.2")
+
+    child.wait_for("The chain cannot run, and tries again: SystemExit was raised.")
+    seen = len(place.events("enter"))
+    place.wait_for_events(seen + 3)
+
+    child.send(signal.SIGTERM)
+    assert child.wait() == 0
+
+
+def test_chain_that_ends_unasked(place: Place) -> None:
+    """The exit code has a supervisor start it again."""
+    assert place.script(LATE, "unasked").wait() == 70
 
 
 def children_of(pid: int) -> list[int]:

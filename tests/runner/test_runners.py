@@ -204,6 +204,14 @@ def test_name_taken() -> None:
         runner.start_chain([resting("first"), resting("second")], name="mailing")
 
 
+def test_name_taken_by_another_partial() -> None:
+    """Two partials of one function have its path: the error says how they differ."""
+    runner.start_chain([partial(resting("sync"))])
+
+    with pytest.raises(ChainNameTaken, match=r"other partials.*name="):
+        runner.start_chain([partial(resting("sync"))])
+
+
 def test_start_chain_again() -> None:
     """A chain that was stopped can be started again, also with other functions."""
     first = runner.start_chain([resting()])
@@ -324,7 +332,6 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         start()
         until(lambda: cooling(thread))  # noqa: B023
         assert thread.stop(PATIENCE)
-    request_started.disconnect(dispatch_uid=runners.__name__)
 
 
 def test_asked_again_while_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -742,6 +749,7 @@ def test_found_pidfile(root: Path) -> None:
     assert kept.texts() == [
         "Found pidfile rest containing: 4194304",
         "Could not find /proc/4194304, wiping pidfile rest",
+        "The process that ran rest before has ended",
         "Wrote pidfile rest",
     ]
 

@@ -15,7 +15,7 @@ import pytest
 from tests.runner.fakes import log, running, until
 from yourlabs import runner
 from yourlabs.runner import signals, task
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 
 NAMES = [
     "task_started",

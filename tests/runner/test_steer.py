@@ -21,10 +21,10 @@ from django.core.management import CommandError, call_command
 from tests.places import Place, overlaps, wait_for
 from tests.runner.fakes import quick, started
 from yourlabs import runner
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.registry import make_thread
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.steer import health
 from yourlabs.runner.steer.control import as_epoch, this_user
 from yourlabs.runner.steer.reading import read_chain

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runner.fakes import Counted, log, make, quick
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.thread import RunnerThread
-from yourlabs.runner.notify.chain_told import ChainTold
+from yourlabs.runner.notify.ledger import Ledger
 from yourlabs.runner.notify.report import Report
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.storage.desired import Desired, Hold, desired_from_json
 from yourlabs.runner.storage.file import FileStore
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore
@@ -236,9 +236,9 @@ def test_torn_control_file_of_a_new_owner(tmp_path: Path) -> None:
     assert FileStore(tmp_path, "chain").desired() == {"paused": {}}
 
 
-def told_of(thread: RunnerThread, clock: FakeClock) -> ChainTold:
+def told_of(thread: RunnerThread, clock: FakeClock) -> Ledger:
     """Return what a channel knows of the chain."""
-    return ChainTold(thread, "notifications.test", clock=clock.time)
+    return Ledger(thread, "notifications.test", clock=clock.time)
 
 
 def test_silence_holds_back_and_tells_once(
@@ -256,7 +256,7 @@ def test_silence_holds_back_and_tells_once(
     want(thread, backend, silenced={**PAUSE, "until": clock.time() + 600})
     for _ in range(5):
         thread.tick()
-        assert told.decide(key).reasons == ()
+        assert told.owed(key).reasons == ()
         assert isinstance(told.report(key), float)
         clock.advance(60)
     assert seen(backend)["silenced"]["by"] == "ann"
@@ -264,7 +264,7 @@ def test_silence_holds_back_and_tells_once(
     clock.advance(600)
     report = told.report(key)
     assert isinstance(report, Report)
-    told.take_note(key, report)
+    told.note(key, report)
 
     assert told.report(key) is None
     assert store_of(backend).load()["notifications.test"]["held"] == 0
@@ -299,9 +299,8 @@ def test_recovered_while_silenced(backend: MemoryBackend, clock: FakeClock) -> N
     assert report.reasons[0].kind.value == "healed"
 
 
-HOLDS = st.none() | st.builds(
-    Hold, st.none() | st.floats(0, 2e11), st.text(max_size=200), st.text(max_size=200)
-)
+TEXTS = st.text("aé Ж\n", max_size=200)
+HOLDS = st.none() | st.builds(Hold, st.none() | st.floats(0, 2e11), TEXTS, TEXTS)
 
 
 @given(st.builds(Desired, HOLDS, HOLDS, st.integers(0, 2**53 - 1)))

@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -61,21 +60,20 @@ def test_unreachable_manager(monkeypatch: pytest.MonkeyPatch, address: str) -> N
 @pytest.mark.parametrize(
     ("microseconds", "pid", "expected"),
     [
-        ("30000000", None, timedelta(seconds=15)),
-        ("30000000", "mine", timedelta(seconds=15)),
+        ("30000000", None, 15.0),
+        ("30000000", "mine", 15.0),
         ("30000000", "1", None),
         (None, None, None),
         ("0", None, None),
         ("-5", None, None),
         ("soon", None, None),
-        ("9" * 40, None, None),
     ],
 )
 def test_watchdog_interval(
     monkeypatch: pytest.MonkeyPatch,
     microseconds: str | None,
     pid: str | None,
-    expected: timedelta | None,
+    expected: float | None,
 ) -> None:
     """The watchdog is fed twice as often as systemd expects, and only if it does."""
     if pid == "mine":

@@ -23,7 +23,7 @@ from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.ownership import process as processes
 from yourlabs.runner.ownership.pidfile import PidfileOwnership
 from yourlabs.runner.ownership.record import COMMAND
-from yourlabs.runner.ownership.request import COURTESY_S
+from yourlabs.runner.ownership.request import LEFT_FREE_S
 from yourlabs.runner.ownership.takeover import log_pidfile, take_over
 
 WORK = "tests.jobs.work"
@@ -264,8 +264,8 @@ def test_frozen_candidate(place: Place, kind: str) -> None:
         entered = [run["at"] for run in runs_of(place, owner)]
         return [after - before for before, after in pairwise(entered)]
 
-    wait_for(lambda: max(gaps(), default=0) > COURTESY_S - 1)
-    assert max(gaps()) < COURTESY_S + 3
+    wait_for(lambda: max(gaps(), default=0) > LEFT_FREE_S - 1)
+    assert max(gaps()) < LEFT_FREE_S + 3
     assert not owner.has_ended()
     candidate.send(signal.SIGCONT)
     own(place, candidate)
@@ -297,6 +297,20 @@ def test_borrowed(place: Place, kind: str) -> None:
     assert len(runs_of(place, borrower)) == 1
     own(place, owner, len(runs_of(place, owner)) + 1)
     assert not owner.has_ended()
+    assert_no_overlap(place)
+
+
+def test_borrowed_beside_a_standby(place: Place) -> None:
+    """The command that lent the chain gets it back, and not a web worker."""
+    owner = own(place, place.command(WORK, JOB_SECONDS="0.1"))
+    standby = place.host(WORK)
+    standby.wait_for("Chains may run in this process")
+    for _ in range(3):
+        assert place.command("--once", WORK).wait() == 0
+        own(place, owner, len(runs_of(place, owner)) + 1)
+
+    assert not owner.has_ended()
+    assert runs_of(place, standby) == []
     assert_no_overlap(place)
 
 
@@ -634,4 +648,6 @@ def test_owner_in_a_container(place: Place) -> None:
 
     assert owner.wait() == 0
     assert new.text().count("Waiting for process 1 on ") == 1
+    assert "Process 1 is in another container, or outside of this one" in new.text()
+    assert "wiping" not in new.text()
     assert_no_overlap(place)

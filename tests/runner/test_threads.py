@@ -26,7 +26,8 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, Task, signals
 from yourlabs.runner.chain import status
-from yourlabs.runner.chain.mode import Mode
+from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
 HOUR = 3_600.0
@@ -221,7 +222,7 @@ def test_status_of_each_state() -> None:
         raise ValueError("no")
 
     thread = make(
-        quick(function, fail_cooldown=HOUR),
+        quick(function, fail_cooldown=HOUR, max_duration=HOUR),
         backend=backend,
         until_ready=lambda: 0.0 if prepared.is_set() else 60.0,
     )
@@ -238,7 +239,7 @@ def test_status_of_each_state() -> None:
         found.append(thread.status())
         running = thread.running()
         assert running is not None
-        thread.set_stalled(running, running.started)
+        running.started -= HOUR
         found.append(thread.status())
         go.set()
         until(lambda: cooling(thread))
@@ -536,6 +537,30 @@ def test_exception_that_comes_too_late(kind: type[BaseException]) -> None:
         until(lambda: function.calls > before + 1)
 
     assert {"chain_broken", "task_failed"} & set(kept.actions())
+
+
+class Unlucky(Trouble):
+    """Is interrupted itself while it says what is wrong."""
+
+    left = 1
+
+    def report(self, problem: BaseException | str) -> str:
+        if self.left:
+            self.left -= 1
+            raise SystemExit
+        return super().report(problem)
+
+
+def test_exception_while_another_one_is_handled() -> None:
+    """Not even what is raised while a breakdown is being told ends the chain."""
+    function = Counted()
+    trouble = Unlucky(make(function).chain)
+    thread = make(quick(function), trouble=trouble)
+    thread.ownership.error = OSError("no")  # type: ignore[attr-defined]
+    with log(), started(thread):
+        until(lambda: not trouble.left)
+        thread.ownership.error = None  # type: ignore[attr-defined]
+        assert happens(function.reached)
 
 
 # Chains that would wait for themselves.

@@ -25,8 +25,8 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, signals
 from yourlabs.runner.chain import watcher as module
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.watcher import ChainWatcher
+from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend, MemoryOwnership
 
 HOUR = 3_600.0
@@ -377,7 +377,7 @@ def test_receiver_that_stops_the_chain(watcher: ChainWatcher) -> None:
 def test_long_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a stack that is too long the innermost frames are shown."""
     monkeypatch.setattr(module, "MAX_STACK", 200)
-    text = module._stack_of(threading.current_thread(), None)
+    text = module._stack_of(threading.current_thread(), make(quick(Counted())).tasks[0])
 
     assert len(text) <= 205
     assert "_stack_of" in text

@@ -138,7 +138,10 @@ def test_set_up_that_fails(tmp_path: Path) -> None:
     assert place.run_files() == []
 
 
-SERVERS = ("waitress", "standard-library", "fork", "gunicorn", "uvicorn")
+SERVERS = (
+    *("waitress", "standard-library", "fork", "gunicorn", "uvicorn"),
+    *("runserver", "daphne", "granian", "hypercorn"),
+)
 
 
 @pytest.mark.parametrize("autostart", ["auto", "1"])
@@ -157,7 +160,7 @@ def test_command_that_serves(launch: Launch, name: str, autostart: str) -> None:
     assert before == ([], [])
     assert {run["pid"] for run in runs} <= set(server.pids())
     assert len({run["pid"] for run in runs}) == 1
-    is_forked = name in ("fork", "gunicorn")
+    is_forked = name in ("fork", "gunicorn", "granian")
     assert (runs[0]["pid"] != server.process.pid) == is_forked
     lines = [line for line in server.place.log() if "it serves requests" in line]
     assert lines
@@ -170,15 +173,26 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.parametrize("command", ["migrate", "shell", "collectstatic"])
-def test_autostart_in_a_command(tmp_path: Path, command: str) -> None:
-    """With RUNNER_AUTOSTART=1 a command runs no chain: it may be about to fork."""
+def test_autostart_in_a_command_of_django(tmp_path: Path) -> None:
+    """RUNNER_AUTOSTART=1 starts the chain where it is known that nothing forks."""
+    place = Place(tmp_path / "place", {"RUNNER_AUTOSTART": "1"})
+
+    code, output = place.run(
+        [*MANAGE, "shell", "-c", "import time; time.sleep(1); print(1)"]
+    )
+
+    assert code == 0, output
+    assert len(place.events("enter")) > 1
+
+
+@pytest.mark.parametrize("command", ["test", "test in parallel"])
+def test_autostart_in_tests(tmp_path: Path, command: str) -> None:
+    """RUNNER_AUTOSTART=1 starts nothing in tests, which may fork."""
     place = Place(tmp_path / "place", {"RUNNER_AUTOSTART": "1"})
 
     code, output = place.run(COMMANDS[command])
 
     assert code == 0, output
-    assert place.events("enter") == []
     assert place.run_files() == []
 
 

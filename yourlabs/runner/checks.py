@@ -7,7 +7,6 @@ Servers do not run checks; what cannot work is an error at start as well, from `
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +19,23 @@ from yourlabs.runner.ownership.root import Problem, examine_root
 
 TAG = "yourlabs_runner"
 
-NUMBERS = {
-    "setting": "E001",
-    "keys": "E002",
-    "durations": "E003",
-    "new exceptions": "E004",
-    "autostart": "E005",
-    "tasks": "E006",
-    "task options": "E008",
-    "email": "E013",
-    "release": "E014",
-    "backend": "E015",
-    "redact": "E016",
-    "page": "E017",
-}
-"""The id of the check for each kind of `conf.Problem`."""
-
 
 def register() -> None:
     """Register every check."""
-    for check in (check_setting, check_tasks, check_run_root, check_admins):
+    for check in (
+        check_setting,
+        check_tasks,
+        check_run_root,
+        check_admins,
+        check_first_process,
+    ):
         checks.register(check, TAG)
 
 
 def check_setting(**_: Any) -> list[checks.CheckMessage]:
     """Find keys and values of ``RUNNER`` that cannot be used."""
     return [
-        _error(problem.message, problem.hint, NUMBERS[problem.kind])
+        _error(problem.message, problem.hint, problem.number)
         for problem in conf.problems()
     ]
 
@@ -57,18 +46,15 @@ def check_tasks(**_: Any) -> list[checks.CheckMessage]:
         paths = list(conf.task_settings())
     except ImproperlyConfigured:
         return []
-    return [message for path in paths for message in _bad_path(path)]
-
-
-def _bad_path(path: str) -> Iterator[checks.CheckMessage]:
-    try:
-        load_task(path)
-    except Exception as exc:
-        yield _error(
-            f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}",
-            "Give the dotted path of a function, like 'tasks.send_mail'.",
-            "E007",
-        )
+    found = []
+    for path in paths:
+        try:
+            load_task(path)
+        except Exception as exc:
+            message = f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}"
+            hint = "Give the dotted path of a function, like 'tasks.send_mail'."
+            found.append(_error(message, hint, "E007"))
+    return found
 
 
 def check_run_root(**_: Any) -> list[checks.CheckMessage]:
@@ -137,6 +123,20 @@ def check_admins(**_: Any) -> list[checks.CheckMessage]:
             "ADMINS is empty: nobody is told when a function fails.",
             hint="Set ADMINS, or RUNNER['EMAIL'] to False when that is meant.",
             id=f"{TAG}.W011",
+        )
+    ]
+
+
+def check_first_process(**_: Any) -> list[checks.CheckMessage]:
+    """Find that a container has no init, which ends what tasks leave behind."""
+    if os.getpid() != 1:
+        return []
+    return [
+        checks.Warning(
+            "This process is pid 1: in such a container nobody ends the processes "
+            "that tasks leave behind.",
+            hint="Run the container with an init, as with docker run --init.",
+            id=f"{TAG}.W017",
         )
     ]
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
@@ -66,11 +65,10 @@ def runner_setting() -> Mapping[str, Any]:
     return value
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something in ``RUNNER`` that cannot be used; `kind` is the check it is of."""
+class Problem(NamedTuple):
+    """Something in ``RUNNER`` that cannot be used; `number` is of the system check."""
 
-    kind: str
+    number: str
     message: str
     hint: str
 
@@ -90,7 +88,7 @@ def validate() -> None:
     """Check every key and value, as far as no task must be imported for it."""
     for problem in problems():
         # An odd `EMAIL` counts as true or false: mails are better than silence.
-        if problem.kind != "email":
+        if problem.number != "E013":
             msg = f"{problem.message} {problem.hint}"
             raise ImproperlyConfigured(msg)
 
@@ -100,35 +98,33 @@ def problems() -> Iterator[Problem]:
     try:
         setting = runner_setting()
     except ImproperlyConfigured as exc:
-        yield Problem("setting", str(exc), "Make it a dict, or leave it out.")
+        yield Problem("E001", str(exc), "Make it a dict, or leave it out.")
         return
     for key in setting:
         if key not in DEFAULTS:
             close = difflib.get_close_matches(str(key), DEFAULTS, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             hint += f"The keys are {', '.join(DEFAULTS)}."
-            yield Problem("keys", f"RUNNER has the unknown key {key!r}.", hint)
+            yield Problem("E002", f"RUNNER has the unknown key {key!r}.", hint)
     for name in OPTIONS:
-        yield from _problem("durations", DURATION_HINT, partial(option, name))
-    for kind, hint, read in VALUES:
-        yield from _problem(kind, hint, read)
+        yield from _problem("E003", DURATION_HINT, partial(option, name))
+    for number, hint, read in VALUES:
+        yield from _problem(number, hint, read)
     hint = "For example {'tasks.send_mail': {'fail_cooldown': 60}}."
-    if not (yield from _problem("tasks", hint, task_settings)):
+    if not (yield from _problem("E006", hint, task_settings)):
+        hint = f"The options are {', '.join(OPTIONS)}."
         for path, options in task_settings().items():
-            hint = f"The options are {', '.join(OPTIONS)}."
-            yield from _problem(
-                "task options", hint, partial(check_task, path, options)
-            )
+            yield from _problem("E008", hint, partial(check_task, path, options))
 
 
 def _problem(
-    kind: str, hint: str, read: Callable[[], object]
+    number: str, hint: str, read: Callable[[], object]
 ) -> Generator[Problem, None, bool]:
     """Yield what is wrong with what `read` reads; return whether anything is."""
     try:
         read()
     except ImproperlyConfigured as exc:
-        yield Problem(kind, str(exc), hint)
+        yield Problem(number, str(exc), hint)
         return True
     return False
 
@@ -161,17 +157,17 @@ def task_settings() -> Mapping[str, Any]:
     return tasks
 
 
-def check_task(path: str, options: Any) -> None:
-    """Raise `ImproperlyConfigured` where ``RUNNER["TASKS"][path]`` is not usable."""
+def check_task(path: str, options: Any) -> dict[str, timedelta | None]:
+    """Return the durations in ``RUNNER["TASKS"][path]``, if all of it is usable."""
     where = f"RUNNER['TASKS'][{path!r}]"
     if not isinstance(options, Mapping):
         msg = f"{where} is {options!r}: expected a dict of {', '.join(OPTIONS)}."
         raise ImproperlyConfigured(msg)
-    for name, value in options.items():
+    for name in options:
         if name not in OPTIONS:
             msg = f"{where} has {name!r}, which is no option."
             raise ImproperlyConfigured(msg)
-        duration(where, name, value)
+    return {name: duration(where, name, value) for name, value in options.items()}
 
 
 def run_root() -> Path:
@@ -322,21 +318,13 @@ def stop_timeout() -> timedelta:
 DURATION_HINT = "For example 60, or datetime.timedelta(minutes=1)."
 
 VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
-    ("durations", DURATION_HINT, stop_timeout),
-    (
-        "new exceptions",
-        "0 tells of none of them; the default is 5.",
-        max_new_exceptions,
-    ),
-    ("autostart", "'auto' starts chains where requests are served.", autostart),
-    ("release", "Give the version or the commit.", release),
-    ("email", "Use True or False.", _check_email),
-    ("backend", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
-    ("page", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
-    (
-        "redact",
-        "Give dotted paths of functions that take and return a text.",
-        redactors,
-    ),
+    ("E003", DURATION_HINT, stop_timeout),
+    ("E004", "0 tells of none of them; the default is 5.", max_new_exceptions),
+    ("E005", "'auto' starts chains where requests are served.", autostart),
+    ("E014", "Give the version or the commit.", release),
+    ("E013", "Use True or False.", _check_email),
+    ("E015", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
+    ("E016", "Give paths of functions that take and return a text.", redactors),
+    ("E017", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
 )
-"""How each value is read that is no option of a task: kind, hint, reader."""
+"""How each value is read that is no option of a task: check, hint, reader."""

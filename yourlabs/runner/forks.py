@@ -1,5 +1,6 @@
 """
 What a forked child must renew: one list, in the order in which it is done.
+And how a child ends that code of the user has forked.
 
 Threads, locks that other threads held, and open files do not survive a fork, or must
 not. Each module says what it has to renew; this one decides when: not in the order in
@@ -9,11 +10,13 @@ a child only after everything they need is new.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
+import sys
 from collections.abc import Callable
+from typing import Any, NoReturn
 
-logger = logging.getLogger("runner")
+from yourlabs.runner.log import logger
 
 ORDER = (
     # Copies of the parent's locks are closed before anything can wait for them.
@@ -36,12 +39,7 @@ def renew_in_child(name: str, renew: Callable[[], object]) -> None:
     """
     Have `renew` called in every forked child of this process.
 
-    Args:
-        name: One of `ORDER`.
-        renew: Takes no arguments. What it raises is logged, and the rest goes on.
-
-    Raises:
-        KeyError: `name` is not in `ORDER`.
+    What it raises is logged, and the rest goes on. `name` is one of `ORDER`.
     """
     _renewals[name].append(renew)
 
@@ -54,6 +52,30 @@ def _renew_all() -> None:
                 renew()
             except Exception:
                 logger.exception("A forked child could not renew its %s.", name)
+
+
+def end_child(forked_by: str, exc: BaseException | None = None) -> NoReturn:
+    """
+    End this process, a child that must not go on as a chain.
+
+    The code of `forked_by` made it, and raised `exc` in it. None: it returned.
+    """
+    code: Any = 0
+    if isinstance(exc, SystemExit):
+        code = exc.code
+    elif exc is not None:
+        code = 1
+        logger.error(
+            "[%s] Process %s, forked by it, ended with an exception.",
+            forked_by,
+            os.getpid(),
+            exc_info=exc,
+            extra={"action": "child_failed", "task": forked_by},
+        )
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch

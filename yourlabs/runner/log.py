@@ -47,11 +47,8 @@ class HarmlessLogger(Adapter):
         """
         Log an exception as an error, and keep nothing of it.
 
-        Args:
-            msg: The message, with `args`.
-            exc: Handlers see it as it is, but not for longer than this call.
-            text: Its traceback. A formatter would make one each time.
-            extra: Attributes of the record.
+        Handlers see `exc` as it is, but not for longer than this call. `text` is its
+        traceback: a formatter would make one each time.
         """
         record = self._hand_out(
             logging.ERROR, msg, args, exc, dict(extra), text.rstrip("\n")

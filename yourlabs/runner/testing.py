@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,14 @@ from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.task import Chain, Task, make_chain
+from yourlabs.runner.chain.task import DOWN, Chain, Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.records import Failure, Recovery, Run
-from yourlabs.runner.notify.chain_told import ChainTold
+from yourlabs.runner.notify.ledger import Ledger
 from yourlabs.runner.notify.report import Report
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
-from yourlabs.runner.ownership.request import Courtesy, is_borrower, new_id
+from yourlabs.runner.ownership.request import RequestTimeout
 
 
 class FakeClock:
@@ -119,7 +120,7 @@ class EagerChain:
             clock=self.clock,
         )
         self._next_at = self.clock.monotonic()
-        self._told: ChainTold | None = None
+        self._ledger: Ledger | None = None
 
     @property
     def cooldown(self) -> float:
@@ -135,7 +136,7 @@ class EagerChain:
 
     def _started(self, sender: RunnerThread) -> None:
         if sender is self._thread:
-            self._told = ChainTold(sender, "testing", clock=self.clock.time)
+            self._ledger = Ledger(sender, "testing", clock=self.clock.time)
 
     def _succeeded(self, sender: Any, *, run: Run) -> None:
         if run.chain == self._thread.chain.name:
@@ -153,11 +154,11 @@ class EagerChain:
             self._report(recovery.task)
 
     def _report(self, task: Task) -> None:
-        if self._told is not None:
-            key = self._told.keys[task]
-            report = self._told.report(key)
+        if self._ledger is not None:
+            key = self._ledger.keys[task]
+            report = self._ledger.report(key)
             if isinstance(report, Report):
-                self._told.take_note(key, report)
+                self._ledger.note(key, report)
                 self.reports.append(report)
 
 
@@ -217,7 +218,7 @@ class MemoryBackend:
 
     def names(self) -> list[str]:
         """Return the names of the chains that something is kept of, sorted."""
-        return sorted(self._chains)
+        return sorted(name for name in self._chains if not name.endswith(DOWN))
 
     def forget(self, name: str) -> bool:
         """Forget a chain; False: it runs."""
@@ -254,7 +255,7 @@ class MemoryOwnership:
         self.borrows = False
         self._kept, self._chain, self._clock = kept, chain, clock
         self._identity = Identity(os.getpid(), None, "", 0, "memory", kind)
-        self._courtesy = Courtesy()
+        self._requests_of_others = RequestTimeout()
         self._id: str | None = None
         self._asked: int | None = None
 
@@ -267,7 +268,9 @@ class MemoryOwnership:
                 self._ask_anew()
                 return None
             now = self._clock.monotonic()
-            if not self._is_first() and self._courtesy.leaves_it_to(self._open(), now):
+            if not self._is_first() and self._requests_of_others.keeps_free_for(
+                self._open(), now
+            ):
                 return None
             old, now = self._kept.record, self._clock.time()
             token, paths = 1 if old is None else old.seq + 1, self._chain.paths
@@ -287,7 +290,7 @@ class MemoryOwnership:
     def _ask_anew(self) -> None:
         record = self._kept.record
         if self._is_first() and record is not None and record.seq != self._asked:
-            self._id = new_id(borrow=is_borrower(self._id or ""))
+            self._id = uuid.uuid4().hex
             self._asked = record.seq
 
     def owner(self) -> OwnerRecord | None:
@@ -295,9 +298,9 @@ class MemoryOwnership:
         return self._kept.record
 
     @contextmanager
-    def request(self, *, borrow: bool = False) -> Iterator[None]:
+    def request(self) -> Iterator[None]:
         """Ask any owner to yield after its function, while the block lasts."""
-        self._id = new_id(borrow=borrow)
+        self._id = uuid.uuid4().hex
         self._asked = None if self._kept.record is None else self._kept.record.seq
         self._kept.requests.append(self)
         try:
@@ -346,7 +349,9 @@ class MemoryClaim:
     def wanted_by(self) -> str | None:
         """Return the id of the request that is open. None: nobody asks."""
         with self._kept.mutex:
-            return self._ownership._courtesy.counted(self._ownership._open())
+            return self._ownership._requests_of_others.unless_spent(
+                self._ownership._open()
+            )
 
     def mark(self, run: RunMark | None) -> None:
         """Note which run goes on; None: none does."""

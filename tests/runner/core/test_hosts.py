@@ -417,6 +417,26 @@ SITUATIONS = {
         Role.IF_IT_SERVES,
         "manage.py serve_with_something",
     ),
+    "autostart on in a command of Django's own": (
+        replace(command("shell"), autostart=True, is_of_django=True),
+        Role.AFTER_READY,
+        "manage.py shell",
+    ),
+    "autostart on in a command of Django's own, with gunicorn loaded": (
+        replace(command("shell"), autostart=True, is_of_django=True, forks=True),
+        Role.IF_IT_SERVES,
+        "manage.py shell",
+    ),
+    "autostart on in tests, which may be parallel": (
+        replace(command("test"), autostart=True, is_of_django=True),
+        Role.NEVER,
+        "manage.py test",
+    ),
+    "autostart on in celery, which forks its workers": (
+        facts([*SETUP, ("celery.fixups.django", "x"), *SCRIPT], autostart=True),
+        Role.NEVER,
+        "celery",
+    ),
     "autostart on in a script that runs gunicorn": (
         facts(SETUP + SCRIPT, autostart=True, forks=True),
         Role.IF_IT_SERVES,

@@ -77,6 +77,7 @@ STACK = """  File "/usr/lib/python3.12/threading.py", line 1, in run
 """
 HANGING = replace(WHAT, hangs=True, stalls=1, hang=Hang(NOW - 720, 600.0, 600.5, STACK))
 UP = replace(WHAT, is_down=False, recoveries=5)
+FLAPPING = replace(UP, recoveries=11)
 
 
 def reasons(*kinds: Kind) -> tuple[Reason, ...]:
@@ -180,7 +181,19 @@ def test_the_first_screen_says_it_all() -> None:
         ({"what": UP, "reasons": reasons(Kind.HEALED)}, "sync works again."),
         ({"what": HANGING, "reasons": reasons(Kind.STALLED)}, "sync hangs: "),
         ({"what": UP, "reasons": reasons(Kind.RESUMED)}, "The run of sync that"),
-        ({"reasons": reasons(Kind.FIRST, Kind.RESUMED)}, "sync is down."),
+        ({"reasons": reasons(Kind.FIRST, Kind.RESUMED)}, "sync is down.\n"),
+        (
+            {"retry": timedelta(minutes=20)},
+            "sync is down. It is tried again 20 minutes after each failure.\n",
+        ),
+        (
+            {"what": FLAPPING, "reasons": reasons(Kind.HEALED)},
+            "sync works again. It flaps: it went down 7 times since the last mail.\n",
+        ),
+        (
+            {"what": replace(FLAPPING, is_down=True)},
+            "sync is down. It flaps: it went down 8 times since the last mail.\n",
+        ),
     ],
 )
 def test_headlines(changes: dict[str, object], headline: str) -> None:
@@ -204,6 +217,15 @@ def test_a_recovery_without_failures() -> None:
 
     assert "Failures since the last mail: 0" in body
     assert "Traceback" not in body
+
+
+def test_one_exception_is_shown_once() -> None:
+    """Where all failures are the one that is shown, no list says it again."""
+    seen = (Seen("builtins.ZeroDivisionError", "division by zero", "2:a", 21),)
+    report = replace(REPORT, what=replace(WHAT, seen=seen))
+
+    assert "Failures since the last mail: 19" in report.body
+    assert "Exceptions since" not in report.body
 
 
 def test_a_stall() -> None:

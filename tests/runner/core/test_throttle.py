@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -35,7 +35,6 @@ from yourlabs.runner.notify.told import (
     baseline,
     started_anew,
     told_from_json,
-    told_to_json,
 )
 
 START = 1_795_197_600.0
@@ -118,7 +117,7 @@ class Admin:
 
     def recycle(self, why: str = "") -> None:
         """Another process goes on with what this one wrote."""
-        text = json.dumps([self.is_.to_json(), told_to_json(self.told)])
+        text = json.dumps([self.is_.to_json(), asdict(self.told)])
         is_, told = json.loads(text)
         self.is_ = downtimes_from_json({"key": is_})["key"].went_on(None)
         self.told = told_from_json(told)
@@ -574,7 +573,7 @@ def test_what_is_remembered_is_bounded() -> None:
         admin.fail(f"word {number}", after=2)
 
     assert len(admin.told.known) <= MAX_KNOWN
-    assert len(json.dumps(told_to_json(admin.told))) < 4_000
+    assert len(json.dumps(asdict(admin.told))) < 4_000
 
 
 # A weekend: 64 hours, a run each five minutes.
@@ -766,11 +765,11 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*told_to_json(Told())]), JSON))
+@given(st.dictionaries(st.sampled_from([*asdict(Told())]), JSON))
 def test_any_json(changes: dict[str, Any]) -> None:
     """What no channel can have written is refused; what is read can go on."""
     try:
-        told = told_from_json({**told_to_json(Told()), **changes})
+        told = told_from_json({**asdict(Told()), **changes})
     except ValueError:
         return
     admin = Admin(told=told)
@@ -778,7 +777,7 @@ def test_any_json(changes: dict[str, Any]) -> None:
     admin.succeed()
     admin.recycle("again")
 
-    assert json.dumps(told_to_json(admin.told))
+    assert json.dumps(asdict(admin.told))
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], [1], {"news": {}}, {1: 2}])
@@ -794,6 +793,6 @@ def test_what_was_told_survives_json() -> None:
     admin.fail("one")
     admin.fail("two")
     admin.stall()
-    text = json.dumps(told_to_json(admin.told))
+    text = json.dumps(asdict(admin.told))
 
     assert told_from_json(json.loads(text)) == admin.told

@@ -6,10 +6,10 @@ import random
 import time
 
 from tests.runner.fakes import quick
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.registry import make_thread
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.ownership.record import Mode
 
 
 def fail() -> None:

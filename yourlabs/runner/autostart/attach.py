@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from django.apps import apps
 from django.core.handlers.asgi import ASGIHandler
@@ -43,26 +43,22 @@ LATER = (Role.AFTER_FORK, Role.FIRST_REQUEST, Role.IF_IT_SERVES)
 SERVED_BY = (WSGIHandler, ASGIHandler)
 """What a server calls."""
 
-_DISPATCH_UID = "yourlabs.runner.autostart.attach"
+T = TypeVar("T")
+
+_DISPATCH_UID, _AGAIN_UID = f"{__name__}.serves", f"{__name__}.again"
 
 
 class Startable(Protocol):
-    """What a chain's thread is here."""
+    """A chain's thread; `reason` says why it does not run."""
+
+    name: str
+    """Of the chain, for the log."""
 
     reason: str
-    """Why it does not run; empty when it does."""
 
     @property
-    def ident(self) -> int | None:
-        """As of any thread: None before it was started."""
-
-    def start(self) -> None:
-        """
-        Start it: now, or in a forked child of the process that made it.
-
-        A `threading.Thread` that was made before the fork has to be initialised again
-        there.
-        """
+    def ident(self) -> int | None: ...
+    def start(self) -> None: ...
 
 
 _waiting: list[tuple[Startable, bool | str]] = []
@@ -72,6 +68,9 @@ Chains that wait for a fork or for the first request, with what the settings say
 Changed by single list operations only: a lock could be held by another thread while
 the process forks, and nobody would release it in the child.
 """
+
+_unstarted: list[Startable] = []
+"""Chains for which there was no thread to be had. Changed as `_waiting` is."""
 
 _announced: set[tuple[int, Role, str]] = set()
 """What was logged, by process id: a forked child says its own."""
@@ -91,16 +90,7 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     Call it from where the chain is declared: the stack of the caller is what the
     decision rests on. It may be called again for a chain that was not started. The
     decision is logged, once a process, and what keeps the chain from running is its
-    thread's `reason`.
-
-    Args:
-        thread: Of the chain. It is started once a process at most: before this
-            returns, in a child inside of the fork hook, or with the first request.
-            It has to wait for `until_ready` before it does anything.
-        autostart: What the environment or the settings say: True, False or "auto".
-
-    Returns:
-        The decision.
+    thread's `reason`. The thread has to wait for `until_ready`.
     """
     decision = decide(collect(autostart))
     _announce(decision)
@@ -124,9 +114,8 @@ def until_ready() -> float:
     Wait a little for the process to be set up; return for how many seconds more.
 
     For a chain's thread, which may have been started while the apps are being loaded
-    or while the process still has another user than it will serve as. It is to ask
-    again after the wait, until that is 0. It takes `PATIENCE` seconds at most, so that
-    a process whose apps never load can end.
+    or while the process still has another user than it will serve as. It asks again,
+    until that is 0: so a process whose apps never load can end.
     """
     if not apps.ready_event.wait(PATIENCE):
         return MOMENT
@@ -134,12 +123,7 @@ def until_ready() -> float:
 
 
 def serving() -> None:
-    """
-    Start the chains that wait for a proof that this process serves requests.
-
-    The first request calls it, and so does a server's own start-up hook. Does nothing
-    the second time.
-    """
+    """Start the chains that wait for a proof that this process serves requests."""
     request_started.disconnect(dispatch_uid=_DISPATCH_UID)
     _resume(serving=True)
 
@@ -173,10 +157,11 @@ def _after_fork() -> None:
 
 def _resume(**changes: bool) -> None:
     """Decide again about the chains that wait, and act on it."""
-    waiting = _take_waiting()
+    global _stop_in
+    waiting = _take(_waiting)
     facts: Facts = replace(collect(), **changes)  # type: ignore[arg-type]
     if waiting:
-        _exit.pid = os.getpid()
+        _stop_in = os.getpid()
     for thread, autostart in waiting:
         decision = decide(replace(facts, autostart=autostart))
         if decision.role in LATER:
@@ -194,11 +179,12 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take_waiting() -> list[tuple[Startable, bool | str]]:
+def _take(waiting: list[T]) -> list[T]:
+    """Empty a list, whoever else does so at the same time."""
     taken = []
-    while _waiting:
+    while waiting:
         try:
-            taken.append(_waiting.pop(0))
+            taken.append(waiting.pop(0))
         except IndexError:  # pragma: no cover - another request was faster
             break
     return taken
@@ -209,12 +195,39 @@ def _follow(decision: Decision, thread: Startable) -> None:
     if not decision.starts:
         thread.reason = decision.reason
         return
-    thread.reason = ""
     if decision.delay:
         _settled_at = time.monotonic() + decision.delay
-    if thread.ident is None:
-        # Else a request, or who asked again, was faster.
+    _start(thread)
+
+
+def _start(thread: Startable) -> None:
+    """Start it; a site must boot where it cannot, and the next request tries again."""
+    before, thread.reason = thread.reason, ""
+    if thread.ident is not None:
+        # A request, or who asked again, was faster.
+        return
+    try:
         thread.start()
+    except RuntimeError as exc:
+        if thread.ident is not None:
+            raise
+        thread.reason = f"No thread is to be had: {exc}."
+        _unstarted.append(thread)
+        request_started.connect(_start_again, weak=False, dispatch_uid=_AGAIN_UID)
+        if thread.reason != before:
+            logger.error(
+                "[%s] The chain cannot start: %s. It is tried again with the next "
+                "request.",
+                thread.name,
+                exc,
+                extra={"action": "start_failed", "chain": thread.name},
+            )
+
+
+def _start_again(sender: Any, **_: Any) -> None:
+    request_started.disconnect(dispatch_uid=_AGAIN_UID)
+    for thread in _take(_unstarted):
+        _start(thread)
 
 
 def _announce(decision: Decision) -> None:
@@ -261,14 +274,11 @@ def _chained(
     return call_both
 
 
-class _Exit:
-    """What is called when the process leaves, and in which process that is."""
+_stop: Callable[[], None] | None = None
+"""What is called when the process leaves."""
 
-    stop: Callable[[], None] | None = None
-    pid = 0
-
-
-_exit = _Exit()
+_stop_in = 0
+"""In which process that is."""
 
 
 def at_exit(stop: Callable[[], None]) -> None:
@@ -277,15 +287,11 @@ def at_exit(stop: Callable[[], None]) -> None:
 
     A server that ends by a signal's default action calls nothing; the kernel releases
     what the process held all the same. `stop` is called once, before the interpreter
-    refuses new threads, and neither in forked children nor a second time. To call
-    this again replaces `stop`. In a child in which chains start after the fork it
-    holds as well.
-
-    Args:
-        stop: Takes no arguments and returns within a bounded time.
+    refuses new threads, in this process and in a child in which chains start after
+    the fork.
     """
-    _exit.stop = stop
-    _exit.pid = os.getpid()
+    global _stop, _stop_in
+    _stop, _stop_in = stop, os.getpid()
     if "exit" not in _hooked:
         _hooked.add("exit")
         _register_exit(leave)
@@ -297,11 +303,11 @@ def at_exit(stop: Callable[[], None]) -> None:
 
 def leave() -> None:
     """Call what `at_exit` was given, once, and in that process only."""
-    if _exit.pid != os.getpid():
-        return
-    stop, _exit.stop = _exit.stop, None
-    if stop is not None:
-        stop()
+    global _stop
+    if _stop_in == os.getpid():
+        stop, _stop = _stop, None
+        if stop is not None:
+            stop()
 
 
 def _register_exit(function: Callable[[], None]) -> None:

@@ -32,20 +32,9 @@ GREEN_WORKERS = {
 }
 """Modules of gunicorn's worker classes that patch threads, sooner or later."""
 
-IMPORT_MACHINERY = (
-    "importlib._bootstrap",
-    "importlib._bootstrap_external",
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-)
+IMPORT_MACHINERY = ("importlib", "_frozen_importlib", "_frozen_importlib_external")
 
-QUIET = (
-    Kind.TEST,
-    Kind.CONFIGURATION,
-    Kind.COMMAND,
-    Kind.RELOADER,
-    Kind.RUNNER,
-)
+QUIET = (Kind.TEST, Kind.CONFIGURATION, Kind.COMMAND, Kind.RELOADER, Kind.RUNNER)
 """Where nobody wonders why no chain starts."""
 
 
@@ -125,9 +114,16 @@ def _is_to_start(facts: Facts, kind: Kind) -> bool:
     """Whether chains start here now or later, though nobody asked for them here."""
     if kind in (Kind.SERVING, Kind.MASTER, Kind.UNKNOWN_SERVER):
         return True
-    # No setting starts a thread in a process that is about to fork: any command may
-    # run a server that does, and what loaded one is likely to.
-    return facts.autostart is True and not (kind is Kind.COMMAND or facts.forks)
+    return facts.autostart is True and not _may_fork(facts, kind)
+
+
+def _may_fork(facts: Facts, kind: Kind) -> bool:
+    """Whether the process may be about to fork: no setting starts a thread before."""
+    if kind is Kind.COMMAND:
+        # A command of a project may run any server.
+        return facts.forks or not facts.is_of_django
+    # ``manage.py test --parallel`` forks, and so do workers of a queue.
+    return facts.forks or kind is Kind.TASK_WORKER or facts.command == "test"
 
 
 def _start(facts: Facts, kind: Kind, host: str, *, direct: bool) -> Decision:
@@ -164,18 +160,18 @@ def _is_direct(facts: Facts, kind: Kind) -> bool:
         return True
     # A command or a test run imports views, urls and task modules by itself: who
     # starts a chain at import did not ask for it there.
-    inside = _frames_inside(facts)
-    return not any(module in IMPORT_MACHINERY for module, _ in inside)
+    inside = _modules_inside(facts)
+    return not any(belongs(module, IMPORT_MACHINERY) for module in inside)
 
 
-def _frames_inside(facts: Facts) -> Iterator[tuple[str, str]]:
-    """The frames between the call and the command, test or task that led to it."""
+def _modules_inside(facts: Facts) -> Iterator[str]:
+    """The modules between the call and the command, test or task that led to it."""
     for module, function in facts.stack:
         if (module, function) == ("django.core.management", "execute"):
             return
         if belongs(module, ("_pytest", *TASK_WORKERS)):
             return
-        yield module, function
+        yield module
 
 
 def _obstacle(facts: Facts) -> str:

@@ -13,12 +13,15 @@ from types import FrameType
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import AppRegistryNotReady
+from django.core.management import get_commands
 
 from yourlabs.runner.autostart.kinds import (
     FORKING_SERVERS,
     SERVING_COMMANDS,
     Facts,
     UwsgiFacts,
+    belongs,
 )
 from yourlabs.runner.failures.frames import frame_of
 
@@ -27,7 +30,9 @@ def collect(autostart: bool | str = "auto") -> Facts:
     """Return what can be seen of this process now, for `classify.decide`."""
     frames = list(_frames())
     command, arguments = _command(frames)
-    worker = _gunicorn_worker(frames)
+    worker = (_locals_of(frames, "gunicorn.arbiter", "spawn_worker") or {}).get(
+        "worker"
+    )
     variables = set(SERVING_COMMANDS.values())
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
     return Facts(
@@ -35,6 +40,7 @@ def collect(autostart: bool | str = "auto") -> Facts:
         apps_ready=apps.ready,
         command=command,
         arguments=arguments,
+        is_of_django=_is_of_django(command),
         environ={name: os.environ[name] for name in variables if name in os.environ},
         autostart=autostart,
         main=getattr(main, "name", ""),
@@ -48,17 +54,12 @@ def collect(autostart: bool | str = "auto") -> Facts:
 
 def _frames() -> Iterator[FrameType]:
     """The frames of the caller, innermost first, and those of the main thread."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
     main = threading.main_thread().ident
-    if main is None or main == threading.get_ident():
-        return
-    frame = frame_of(main)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+    is_elsewhere = main is not None and main != threading.get_ident()
+    for frame in (sys._getframe(1), frame_of(main) if is_elsewhere else None):
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
 
 
 def _module(frame: FrameType) -> str:
@@ -67,34 +68,35 @@ def _module(frame: FrameType) -> str:
 
 def _command(frames: list[FrameType]) -> tuple[str, tuple[str, ...]]:
     """The management command that the frames are below of, and its arguments."""
-    for frame in frames:
-        if (_module(frame), frame.f_code.co_name) == (
-            "django.core.management",
-            "execute",
-        ):
-            argv = list(getattr(frame.f_locals.get("self"), "argv", sys.argv))
-            return (argv[1] if len(argv) > 1 else "help"), tuple(argv[2:])
-    return "", ()
+    called = _locals_of(frames, "django.core.management", "execute")
+    if called is None:
+        return "", ()
+    argv = list(getattr(called.get("self"), "argv", sys.argv))
+    return (argv[1] if len(argv) > 1 else "help"), tuple(argv[2:])
 
 
-def _gunicorn_worker(frames: list[FrameType]) -> Any:
+def _is_of_django(command: str) -> bool:
+    try:
+        app = get_commands().get(command) if command else None
+    except AppRegistryNotReady:
+        # Declared while models are imported.
+        return False
+    return isinstance(app, str) and belongs(app, ("django",))
+
+
+def _locals_of(frames: list[FrameType], module: str, name: str) -> Any:
+    """Return the local variables of the innermost call of a function. None: none."""
     for frame in frames:
-        if (_module(frame), frame.f_code.co_name) == (
-            "gunicorn.arbiter",
-            "spawn_worker",
-        ):
-            return frame.f_locals.get("worker")
+        if (_module(frame), frame.f_code.co_name) == (module, name):
+            return frame.f_locals
     return None
 
 
 def _changes_user(worker: Any) -> bool:
     configuration = getattr(worker, "cfg", None)
-    here = (os.geteuid(), os.getegid())
-    there = (
-        getattr(configuration, "uid", here[0]),
-        getattr(configuration, "gid", here[1]),
-    )
-    return here[0] == 0 and here != there
+    uid = getattr(configuration, "uid", 0)
+    gid = getattr(configuration, "gid", os.getegid())
+    return os.geteuid() == 0 and (uid, gid) != (0, os.getegid())
 
 
 def uwsgi_module() -> Any:

@@ -44,20 +44,14 @@ HANDLERS = {
 
 @dataclass(frozen=True)
 class UwsgiFacts:
-    """
-    What the module `uwsgi` says inside of uWSGI.
-
-    Attributes:
-        worker_id: 0 in the master, and before the workers are there.
-        mule_id: 0 in what is no mule.
-        spooler: It is a spooler.
-        threads: False when uWSGI lets no thread of Python's run between requests.
-    """
+    """What the module `uwsgi` says inside of uWSGI."""
 
     worker_id: int = 0
+    """0 in the master, and before the workers are there."""
     mule_id: int = 0
     spooler: bool = False
     threads: bool = True
+    """False when uWSGI lets no thread of Python's run between requests."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +67,7 @@ class Facts:
         serving: Nobody called: the first request came, or the server says it serves.
         command: Below manage.py or django-admin, the command; else empty.
         arguments: What follows it.
+        is_of_django: The command is one of Django's own.
         environ: The variables that the autoreloaders set.
         autostart: What the environment or the settings say: True, False or "auto".
         main: Dotted name of the module that runs as `__main__`, when it has one.
@@ -90,6 +85,7 @@ class Facts:
     serving: bool = False
     command: str = ""
     arguments: tuple[str, ...] = ()
+    is_of_django: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     autostart: bool | str = "auto"
     main: str = ""
@@ -122,39 +118,21 @@ Found = tuple[Kind, str] | None
 
 def find_kind(facts: Facts) -> tuple[Kind, str]:
     """Say what this process is, and its name; the first rule that knows it wins."""
-    rules = (
-        _proven,
-        _runner,
-        _command,
-        _uwsgi,
-        _gunicorn,
-        _server,
-        _pytest,
-        _unknown_server,
-        _task_worker,
-    )
+    rules = (_command, _uwsgi, _gunicorn, _server, _other)
     found = (rule(facts) for rule in rules)
     return next(filter(None, found), (Kind.SCRIPT, "script"))
 
 
-def _proven(facts: Facts) -> Found:
-    if not facts.serving:
-        return None
-    return Kind.SERVING, f"manage.py {facts.command}" if facts.command else "server"
-
-
-def _runner(facts: Facts) -> Found:
+def _command(facts: Facts) -> Found:
+    host = f"manage.py {facts.command}"
+    if facts.serving:
+        return Kind.SERVING, host if facts.command else "server"
     if facts.command == "run_functions":
         return Kind.RUNNER, "run_functions"
     if facts.main == "yourlabs.runner.__main__":
         return Kind.RUNNER, "python -m yourlabs.runner"
-    return None
-
-
-def _command(facts: Facts) -> Found:
     if not facts.command:
         return None
-    host = f"manage.py {facts.command}"
     if facts.command == "test":
         return Kind.TEST, host
     variable = SERVING_COMMANDS.get(facts.command)
@@ -201,17 +179,11 @@ def _server(facts: Facts) -> Found:
     return None
 
 
-def _pytest(facts: Facts) -> Found:
-    is_pytest = any(belongs(module, ("_pytest",)) for module, _ in facts.stack)
-    return (Kind.TEST, "pytest") if is_pytest else None
-
-
-def _unknown_server(facts: Facts) -> Found:
-    made = HANDLERS.intersection(facts.stack)
-    return (Kind.UNKNOWN_SERVER, "unknown server") if made else None
-
-
-def _task_worker(facts: Facts) -> Found:
+def _other(facts: Facts) -> Found:
+    if any(belongs(module, ("_pytest",)) for module, _ in facts.stack):
+        return Kind.TEST, "pytest"
+    if HANDLERS.intersection(facts.stack):
+        return Kind.UNKNOWN_SERVER, "unknown server"
     for module, _ in facts.stack:
         if belongs(module, TASK_WORKERS):
             return Kind.TASK_WORKER, module.partition(".")[0]

@@ -72,12 +72,8 @@ class Checkpoint:
         """
         Keep `value`, which must be plain JSON and must not be changed afterwards.
 
-        Args:
-            section: Its name.
-            value: Replaces what was put before.
-            now: Save it before returning, with all that is known of the tasks.
-                Otherwise it is saved with the next section that is, at the latest
-                when the chain is let go of.
+        It is saved with what is saved next, at the latest when the chain is let go of;
+        or before this returns: `now`, with all that is known of the tasks.
         """
         if os.getpid() != self._pid:
             return
@@ -89,7 +85,7 @@ class Checkpoint:
 
     def open(self, claim: Claim) -> Plan:
         """
-        Read what the last owner left, book its downtimes, and return what comes next.
+        Read what the last owner left, go on with it, and return what comes next.
 
         Raises:
             OSError: It cannot be read now.
@@ -122,11 +118,7 @@ class Checkpoint:
                 execution.history = histories.get(execution.key, History())
 
     def note(self, plan: Plan) -> None:
-        """
-        Save where the chain is, if a kill would cost the next owner something.
-
-        What is not saved now is saved when the chain is let go of.
-        """
+        """Save where the chain is, if a kill would cost the next owner something."""
         now = self._clock.monotonic()
         every = SAVE_COUNTS_EVERY_S
         is_down = any(one.downtime.is_down for one in self._executions)
@@ -137,12 +129,7 @@ class Checkpoint:
             self.save(plan)
 
     def save(self, plan: Plan | None = None) -> None:
-        """
-        Save what has changed.
-
-        Args:
-            plan: What comes next. None: what was saved before still does.
-        """
+        """Save what has changed. Without `plan`, what was to come next still is."""
         with self._mutex:
             if self._claim is None:
                 return

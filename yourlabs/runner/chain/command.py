@@ -11,12 +11,12 @@ from datetime import timedelta
 from yourlabs.runner import conf
 from yourlabs.runner.chain import systemd
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.registry import Functions, make_thread, registry
-from yourlabs.runner.chain.stopping import StopSignals
+from yourlabs.runner.chain.stop_signals import StopSignals
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.chain.watcher import watcher
-from yourlabs.runner.ownership.takeover import log_pidfile, refuse_or_take, take_over
+from yourlabs.runner.ownership.record import Mode
+from yourlabs.runner.ownership.takeover import log_pidfile, take_over
 
 logger = logging.getLogger("runner")
 
@@ -26,9 +26,6 @@ TAKEOVER_TIMEOUT = timedelta(minutes=5)
 ENDED_UNASKED = 70
 """Exit code when the chain has ended and nobody asked for it (EX_SOFTWARE): whoever
 supervises the process starts it again."""
-
-LOOK_EVERY_S = 10.0
-"""How often the main thread looks around, in seconds, should nothing wake it."""
 
 
 class Runner:
@@ -88,16 +85,12 @@ class Runner:
         """
         ownership = self.thread.ownership
         log_pidfile(ownership, self.chain)
-        if self.killconcurrent:
-            claim = take_over(
-                ownership,
-                self.chain,
-                timeout=self.takeover_timeout,
-                pause=self._signals.wait,
-                borrow=self.thread.once,
-            )
-        else:
-            claim = refuse_or_take(ownership, self.chain)
+        claim = take_over(
+            ownership,
+            self.chain,
+            timeout=self.takeover_timeout if self.killconcurrent else None,
+            pause=self._signals.wait,
+        )
         if claim is None:
             return False
         self.thread.adopt(claim)
@@ -137,19 +130,18 @@ class Runner:
                 self.thread.give_back()
             if not leaving:
                 self._signals.restore()
-        return self._exit_code()
+        if not self.thread.is_asked_to_stop():
+            return ENDED_UNASKED
+        return 1 if self.thread.failed else 0
 
     def _wait(self, *, leaving: bool) -> None:
         """Wait for the end of the chain; once it is asked for, no longer than due."""
-        if not self._signals.handled():
-            self.thread.join()
-            return
         patience = conf.stop_timeout().total_seconds()
         gives_up_at = math.inf
         while not self.thread.has_ended():
-            left = gives_up_at - time.monotonic()
-            is_stopping = self._signals.wait(max(0.0, min(left, LOOK_EVERY_S)))
-            if not is_stopping or self.thread.is_in_function():
+            is_stopping = self._signals.wait(max(0, gives_up_at - time.monotonic()))
+            current = self.thread.running()
+            if not is_stopping or (current is not None and current.is_called):
                 # A function is waited for, however long it takes.
                 gives_up_at = math.inf
             elif gives_up_at == math.inf:
@@ -161,30 +153,20 @@ class Runner:
                 return
         self.thread.join()
         if self._signals.count:
-            self._say_goodbye()
-
-    def _say_goodbye(self) -> None:
-        status = self.thread.status()
-        logger.info(
-            "[%s] Stopped. Runs: %s, failures: %s.",
-            self.chain.name,
-            status.runs,
-            status.failures,
-            extra={"action": "command_stopped", "chain": self.chain.name},
-        )
-
-    def _exit_code(self) -> int:
-        if self.thread.has_ended_unasked():
-            return ENDED_UNASKED
-        return 1 if self.thread.failed else 0
+            status = self.thread.status()
+            logger.info(
+                "[%s] Stopped. Runs: %s, failures: %s.",
+                self.chain.name,
+                status.runs,
+                status.failures,
+                extra={"action": "command_stopped", "chain": self.chain.name},
+            )
 
     def _tell_systemd(self) -> None:
         systemd.notify(systemd.READY)
         interval = systemd.watchdog_interval()
         if interval is not None:
-            watcher.beat(
-                interval.total_seconds(), lambda: systemd.notify(systemd.WATCHDOG)
-            )
+            watcher.beat(interval, lambda: systemd.notify(systemd.WATCHDOG))
 
     def _stop(self) -> None:
         self.thread.ask_to_stop()

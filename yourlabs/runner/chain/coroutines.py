@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import os
 import threading
 import time
@@ -25,8 +24,8 @@ import asgiref.sync
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import AsyncToSync
 
-from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.failures.frames import frame_of
+from yourlabs.runner.forks import end_child
 
 
 class LoopThread(threading.Thread):
@@ -104,14 +103,15 @@ class LoopThread(threading.Thread):
 
 class Coroutines:
     """
-    Runs the coroutine function of one task, as if it were a plain one.
+    Runs coroutine functions for one task, as if they were plain ones.
 
-    `run` and `take_busy` belong to the chain's thread; the others are for any.
+    Attributes:
+        busy: The processor time of the last run, in seconds.
     """
 
     def __init__(self, name: str) -> None:
+        self.busy = 0.0
         self._name = name
-        self._busy = 0.0
         self._thread: LoopThread | None = None
 
     def run(self, func: Callable[[], Awaitable[Any]]) -> Any:
@@ -120,20 +120,11 @@ class Coroutines:
         try:
             return thread.wait()
         finally:
-            self._busy += thread.busy
+            self.busy = thread.busy
             self._thread = None
 
-    def take_busy(self) -> float:
-        """Return the processor time since the last call, in seconds."""
-        busy, self._busy = self._busy, 0.0
-        return busy
-
-    def is_here(self) -> bool:
-        """Say whether the caller's thread is the one of the loop."""
-        return threading.current_thread() is self._thread
-
     def stack(self) -> str:
-        """Return where the task is, as text. Empty: in no coroutine."""
+        """Return where the task is, as text, for any thread. Empty: nothing runs."""
         thread = self._thread
         if thread is None or thread.task is None:
             return ""
@@ -158,10 +149,3 @@ def _adopt(context: contextvars.Context) -> None:
     """Set here what was set in `context`, in another thread."""
     # asgiref's own: some versions note for each value which thread it belongs to.
     asgiref.sync._restore_context(context)
-
-
-def is_async(func: Callable[[], Any]) -> bool:
-    """Say whether calling it makes a coroutine, as far as that can be seen."""
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
-        getattr(func, "__call__", None)  # noqa: B004
-    )

@@ -13,7 +13,6 @@ takes milliseconds, once a run, as it does once a request by default.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.cache import caches
@@ -23,14 +22,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from yourlabs.runner.log import logger
 
 
-def before_run() -> None:
-    """Drop what receivers and log handlers used since the last run."""
-    after_run()
-
-
-def after_run() -> None:
+def drop_connections() -> None:
     """Drop every connection of this thread, and say what was left in a transaction."""
-    for connection in _all():
+    try:
+        used = connections.all(initialized_only=True)
+    except Exception:
+        # DATABASES is wrong: whoever uses a database is told.
+        return
+    for connection in used:
         if _is_of_a_test(connection):
             continue
         broken = _is_left_broken(connection)
@@ -45,14 +44,19 @@ def after_run() -> None:
                 connection.alias,
                 extra={"action": "connection_dropped"},
             )
-    _stay_out_of_pools()
 
 
-def close_all() -> None:
-    """Close every connection of this thread, which is about to end."""
-    for connection in _all():
-        if not (_is_of_a_test(connection) or _is_in_memory(connection)):
-            _drop(connection)
+def stay_out_of_pools() -> None:
+    """
+    Have this thread connect by itself where Django would take from a pool.
+
+    What a pool hands out may have died while it rested, and what it gets back goes to
+    requests, with what a task left in the session.
+    """
+    with contextlib.suppress(Exception):
+        for alias, database in connections.settings.items():
+            if database["OPTIONS"].get("pool"):
+                _replace(connections.create_connection(alias))
 
 
 def close_caches() -> None:
@@ -65,15 +69,6 @@ def close_caches() -> None:
                 pool.disconnect()
     except Exception:
         logger.exception("A cache could not be closed.")
-
-
-def _all() -> Sequence[BaseDatabaseWrapper]:
-    """Return the connections of this thread."""
-    try:
-        return connections.all(initialized_only=True)
-    except Exception:
-        # DATABASES is wrong: whoever uses a database is told.
-        return []
 
 
 def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
@@ -127,38 +122,20 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
 
 def _drop(connection: BaseDatabaseWrapper) -> None:
     """Close the session, and have the next use of the alias begin with a new object."""
-    raw, is_pooled = connection.connection, bool(_pool_of(connection.settings_dict))
     with contextlib.suppress(Exception):
-        if is_pooled:
-            # Else its pool would wait for it for ever.
-            connection.close()
-        elif raw is not None:
+        if connection.connection is not None:
             # Not Django's `close`, which does nothing after a broken transaction.
-            raw.close()
+            connection.connection.close()
     connection.connection = None
-    with contextlib.suppress(AttributeError):
-        del connections[connection.alias]
+    if "pool" in connection.settings_dict["OPTIONS"]:
+        _replace(connections.create_connection(connection.alias))
+    else:
+        with contextlib.suppress(AttributeError):
+            del connections[connection.alias]
 
 
-def _stay_out_of_pools() -> None:
-    """
-    Have this thread connect by itself where Django would take from a pool.
-
-    What a pool hands out may have died while it rested, and what it gets back goes to
-    requests, with what a task left in the session.
-    """
-    try:
-        for alias, database in connections.settings.items():
-            if _pool_of(database):
-                own = connections.create_connection(alias)
-                options = {**database["OPTIONS"], "pool": None}
-                own.settings_dict = {**own.settings_dict, "OPTIONS": options}
-                connections[alias] = own
-    except Exception:
-        # As above.
-        return
-
-
-def _pool_of(database: dict[str, Any]) -> Any:
-    """Return the options of Django's own pool for a database; nothing: it has none."""
-    return database["OPTIONS"].get("pool")
+def _replace(connection: BaseDatabaseWrapper) -> None:
+    """Use `connection` from now on in this thread, without the pool of its alias."""
+    options = {**connection.settings_dict["OPTIONS"], "pool": None}
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
+    connections[connection.alias] = connection

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from yourlabs.runner.chain.options import options_for
-from yourlabs.runner.chain.refusals import path_of, why_refused
-from yourlabs.runner.chain.task import CHAIN_NAME, Task, as_option, innermost
+from yourlabs.runner.chain.loading import make_task
+from yourlabs.runner.chain.task import as_option
+from yourlabs.runner.chain.validation import why_refused
 from yourlabs.runner.exceptions import InvalidTask
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,6 +66,9 @@ def task(
         InvalidTask: An option is no duration, or the name is not usable. It is a
             `ValueError`.
     """
+    if func is not None and not callable(func):
+        reason = f"@task was called with {func!r}: options are given by keyword."
+        raise InvalidTask(why_refused(func) or reason)
     given = {
         "success_cooldown": success_cooldown,
         "fail_cooldown": fail_cooldown,
@@ -78,21 +80,13 @@ def task(
         for option, value in given.items()
         if value is not UNSET
     }
-    if func is not None and not callable(func):
-        msg = (
-            why_refused(func)
-            or f"@task was called with {func!r}: options are given by keyword."
-        )
-        raise InvalidTask(msg)
 
     def decorate(function: F) -> F:
         # Above @staticmethod or @classmethod: what is found in the class is inside.
-        inside: Any = (
-            function.__func__
-            if isinstance(function, (staticmethod, classmethod))
-            else function
-        )
-        made = _make(inside, name=name, declared=declared)
+        inside: Any = function
+        if isinstance(function, (staticmethod, classmethod)):
+            inside = function.__func__
+        made = make_task(inside, name=name, declared=declared)
         try:
             inside.runner_task = made
         except (AttributeError, TypeError):
@@ -101,54 +95,3 @@ def task(
         return function
 
     return decorate if func is None else decorate(func)
-
-
-def task_of(function: Any) -> Task:
-    """
-    Return the task of `function`, which need not have been decorated.
-
-    Raises:
-        InvalidTask: It cannot be called, or has no name.
-    """
-    made = getattr(function, "runner_task", None)
-    if made is None:
-        made = getattr(innermost(function), "runner_task", None)
-    if isinstance(made, Task):
-        if made.func is function:
-            return made
-        # functools.wraps copied the attribute to a wrapper, it is a method that was
-        # decorated in its class, or a partial: what was given is called.
-        made = _make(
-            function, name=made.name, declared=made.declared, origin=made.sender
-        )
-    else:
-        made = _make(function)
-    # A bound method or a builtin gets a new task each time it is asked for.
-    with contextlib.suppress(AttributeError, TypeError):
-        function.runner_task = made
-    return made
-
-
-def _make(
-    function: Any,
-    *,
-    name: str | None = None,
-    declared: Mapping[str, timedelta | None] | None = None,
-    origin: Task | None = None,
-) -> Task:
-    reason = why_refused(function)
-    if not reason and not callable(function):
-        reason = f"{function!r} is no function: it cannot be called."
-    if reason:
-        raise InvalidTask(reason)
-    inner, path = innermost(function), path_of(function)
-    if name is None:
-        # It may be none for a chain, like that of a lambda: then that has to have one.
-        name = str(getattr(inner, "__name__", type(inner).__name__))
-    elif not isinstance(name, str) or not CHAIN_NAME.fullmatch(name):
-        msg = (
-            f"{name!r} cannot be the name of a task ({path}): expected letters, "
-            "digits, '_', '-' and '.'. Give it another with task(name=...)."
-        )
-        raise InvalidTask(msg)
-    return Task(function, path, name, declared or {}, options_for, origin)

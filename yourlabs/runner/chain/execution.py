@@ -7,26 +7,27 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db, endings
-from yourlabs.runner.chain.children import end_child
-from yourlabs.runner.chain.coroutines import Coroutines, is_async
-from yourlabs.runner.chain.endings import exit_code, instant, is_shutdown
-from yourlabs.runner.chain.endless import Endless
+from yourlabs.runner.chain import db
+from yourlabs.runner.chain.coroutines import Coroutines
+from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.history import History
-from yourlabs.runner.chain.refusals import why_nothing_ran
-from yourlabs.runner.chain.selfwait import running_chain
-from yourlabs.runner.chain.send import send_robust
-from yourlabs.runner.chain.status import TaskStatus
+from yourlabs.runner.chain.interrupted import (
+    Interrupted,
+    describe_interruption,
+    is_shutdown,
+)
+from yourlabs.runner.chain.signals import send_robust
+from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
-from yourlabs.runner.exceptions import InvalidTask, RunnerError
+from yourlabs.runner.chain.validation import why_nothing_ran
+from yourlabs.runner.exceptions import InvalidTask
 from yourlabs.runner.failures.describe import Described, describe, forget
 from yourlabs.runner.failures.downtime import (
     Downtime,
@@ -35,21 +36,21 @@ from yourlabs.runner.failures.downtime import (
     interrupted_cooldown,
 )
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
+from yourlabs.runner.forks import end_child
 from yourlabs.runner.log import StaysSwitchedOn, logger
 from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.record import OwnerRecord
 
-
-class Interrupted(RunnerError):
-    """The process that ran the task ended before the task did."""
+MORE_RUNS, MORE_SECONDS = 100, 5.0
+"""So many runs in a row without a cooldown are worth a word, if they took so long."""
 
 
 class Execution:
     """
     Runs one task of a chain, and counts what comes of it.
 
-    It belongs to the chain's thread. Other threads may read `status` and `downtime`,
-    and call `stalled`.
+    It belongs to the chain's thread. Other threads may read `status`, `downtime` and
+    `is_overdue`, and call `stalled`.
 
     Attributes:
         task: What is run.
@@ -60,15 +61,12 @@ class Execution:
             the end of the process.
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
-        changed: Called when `downtime` is another one, before anybody is told of it:
-            what is told must be known to the next owner.
         history: What it has done, over all owners of the chain.
-        runs: How many runs there were since this was made.
-        failures: How many of them failed.
+        runs, failures: How many there were since this was made.
         started: When the last run began, on the monotonic clock.
         last_run: The same in seconds since the epoch. None: there was none.
-        coroutines: What runs it where it is a coroutine function, or returns a
-            coroutine.
+        is_called: The task's own code is running.
+        coroutines: Runs what the function returns. None: it is no coroutine function.
     """
 
     def __init__(
@@ -76,22 +74,18 @@ class Execution:
     ) -> None:
         self._clock = clock
         self.task, self.chain, self.key = task, chain, key
-        self.options = task.freeze()
+        self.options = task.options
         self.more = False
         self.cooldown = timedelta()
         self.downtime = Downtime()
-        self.changed: Callable[[Execution], None] = lambda _: None
         self.history = History()
         self.runs = self.failures = 0
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
-        self._call = task.func
-        if is_async(task.func):
-            self.coroutines = Coroutines(task.name)
-            self._call = partial(self.coroutines.run, task.func)
         self.is_called = self._is_running = False
-        self._endless = Endless(task.name)
+        # Since when it has returned True each time, how often, and that it was said.
+        self._more_since, self._more_runs, self._more_told = 0.0, 0, False
         # When the downtime began, on the monotonic clock: the one on the wall jumps.
         self._began = 0.0
         # A run may be found to hang in the moment in which it ends.
@@ -102,29 +96,24 @@ class Execution:
         self.downtime = downtime.went_on(None)
         self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
-    def run(self, *, rested: bool) -> float:
+    def run(self) -> float:
         """
-        Call the task once.
+        Call the task once; return when its cooldown ends, on the monotonic clock.
 
-        Args:
-            rested: Time has passed since the last run in this thread, so that a
-                connection to a database may have grown obsolete.
-
-        Returns:
-            When the cooldown ends, on the monotonic clock. It begins with the end of
-            the call: what receivers and log handlers take is part of it.
+        The cooldown begins with the end of the call: what receivers and log handlers
+        take is part of it.
         """
         self._is_running = True
         try:
-            deadline = self._run(rested=rested)
+            deadline = self._run()
             if self.cooldown and not self.more:
                 # What a receiver or a log handler used does not rest in a cooldown.
-                db.after_run()
+                db.drop_connections()
             return deadline
         finally:
             self._note_hang(self._clock.monotonic(), is_running=False)
 
-    def _run(self, *, rested: bool) -> float:
+    def _run(self) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
         self.last_run = self._clock.time()
@@ -134,8 +123,6 @@ class Execution:
         pid = os.getpid()
         self.started = self._clock.monotonic()
         try:
-            if rested:
-                db.before_run()
             self.is_called = True
             with StaysSwitchedOn():
                 more = self._call_in(context)
@@ -154,9 +141,8 @@ class Execution:
 
     def _call_in(self, context: contextvars.Context) -> bool:
         """Call the task, and say whether it has more to do."""
-        result = context.run(self._call)
+        result = context.run(self.task.func)
         if type(result) is CoroutineType:
-            # Of a lambda, or of a wrapper that does not look like one.
             self.coroutines = self.coroutines or Coroutines(self.task.name)
             coroutine: Coroutine[Any, Any, Any] = result
             result = context.run(self.coroutines.run, lambda: coroutine)
@@ -172,7 +158,7 @@ class Execution:
         self.is_called = False
         self._note_hang(ended)
         self.runs += 1
-        db.after_run()
+        db.drop_connections()
         if len(context) > 1:
             # The task used something that lives in its context, maybe a cache.
             context.run(db.close_caches)
@@ -182,23 +168,17 @@ class Execution:
         """Note how long the run took, if it was found to take too long."""
         with self._counting:
             self._is_running = is_running
-            hung = self.downtime.hangs
-            if hung:
+            if self.downtime.hangs:
                 self.downtime = self.downtime.went_on(ended - self.started)
-        if hung:
-            self.changed(self)
+
+    def is_overdue(self) -> bool:
+        """Say whether the run that goes on takes longer than `max_duration`."""
+        limit = self.options.max_duration
+        running_for = self._clock.monotonic() - self.started
+        return limit is not None and running_for >= limit.total_seconds()
 
     def stalled(self, started: float, stack: str) -> Stall | None:
-        """
-        Count that a run takes too long. May be called from any thread.
-
-        Args:
-            started: When the run began, as `started` said.
-            stack: Where its thread is.
-
-        Returns:
-            What is to be told. None: the run has ended.
-        """
+        """Count that the run of `started` takes too long; None: it has ended."""
         limit = self.options.max_duration or timedelta()
         with self._counting:
             # Not only while it is called: the log that it ended in may hang.
@@ -208,24 +188,21 @@ class Execution:
             began = self.last_run or 0.0
             hang = Hang(began, limit.total_seconds(), seconds, stack)
             self.downtime = self.downtime.stalled(hang)
-        self.changed(self)
         return Stall(
             self.task, self.chain, instant(began), timedelta(seconds=seconds), stack
         )
 
     def interrupt(self, record: OwnerRecord) -> float:
         """
-        Book the run that the owner of `record` began and did not live to end.
+        Count the run that the owner of `record` began and did not live to end.
 
-        Returns:
-            When the cooldown ends, on the monotonic clock. It grows with each such run
-            in a row.
+        Return when the cooldown ends, which grows with each such run in a row.
         """
         now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(endings.describe_interruption(record, now))
+        exc = Interrupted(describe_interruption(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
@@ -249,9 +226,9 @@ class Execution:
 
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
-        self.cooldown = self.options.success_cooldown
+        self.cooldown = self.options.cooldown(failed=False)
         self.history.succeeded(self.last_run or 0.0, ended - self.started)
-        self._endless.count(more, self.started, ended)
+        self._count_more(ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Execution successful",
@@ -271,10 +248,32 @@ class Execution:
             self._recover(ended)
         return ended if more else ended + self.cooldown.total_seconds()
 
+    def _count_more(self, ended: float) -> None:
+        """Say once that a task has returned True for long: it may not be meant."""
+        if not self.more:
+            self._more_runs = 0
+            return
+        if not self._more_runs:
+            self._more_since = self.started
+        self._more_runs += 1
+        seconds = ended - self._more_since
+        if self._more_told or self._more_runs < MORE_RUNS or seconds < MORE_SECONDS:
+            return
+        self._more_told = True
+        logger.warning(
+            "[%s] It returned True %s times in a row in %.0f seconds, so there was no "
+            "cooldown: True means that there is more to do at once. If it only means "
+            "that all went well, return nothing. In a web worker such a chain rests "
+            "between its runs, so that requests keep most of the processor.",
+            self.task.name,
+            self._more_runs,
+            seconds,
+            extra={"action": "endless", "task": self.task.name},
+        )
+
     def _recover(self, ended: float) -> None:
         with self._counting:
             self.downtime = self.downtime.recovered(lasted=ended - self._began)
-        self.changed(self)
         if not signals.task_recovered.receivers:
             return
         downtime = self.downtime
@@ -295,7 +294,7 @@ class Execution:
             if is_shutdown(exc):
                 self.more = True
                 return ended
-            self.cooldown = self.options.fail_cooldown
+            self.cooldown = self.options.cooldown(failed=True)
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
@@ -322,7 +321,6 @@ class Execution:
                 self._began = ended
             downtime = self.downtime.failed(latest, lasted=ended - self._began)
             self.downtime = replace(downtime, interrupted=in_a_row)
-        self.changed(self)
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta
@@ -355,3 +353,14 @@ class Execution:
         send_robust(
             signals.task_failed, self.task.sender, failure=failure, exception=exc
         )
+
+
+def exit_code(exc: BaseException) -> int | None:
+    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
+    if not issubclass(type(exc), SystemExit):
+        return None
+    # Whatever a class makes of its attributes.
+    code = SystemExit.__dict__["code"].__get__(exc)
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else None

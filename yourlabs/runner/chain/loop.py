@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
+from yourlabs.runner.chain import db
+from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
-from yourlabs.runner.chain.down import Trouble
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.host_rest import HostRest
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.plan import Plan, plan_after
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
 from yourlabs.runner.chain.steering import Steering, describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
-from yourlabs.runner.ownership.record import RunMark
+from yourlabs.runner.ownership.record import Mode, RunMark
 from yourlabs.runner.storage.base import Store
 
 MAX_BACKOFF_S = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
+
+BUSY_S = 0.001
+"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
+well below the interpreter's switch interval, so that a request waits no longer."""
+
+REST_FACTOR, MAX_REST_S = 3.0, 1.0
+"""How many times as long it rests then, so that requests keep three quarters of the
+processor; and its longest such rest, in seconds."""
 
 
 class ChainLoop:
@@ -47,7 +55,6 @@ class ChainLoop:
         plan: What comes next. None: the chain is not run here.
         current: What is being run. None: nothing is.
         stands_by: Another process has the chain, or goes first.
-        has_rested: Time has passed since the last run.
         stop_asked, wake_asked: No further run is to begin; or the next one now.
     """
 
@@ -67,12 +74,7 @@ class ChainLoop:
         Make it; nothing is touched yet.
 
         Args:
-            chain: What it runs.
-            ownership: Makes it the only one.
-            store: Keeps what the next owner is to know.
-            mode: What its process is for.
-            clock: Tells the time.
-            trouble: Tells what keeps the chain from running.
+            chain, ownership, store, mode, clock, trouble: As of `RunnerThread`.
             sender: Of the signals `chain_started` and `chain_stopped`.
             watch: Called when `check` is to be called from now on.
         """
@@ -90,7 +92,6 @@ class ChainLoop:
         self.is_new_start = self.failed = self.stands_by = False
         self.plan: Plan | None = None
         self.current: Execution | None = None
-        self.has_rested = True
         self.stop_asked = self.wake_asked = self._yield_asked = False
         self._clock, self._trouble = clock, trouble
         self._sender, self._watch = sender, watch
@@ -102,15 +103,10 @@ class ChainLoop:
         # What was next when the claim was lost, and how far a single pass has come.
         self._lost_plan = self._single_pass = Plan()
         self._not_before, self._backoff = 0.0, 1.0
-        self._host_rest = HostRest()
+        self._rested_at = 0.0
 
     def tick(self) -> float:
-        """
-        Do what is due now: one run, at the most.
-
-        Returns:
-            When to call it again, on the monotonic clock, if nothing is asked before.
-        """
+        """Do what is due, one run at the most; return when to call it again."""
         now = self._clock.monotonic()
         if now < self._not_before and not self.wake_asked:
             return self._not_before
@@ -146,17 +142,20 @@ class ChainLoop:
         with self._claiming:
             if self._claim is None and not self.stop_asked:
                 if self._standby.has_new_owner():
-                    self.finish(failed=self.mode is Mode.ONCE)
-                else:
+                    self.stop_asked = True
+                    self._fail_single_pass()
+                elif not self._standby.is_for_lender():
                     self._claim = self.ownership.acquire()
             return self._claim
 
     def _stand_by(self, now: float) -> float:
         """Wait for another process to let go; return when to look around again."""
         self.stands_by = True
+        # Who wakes a chain means the process that runs it.
+        self.wake_asked = False
         self._watch()
         if self._standby.problem is not None:
-            self.complain(self._standby.problem)
+            self.reason = self._trouble.report(self._standby.problem)
         elif self._standby.has_looked:
             self.reason = ""
             self._trouble.clear()
@@ -168,7 +167,7 @@ class ChainLoop:
 
     def _begin(self, claim: Claim) -> Plan:
         """Go on where the owner before has ended; return what comes next."""
-        self.stands_by = self._yield_asked = self.wake_asked = False
+        self.stands_by = self._yield_asked = False
         self._standby.end()
         is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
@@ -176,13 +175,13 @@ class ChainLoop:
         self.steering.begin()
         # Only now: where that fails, the next claim is the first one.
         self._is_first = False
-        # What ended under a claim that was lost is booked nowhere else.
+        # What ended under a claim that was lost is known nowhere else.
         lost, self._lost_plan = self._lost_plan, Plan()
         plan = max(plan, lost, key=lambda one: one.deadline)
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
-        self._host_rest.begin()
+        self._rested_at = time.thread_time()
         self._watch()
         self.plan = plan
         if self.mode is Mode.HOSTED:
@@ -192,6 +191,8 @@ class ChainLoop:
                 extra={"action": "chain_started", "chain": self.chain.name},
             )
         send_robust(signals.chain_started, self._sender)
+        # Nor does what a receiver used rest until the next run.
+        db.drop_connections()
         self.plan = self._resume(claim, plan, is_started=is_started)
         return self.plan
 
@@ -203,9 +204,9 @@ class ChainLoop:
         index = self.chain.index_of(record.run.task, record.run.index)
         execution = self.tasks[index]
         deadline = execution.interrupt(record)
-        booked = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
+        counted = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
         # It is saved before the mark in the owner's record is gone.
-        self.state.save(booked)
+        self.state.save(counted)
         self.steering.served(failed=True)
         claim.mark(None)
         is_again = execution.downtime.interrupted > 1
@@ -213,7 +214,7 @@ class ChainLoop:
             # Who has started it may have mended it.
             return plan
         self._log_cooldown(execution)
-        return booked
+        return counted
 
     def _lose(self) -> None:
         logger.critical(
@@ -225,18 +226,21 @@ class ChainLoop:
         self._lost_plan = self.plan or Plan()
         # Another owner may write to it from now on.
         self.state.close()
-        if self.mode is Mode.ONCE:
-            # To begin anew would run functions twice.
-            self.finish(failed=True)
+        self._fail_single_pass()
         self.let_go()
+
+    def _fail_single_pass(self) -> None:
+        """End a single pass: to begin anew would run functions twice."""
+        if self.mode is Mode.ONCE:
+            self.failed = self.stop_asked = True
 
     def _yields(self, claim: Claim) -> bool:
         """Let go of the chain, unless who asked has given up meanwhile."""
         self._yield_asked = False
         if claim.wanted_by() is None:
             return False
-        if self.mode is not Mode.HOSTED:
-            self._standby.begin_yielded(claim.token)
+        is_command = self.mode is not Mode.HOSTED
+        self._standby.begin_yielded(claim.token, is_command=is_command)
         self.let_go()
         return True
 
@@ -257,31 +261,21 @@ class ChainLoop:
                     claim.release()
 
     def end(self) -> None:
-        """Let go for good, of what keeps the chain from running, too."""
+        """Let go for good, of the telling of troubles too."""
         try:
             self.let_go()
         finally:
             self._trouble.close()
 
     def break_down(self, exc: BaseException) -> None:
-        """Say what the machinery itself raised, and begin anew a little later."""
-        self.complain(exc)
+        """Say what the machinery itself raised; begin anew a little later."""
+        # First of all: whatever fails below, it is tried again, and not at once.
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
-        if self.mode is Mode.ONCE:
-            # To begin anew would run functions twice.
-            self.finish(failed=True)
+        self.reason = self._trouble.report(exc)
+        self._fail_single_pass()
         # Another process may be able to run it meanwhile.
         self.let_go()
-
-    def complain(self, problem: BaseException | str) -> None:
-        """Say what keeps the chain from running."""
-        self.reason = self._trouble.report(problem)
-
-    def finish(self, *, failed: bool) -> None:
-        """End the chain's thread: there is nothing left to do for it."""
-        self.failed = self.failed or failed
-        self.stop_asked = True
 
     # Running.
 
@@ -296,7 +290,7 @@ class ChainLoop:
                 describe_pause(self.steering.desired.paused),
                 extra={"action": "paused_once", "chain": self.chain.name},
             )
-            self.finish(failed=True)
+            self._fail_single_pass()
         return self._clock.monotonic() + seconds
 
     def _woken(self, plan: Plan) -> Plan:
@@ -318,14 +312,22 @@ class ChainLoop:
         execution.started = self._clock.monotonic()
         self.current = execution
         try:
-            deadline = execution.run(rested=self.has_rested)
+            deadline = execution.run()
         finally:
             self.current = None
-            self.has_rested = False
-        self._trouble.clear()
         self._backoff = 1.0
         if self.mode is Mode.ONCE:
-            return self._pass_on(claim, execution)
+            deadline = self._pass_on(claim, execution)
+        else:
+            deadline = self._go_on(claim, plan, execution, deadline)
+        # Only now: it takes its time, and a kill in it interrupts no run.
+        self._trouble.clear()
+        return deadline
+
+    def _go_on(
+        self, claim: Claim, plan: Plan, execution: Execution, deadline: float
+    ) -> float:
+        """Note how a run has ended, and return when the next one is due."""
         self.plan = plan = plan_after(
             plan, len(self.tasks), execution.key, deadline, more=execution.more
         )
@@ -334,13 +336,25 @@ class ChainLoop:
             claim.mark(None)
             self._log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            rest = self._host_rest.after(execution)
+            rest = self._rest_for_host(execution)
             if rest:
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
         self.steering.served(failed=execution.downtime.is_down, plan=plan)
         return deadline
+
+    def _rest_for_host(self, execution: Execution) -> float:
+        """Return for how long to leave the processor to the host, in seconds."""
+        # Time on the processor: a task that waits for a message takes none.
+        if execution.coroutines is not None:
+            # It took it in another thread.
+            self._rested_at -= execution.coroutines.busy
+        busy = time.thread_time() - self._rested_at
+        if busy < BUSY_S:
+            return 0.0
+        self._rested_at = time.thread_time()
+        return min(busy * REST_FACTOR, MAX_REST_S)
 
     def _pass_on(self, claim: Claim, execution: Execution) -> float:
         """Go on to the next task of a single pass, or end."""
@@ -365,12 +379,7 @@ class ChainLoop:
     # For the watcher, which calls this in its own thread.
 
     def check(self) -> bool:
-        """
-        Look at what may change while the chain's thread sleeps or runs a task.
-
-        Returns:
-            True when the thread is to look around.
-        """
+        """Say whether something has changed that the thread is to look at."""
         claim = self._claim
         if claim is None:
             return self.stands_by and self._check_standby()

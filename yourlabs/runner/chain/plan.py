@@ -30,14 +30,9 @@ def plan_after(
     plan: Plan, count: int, key: str, deadline: float, *, more: bool = False
 ) -> Plan:
     """
-    Return what comes after the run that `plan` led to.
+    Return what comes after the run of the task of `key`, one of `count`, by `plan`.
 
-    Args:
-        plan: What was done.
-        count: How many tasks the chain has.
-        key: Of the task that was run.
-        deadline: When its cooldown ends, on the monotonic clock.
-        more: It has more to do, and comes again before the next one.
+    Its cooldown ends at `deadline`; with `more` it comes again before the next one.
     """
     index = plan.index if more else (plan.index + 1) % count
     return Plan(index, deadline, key)
@@ -49,8 +44,7 @@ def plan_to_json(plan: Plan, keys: Sequence[str], *, offset: float) -> dict[str,
 
     Args:
         plan: What comes next here.
-        keys: Of the chain's tasks, in order. The next one is named, so that it is
-            found when the chain is reordered.
+        keys: Of the chain's tasks, in order; the next one is found by it.
         offset: Seconds since the epoch at the zero of the monotonic clock.
     """
     return {

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from importlib import import_module
-from types import ModuleType
 from typing import Any
-
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import request_started
 
 from yourlabs.runner import conf
 from yourlabs.runner.autostart import attach
-from yourlabs.runner.chain.down import Trouble
+from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.loading import load_tasks
-from yourlabs.runner.chain.mode import Mode
 from yourlabs.runner.chain.task import Chain, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.chain.watcher import watcher
 from yourlabs.runner.exceptions import ChainNameTaken, RunnerError
 from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify import releases
-from yourlabs.runner.storage.base import Backend
+from yourlabs.runner.notify.releases import release_of
+from yourlabs.runner.ownership.record import Mode
+from yourlabs.runner.storage.base import backend
 
 Functions = Iterable[str | Callable[[], Any]]
 
@@ -47,12 +41,7 @@ class Registry:
     def get_or_make(
         self, chain: Chain, make: Callable[[], RunnerThread]
     ) -> RunnerThread:
-        """
-        Return the thread of `chain`: the one there is, else what `make` makes.
-
-        Raises:
-            ChainNameTaken: Another chain has this name.
-        """
+        """Return the thread of `chain`: the one there is, else what `make` makes."""
         with self._mutex:
             known = self.all().get(chain.name)
             if known is None or known.is_ending():
@@ -60,20 +49,24 @@ class Registry:
                 thread = make()
                 self.add(thread)
                 return thread
-        if _functions_of(known.chain) == _functions_of(chain):
+        # Bound methods are equal, though their tasks are not.
+        functions = [task.func for task in chain.tasks]
+        if [task.func for task in known.chain.tasks] == functions:
             return known
+        this = ", ".join(chain.paths)
+        if known.chain.paths == chain.paths:
+            this = "other functions of these paths: of other partials, or closures"
         msg = (
             f"The name {chain.name} is taken in this process by the chain of "
-            f"{', '.join(known.chain.paths)}; this is a chain of "
-            f"{', '.join(chain.paths)}. Give one of them another name with name=."
+            f"{', '.join(known.chain.paths)}; this is a chain of {this}. Give one of "
+            "them another name with name=."
         )
         raise ChainNameTaken(msg)
 
     def add(self, thread: RunnerThread) -> None:
         """Know a thread until it has ended."""
         with self._mutex:
-            self._threads = [one for one in self._threads if not one.has_ended()]
-            self._threads.append(thread)
+            self._threads = [*self.living(), thread]
 
     def living(self) -> list[RunnerThread]:
         """Return the threads that have not ended, in the order they were made in."""
@@ -96,64 +89,22 @@ registry = Registry()
 renew_in_child("registry", registry.renew)
 
 
-def _functions_of(chain: Chain) -> list[Callable[[], Any]]:
-    """Return what is called: bound methods are equal, though their tasks are not."""
-    return [task.func for task in chain.tasks]
-
-
-@functools.cache
-def load_backend(path: str) -> Backend:
-    """
-    Return the one backend of this process that ``RUNNER["BACKEND"]`` names.
-
-    Args:
-        path: Of a class, or of a module with a class `Backend`.
-
-    Raises:
-        ImproperlyConfigured: There is no such thing.
-    """
-    found: Any = None
-    try:
-        found = import_module(path)
-    except ModuleNotFoundError:
-        module, _, name = path.rpartition(".")
-        try:
-            found = getattr(import_module(module), name, None)
-        except (ImportError, ValueError):
-            found = None
-    if isinstance(found, ModuleType):
-        found = getattr(found, "Backend", None)
-    if found is None:
-        msg = (
-            f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or "
-            "of a module with a class Backend."
-        )
-        raise ImproperlyConfigured(msg)
-    backend: Backend = found()
-    return backend
-
-
 def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
-    """
-    Return a thread for `chain`, in the backend of the settings; nothing is touched yet.
-
-    Raises:
-        ImproperlyConfigured: A setting of the runner is not usable.
-    """
+    """Return a thread for `chain`, by the settings; nothing is touched yet."""
     if sys.platform == "win32":  # pragma: no cover - tested on POSIX only
         msg = "The runner needs the file locks of Linux or macOS: Windows has none."
         raise RunnerError(msg)
     conf.validate()
-    backend = load_backend(conf.get("BACKEND"))
+    kept_in = backend()
     # Read now: when a chain that stands by takes over, other code may lie there.
-    releases.release_of(chain)
+    release_of(chain)
     return RunnerThread(
         chain,
-        ownership=backend.ownership(chain, kind=mode.kind),
-        store=backend.store(chain),
+        ownership=kept_in.ownership(chain, kind=mode.kind),
+        store=kept_in.store(chain),
         watcher=watcher,
         mode=mode,
-        trouble=Trouble(chain, backend),
+        trouble=Trouble(chain, kept_in),
         **options,
     )
 
@@ -192,32 +143,8 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     )
     if thread.mode is Mode.HOSTED and thread.ident is None:
         attach.at_exit(_stop_with_host)
-        _arrange(thread, autostart)
-    return thread
-
-
-def _arrange(thread: RunnerThread, autostart: bool | str) -> None:
-    """Start the thread where that is right; a site must boot without it, too."""
-    try:
         attach.arrange(thread, autostart=autostart)
-    except RuntimeError as exc:
-        if thread.ident is not None:
-            raise
-        thread.reason = f"No thread is to be had: {exc}."
-        logger.error(
-            "[%s] The chain cannot start: %s. It is tried again with the next request.",
-            thread.chain.name,
-            exc,
-            extra={"action": "start_failed", "chain": thread.chain.name},
-        )
-        request_started.connect(_start_again, weak=False, dispatch_uid=__name__)
-
-
-def _start_again(sender: Any, **_: Any) -> None:
-    request_started.disconnect(dispatch_uid=__name__)
-    for thread in registry.living():
-        if thread.mode is Mode.HOSTED and thread.ident is None and thread.reason:
-            _arrange(thread, conf.autostart())
+    return thread
 
 
 def chains() -> dict[str, RunnerThread]:
@@ -229,12 +156,8 @@ def stop_chain(name: str, timeout: float | None = None) -> bool:
     """
     Ask the chain `name` of this process to stop after its current function.
 
-    Args:
-        name: Of the chain.
-        timeout: How many seconds to wait for it. None: as long as it takes.
-
-    Returns:
-        True when it has stopped, or was not there; False when it still runs.
+    Wait `timeout` seconds for it; None: as long as it takes. Return True when it has
+    stopped, or was not there.
     """
     living = registry.living()
     return _stop([one for one in living if one.chain.name == name], timeout)
@@ -242,13 +165,10 @@ def stop_chain(name: str, timeout: float | None = None) -> bool:
 
 def stop_all(timeout: float | None = None) -> bool:
     """
-    Ask every chain of this process to stop, and wait for all of them together.
+    Ask every chain of this process to stop after its current function.
 
-    Args:
-        timeout: How many seconds to wait in all. None: as long as it takes.
-
-    Returns:
-        True when all have stopped.
+    Wait `timeout` seconds for all together; None: as long as it takes. Return True
+    when all have stopped.
     """
     return _stop(registry.living(), timeout)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.base import Clock, Ownership
 from yourlabs.runner.ownership.record import check_functions
-from yourlabs.runner.ownership.request import COURTESY_S
+from yourlabs.runner.ownership.request import LEFT_FREE_S
 
 LOOK_EVERY_S = 0.05
 """How often a command that has yielded looks who has the chain now, in seconds."""
+
+LENDER_FIRST_S = 1.0
+"""How long a chain that was given back is left to who has lent it, in seconds."""
 
 
 class Standby:
@@ -35,16 +39,21 @@ class Standby:
         self.problem: BaseException | str | None = None
         self.has_looked = self.has_news = False
         self._token = 0
+        self._may_lend = self._is_lent = False
+        self._given_back: tuple[int, float] | None = None
 
-    def begin_yielded(self, token: int) -> None:
+    def begin_yielded(self, token: int, *, is_command: bool) -> None:
         """
-        Note that a command has left the chain to a request.
+        Note that the chain was left to a request.
 
         Args:
             token: Of the claim that was given up.
+            is_command: The process ends when another one runs the chain.
         """
-        self._token = token
-        self._looks_until = self._clock.monotonic() + COURTESY_S
+        self._may_lend = True
+        if is_command:
+            self._token = token
+            self._looks_until = self._clock.monotonic() + LEFT_FREE_S
 
     def has_new_owner(self) -> bool:
         """
@@ -59,31 +68,44 @@ class Standby:
         # Not who asked tells who borrows: another borrower may come before, or behind.
         return owner is not None and owner.seq > self._token and not owner.borrows
 
+    def is_for_lender(self) -> bool:
+        """
+        Say whether to leave the chain to another process, which has lent it.
+
+        Whoever is faster would end a command that is to take the chain back.
+        """
+        owner = self._ownership.owner() if self._is_lent else None
+        if owner is None or not owner.borrows or self._may_lend:
+            return False
+        if not owner.released and process.is_alive(owner.owner):
+            return False
+        now = self._clock.monotonic()
+        if self._given_back is None or self._given_back[0] != owner.seq:
+            self._given_back = owner.seq, now
+        return now - self._given_back[1] < LENDER_FIRST_S
+
     def next_look(self, now: float) -> float | None:
         """Return when to look again. None: the watcher does so, once a second."""
         return now + LOOK_EVERY_S if self._token and now < self._looks_until else None
 
     def look(self, failed: Exception | None) -> None:
-        """
-        Look at the owner, after a try to become it.
-
-        Args:
-            failed: What the try raised. None: the chain was not to be had.
-        """
+        """Look at the owner after a try to become it, which raised `failed`, if any."""
         before, self.problem = self.problem, failed
         if failed is None:
             try:
-                self._look_at_owner()
+                self.problem = self._look_at_owner()
             except Exception as exc:
                 self.problem = exc
         self.has_news = not self.has_looked or bool(before or self.problem)
         self.has_looked = True
 
-    def _look_at_owner(self) -> None:
+    def _look_at_owner(self) -> str | None:
         owner = self._ownership.owner()
         if owner is not None and not owner.released:
+            self._is_lent = owner.borrows
+            self._may_lend = self._may_lend and owner.borrows
             if owner.borrows:
                 # Whoever stands by may be faster: this one is to take it back.
-                self._looks_until = self._clock.monotonic() + COURTESY_S
+                self._looks_until = self._clock.monotonic() + LEFT_FREE_S
             check_functions(self._chain, owner, self._clock.time())
-        self.problem = self._ownership.no_sign_of_life()
+        return self._ownership.no_sign_of_life()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 
 STARTING = "starting"
 STANDBY = "standby"
@@ -78,3 +78,8 @@ def chain_status(
         down_since=min(downs, default=None),
         tasks=tuple(tasks),
     )
+
+
+def instant(epoch: float) -> datetime:
+    """Return a moment, given in seconds since the epoch, in UTC."""
+    return datetime.fromtimestamp(epoch, timezone.utc)

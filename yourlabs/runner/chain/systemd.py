@@ -6,12 +6,10 @@ Everything here does nothing, and costs nothing, where systemd did not ask for i
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-from datetime import timedelta
 
-logger = logging.getLogger("runner")
+from yourlabs.runner.log import logger
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
@@ -20,17 +18,10 @@ WATCHDOG = "WATCHDOG=1"
 
 def notify(state: str) -> bool:
     """
-    Send `state` to the service manager, if there is one that listens.
+    Send `state` to the service manager; say whether that was possible.
 
     Never raises and never blocks: a manager that does not read costs a report, not a
     chain.
-
-    Args:
-        state: `READY`, `STOPPING`, `WATCHDOG`, or lines of sd_notify(3) such as
-            ``STATUS=...``, joined by newlines.
-
-    Returns:
-        Whether it was sent. False without `NOTIFY_SOCKET`.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -56,19 +47,14 @@ def notify(state: str) -> bool:
     return True
 
 
-def watchdog_interval() -> timedelta | None:
+def watchdog_interval() -> float | None:
     """
-    Return how often `WATCHDOG` has to be sent: half of what systemd waits for.
+    Return how often `WATCHDOG` has to be sent, in seconds: half of what systemd waits.
 
     None when systemd expects nothing of this process: `WATCHDOG_USEC` is not set or
     makes no sense, or `WATCHDOG_PID` names another process.
     """
-    pid = os.environ.get("WATCHDOG_PID")
-    if pid is not None and pid != str(os.getpid()):
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
-    try:
-        microseconds = int(os.environ.get("WATCHDOG_USEC", "0"))
-        interval = timedelta(microseconds=microseconds) / 2
-    except (ValueError, OverflowError):
-        return None
-    return interval if interval > timedelta(0) else None
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 2e6 or None if microseconds.isdecimal() else None

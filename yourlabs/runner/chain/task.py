@@ -15,6 +15,9 @@ from yourlabs.runner.exceptions import InvalidTask
 CHAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
 """What a chain's name is made of: it is the stem of its files in RUN_ROOT."""
 
+DOWN = ".down"
+"""Ends the name under which it is kept that a chain cannot run: no chain's own."""
+
 MAX_NAME = 200
 """Longest name of a chain, in characters: a file name has 255 bytes."""
 
@@ -35,6 +38,10 @@ class Options:
     max_duration: timedelta | None = None
     """A run that takes longer is reported as stalled. None: never."""
 
+    def cooldown(self, *, failed: bool) -> timedelta:
+        """Return the wait after a run."""
+        return self.fail_cooldown if failed else self.success_cooldown
+
 
 NEVER_ZERO = ("non_recoverable_downtime", "max_duration")
 """Durations that make no sense when they are zero."""
@@ -45,15 +52,11 @@ OPTIONS = tuple(field.name for field in fields(Options))
 
 def as_option(name: str, value: object) -> timedelta | None:
     """
-    Return the value of the option `name` as a duration.
-
-    Args:
-        name: One of `OPTIONS`.
-        value: A `timedelta` or a number of seconds. None only for `max_duration`.
+    Return the option `name`, given as a `timedelta` or in seconds, as a duration.
 
     Raises:
-        InvalidTask: It is no duration, negative, not finite, or zero where that
-            makes no sense.
+        InvalidTask: It is none, negative, not finite, or zero where that makes no
+            sense. None is one for `max_duration` only.
     """
     if value is None and name == "max_duration":
         return None
@@ -124,8 +127,6 @@ class Task:
     """The task of the decorated function, where this is one of a wrapper around it, or
     of a method that is bound. None: this is the one."""
 
-    _frozen: list[Options] = field(default_factory=list, init=False, repr=False)
-
     @property
     def sender(self) -> Task:
         """The sender of its signals: what is ``runner_task`` of the function."""
@@ -133,17 +134,8 @@ class Task:
 
     @property
     def options(self) -> Options:
-        """The options in force: those its chain was made with, else as set now."""
-        return self._frozen[0] if self._frozen else self.resolve(self)
-
-    def freeze(self) -> Options:
-        """Keep to the options that are in force now: a chain's thread is made."""
-        self._frozen[:] = [self.resolve(self)]
-        return self._frozen[0]
-
-    def thaw(self) -> None:
-        """Go by the settings again: the chain's thread has ended."""
-        self._frozen.clear()
+        """What the settings say now; a chain keeps to what it was made with."""
+        return self.resolve(self)
 
     @property
     def success_cooldown(self) -> timedelta:
@@ -202,12 +194,7 @@ class Chain:
         return keys
 
     def index_of(self, path: str, index: int) -> int:
-        """
-        Return where the function of `path` is in the chain: at `index` if it can be.
-
-        Raises:
-            ValueError: It is not in the chain.
-        """
+        """Return where the function of `path` is in it: at `index` if it can be."""
         paths = self.paths
         # The same function may come twice, and a deploy may have changed the chain.
         return index if paths[index : index + 1] == (path,) else paths.index(path)
@@ -228,6 +215,12 @@ def make_chain(tasks: Sequence[Task], *, name: str | None = None) -> Chain:
         msg = (
             f"{chain_name!r} cannot be the name of a chain: expected letters, digits, "
             "'_', '-' and '.', not beginning with '.'. Choose another with name=."
+        )
+        raise InvalidTask(msg)
+    if chain_name.endswith(DOWN):
+        msg = (
+            f"{chain_name!r} cannot be the name of a chain: under names that end with "
+            f"{DOWN!r} it is kept that one cannot run. Choose another with name=."
         )
         raise InvalidTask(msg)
     if len(chain_name) > MAX_NAME:

@@ -12,29 +12,25 @@ from typing import Protocol
 
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain import status as states
-from yourlabs.runner.chain.down import Trouble
+from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.deadlock import waiting_for
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.loop import ChainLoop
-from yourlabs.runner.chain.mode import Mode
-from yourlabs.runner.chain.selfwait import waiting_for
 from yourlabs.runner.chain.status import ChainStatus, chain_status
 from yourlabs.runner.chain.steering import describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
-from yourlabs.runner.ownership.record import END_OF_TIME, describe_owner
+from yourlabs.runner.ownership.record import END_OF_TIME, Mode, describe_owner
 from yourlabs.runner.storage.base import Store
 
 
 class Watcher(Protocol):
-    """Looks after threads that sleep, like the one of `chain.watcher`."""
+    """Calls `check` of threads about once a second, like `chain.watcher`."""
 
-    def watch(self, thread: RunnerThread) -> None:
-        """Call its `check` about once a second from now on."""
-
-    def unwatch(self, thread: RunnerThread) -> None:
-        """Call it no more."""
+    def watch(self, thread: RunnerThread) -> None: ...
+    def unwatch(self, thread: RunnerThread) -> None: ...
 
 
 class RunnerThread(threading.Thread):
@@ -70,11 +66,9 @@ class RunnerThread(threading.Thread):
         Make the thread; `start` starts it.
 
         Args:
-            chain: What it runs.
-            ownership: Makes it the only one.
+            chain, ownership, mode: See the attributes.
             store: Keeps what the next owner is to know.
             watcher: Looks after it while it sleeps or runs a task.
-            mode: What its process is for.
             clock: Tells the time: the module `time`, but in tests.
             until_ready: Returns how many seconds to wait for the process to be set up
                 before asking again; 0 to begin. None: it is set up.
@@ -100,7 +94,6 @@ class RunnerThread(threading.Thread):
         # A bare lock: unlike an Event, it may be released in a signal handler.
         self._wakeup = threading.Lock()
         self._wakeup.acquire()
-        self._stalled: tuple[Execution, float] | None = None
         self._has_ended = False
 
     @property
@@ -189,7 +182,8 @@ class RunnerThread(threading.Thread):
         """
         End the current cooldown now.
 
-        While a function runs, the cooldown after it is skipped.
+        While a function runs, the cooldown after it is skipped. While another process
+        runs the chain, nothing happens: this one has no cooldown to end.
         """
         self._loop.wake_asked = True
         self.notify()
@@ -210,14 +204,9 @@ class RunnerThread(threading.Thread):
         # Not `is_alive`: that is False for a moment when it has just begun.
         return self._has_ended or self._is_copy()
 
-    def has_ended_unasked(self) -> bool:
-        """Say whether it is over though nobody asked for that, nor was it done."""
-        return self.has_ended() and not self._loop.stop_asked
-
-    def is_in_function(self) -> bool:
-        """Say whether a task's function is running now."""
-        current = self._loop.current
-        return current is not None and current.is_called
+    def is_asked_to_stop(self) -> bool:
+        """Say whether it is to end: somebody asked, or there is nothing left to do."""
+        return self._loop.stop_asked
 
     def _is_copy(self) -> bool:
         """Say whether it was started in the process that this one was forked by."""
@@ -288,13 +277,9 @@ class RunnerThread(threading.Thread):
         return self._loop.current
 
     def is_stalled(self) -> bool:
-        """Say whether the run of now was found to take too long."""
+        """Say whether the run of now takes too long."""
         current = self._loop.current
-        return current is not None and self._stalled == (current, current.started)
-
-    def set_stalled(self, execution: Execution, started: float) -> None:
-        """Note that the run of `execution` that began at `started` takes too long."""
-        self._stalled = execution, started
+        return current is not None and current.is_overdue()
 
     # The thread itself.
 
@@ -323,6 +308,7 @@ class RunnerThread(threading.Thread):
 
     def run(self) -> None:
         """Own, run, yield, stand by; until it is stopped. Called by `start`."""
+        db.stay_out_of_pools()
         try:
             while not self._loop.stop_asked:
                 # Libraries raise exceptions in threads, and some come too late: while
@@ -336,12 +322,14 @@ class RunnerThread(threading.Thread):
         try:
             self._sleep_until(self.tick())
         except BaseException as exc:
-            self._loop.break_down(exc)
+            try:
+                self._loop.break_down(exc)
+            except BaseException:
+                logger.exception("[%s] A breakdown could not be told.", self.name)
 
     def _sleep_until(self, deadline: float) -> None:
         left = deadline - self._clock.monotonic()
         if left > 0 and not self._loop.stop_asked:
-            self._loop.has_rested = True
             self._wakeup.acquire(timeout=min(left, threading.TIMEOUT_MAX))
 
     def _leave(self) -> None:
@@ -349,9 +337,7 @@ class RunnerThread(threading.Thread):
             self._loop.end()
         finally:
             self._watcher.unwatch(self)
-            db.close_all()
-            for execution in self.tasks:
-                execution.task.thaw()
+            db.drop_connections()
             self._has_ended = True
             if self.ended is not None:
                 self.ended()

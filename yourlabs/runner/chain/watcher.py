@@ -18,9 +18,8 @@ from collections.abc import Callable
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain import db
-from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.send import send_robust
+from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.thread import RunnerThread
 from yourlabs.runner.failures.frames import frame_of
 from yourlabs.runner.forks import renew_in_child
@@ -50,15 +49,11 @@ class ChainWatcher:
         # Readable when the process dies that owns a chain we stand by for.
         self._death_fds: dict[Identity, int] = {}
         self._owners: set[Identity] = set()
-        self._reporters: dict[RunnerThread, threading.Thread] = {}
+        # When the run began that was reported last, and by what thread.
+        self._reporters: dict[RunnerThread, tuple[float, threading.Thread]] = {}
 
     def watch(self, thread: RunnerThread) -> None:
-        """
-        Look after `thread` from now on: for the first time within a second.
-
-        Raises:
-            RuntimeError: No thread is to be had.
-        """
+        """Look after it; raise RuntimeError where no thread is to be had."""
         with self._mutex:
             self._threads[thread] = None
             self._ensure_running()
@@ -70,13 +65,7 @@ class ChainWatcher:
             self._reporters.pop(thread, None)
 
     def beat(self, interval: float, send: Callable[[], object] | None) -> None:
-        """
-        Call `send` at least every `interval` seconds while no chain is stalled.
-
-        Args:
-            interval: In seconds.
-            send: Must not block. None: call nothing any more.
-        """
+        """Call `send` each `interval` seconds while no chain is stalled. None: stop."""
         with self._mutex:
             self._beat = None if send is None else (interval, send)
             self._ensure_running()
@@ -113,7 +102,7 @@ class ChainWatcher:
     def _look(self) -> None:
         threads = list(self._threads)
         # All stalls first: a log handler may hang in what is said of the rest.
-        for look in (self._look_for_stall, _check):
+        for look in (self._look_for_stall, lambda thread: thread.check()):
             for thread in threads:
                 try:
                     look(thread)
@@ -166,34 +155,23 @@ class ChainWatcher:
     # Runs that take too long.
 
     def _look_for_stall(self, thread: RunnerThread) -> None:
+        """Report it in a thread of its own: receivers and log handlers may hang."""
         execution = thread.running()
-        if execution is None or execution.options.max_duration is None:
+        if execution is None or not execution.is_overdue():
             return
         started = execution.started
-        limit = execution.options.max_duration.total_seconds()
-        if time.monotonic() - started >= limit and not thread.is_stalled():
-            self._report_stall(thread, execution, started)
-            thread.set_stalled(execution, started)
-
-    def _report_stall(
-        self, thread: RunnerThread, execution: Execution, started: float
-    ) -> None:
-        """Report it in a thread of its own: receivers and log handlers may hang."""
-        known = self._reporters.get(thread)
-        if known is not None and known.is_alive():
+        reported, reporter = self._reporters.get(thread, (0.0, None))
+        if reported == started or (reporter is not None and reporter.is_alive()):
             # Who did not come back from one would not come back from the next.
             return
-        self._reporters[thread] = reporter = threading.Thread(
+        reporter = threading.Thread(
             target=_report_stall,
             args=(thread, execution, started),
             name=f"{thread.name}-stalled",
             daemon=True,
         )
+        self._reporters[thread] = started, reporter
         reporter.start()
-
-
-def _check(thread: RunnerThread) -> None:
-    thread.check()
 
 
 def _close(descriptor: int) -> None:
@@ -204,7 +182,7 @@ def _close(descriptor: int) -> None:
 
 def _report_stall(thread: RunnerThread, execution: Execution, started: float) -> None:
     try:
-        stack = _stack_of(thread, execution.coroutines)
+        stack = _stack_of(thread, execution)
         stall = execution.stalled(started, stack)
         if stall is None:
             return
@@ -224,10 +202,10 @@ def _report_stall(thread: RunnerThread, execution: Execution, started: float) ->
         logger.exception("[%s] A stall could not be reported.", thread.name)
     finally:
         # A receiver may have used some.
-        db.close_all()
+        db.drop_connections()
 
 
-def _stack_of(thread: threading.Thread, coroutines: Coroutines | None) -> str:
+def _stack_of(thread: RunnerThread, execution: Execution) -> str:
     frame = frame_of(thread.ident)
     if frame is None:
         return "(the thread is gone)"
@@ -235,8 +213,8 @@ def _stack_of(thread: threading.Thread, coroutines: Coroutines | None) -> str:
         text = "".join(traceback.format_stack(frame))
     finally:
         del frame
-    if coroutines is not None:
-        text += coroutines.stack()
+    if execution.coroutines is not None:
+        text += execution.coroutines.stack()
     return text if len(text) <= MAX_STACK else f"[…]\n{text[-MAX_STACK:]}"
 
 

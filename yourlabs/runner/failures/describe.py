@@ -14,6 +14,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from linecache import checkcache, getline
 from types import FrameType, TracebackType
@@ -93,8 +94,8 @@ def describe(exc: BaseException) -> Described:
         runner itself, with which the traceback of a task begins, are left out.
     """
     try:
-        text = cut("".join(_text(exc)), MAX_TRACEBACK, head=0.4)
-        raised = _raised(exc)
+        raised, text = _read(exc)
+        text = cut(text, MAX_TRACEBACK, head=0.4)
         return Described(raised[0].type, raised[0].message, text, fingerprint(raised))
     except BaseException:
         # A hostile class can make anything raise, even SystemExit, and the chain
@@ -171,86 +172,79 @@ def _members(exc: BaseException) -> tuple[BaseException, ...]:
     return tuple(one for one in members if isinstance(one, BaseException))
 
 
-# What is shown.
-
-
-def _text(exc: BaseException, depth: int = 0) -> Iterator[str]:
-    """Yield the text of an exception below that of what it comes from."""
+def _read(exc: BaseException, depth: int = 0) -> tuple[list[Raised], str]:
+    """Return what tells an exception from others, itself first, and its text."""
     links = _links(exc)
-    for number in range(len(links) - 1, -1, -1):
-        left_out = len(links) - MAX_LINKS
-        if left_out > 0 and LAST_LINKS <= number < LAST_LINKS + left_out:
-            if number == LAST_LINKS:
-                yield f"\n[… {left_out} exceptions left out …]\n\n"
+    left_out = len(links) - MAX_LINKS
+    if left_out > 0:
+        links[LAST_LINKS : LAST_LINKS + left_out] = []
+    raised: list[Raised] = []
+    text = ""
+    for number, link in enumerate(links):
+        frames = _frames(link.__traceback__)
+        # However deep a recursion went, each of its calls counts once.
+        distinct = tuple(islice(dict.fromkeys(frames), MAX_FRAMES))
+        own = Raised(_type_name(type(link)), _message(link), distinct)
+        members = _read_members(link, depth)
+        below = {signature(one): one for found, _ in members for one in found}
+        # Members come in the order in which they ended, which is chance.
+        raised += [own, *(below[key] for key in sorted(below))]
+        shown = cut(printable("".join(_text(link, own, frames))), MAX_TRACEBACK // 2)
+        if not number:
+            text = shown + "".join(_group(link, members))
             continue
-        yield cut(printable("".join(_one(links[number]))), MAX_TRACEBACK // 2)
-        if number:
-            is_cause = links[number - 1].__cause__ is links[number]
-            yield _CAUSE if is_cause else _CONTEXT
-    yield from _group(exc, depth)
+        joint = _CAUSE if links[number - 1].__cause__ is link else _CONTEXT
+        if number == LAST_LINKS and left_out > 0:
+            joint = f"\n[… {left_out} exceptions left out …]\n\n"
+        text = shown + joint + text
+    return raised, text
 
 
-def _one(exc: BaseException) -> Iterator[str]:
-    stack = list(_stack(_without_machinery(exc.__traceback__)))
-    if stack:
+def _text(exc: BaseException, own: Raised, frames: list[Frame]) -> Iterator[str]:
+    """Yield the text of one exception, without those it comes from."""
+    if frames:
         yield "Traceback (most recent call last):\n"
-    yield from stack
-    name = _type_name(type(exc)).removeprefix("builtins.").removeprefix("__main__.")
-    message = _message(exc)
+    left_out = len(frames) - FIRST_FRAMES - LAST_FRAMES
+    if left_out > 0:
+        yield from (frame.text for frame in frames[:FIRST_FRAMES])
+        yield f"  [… {left_out} frames left out …]\n"
+        frames = frames[-LAST_FRAMES:]
+    yield from (frame.text for frame in frames)
     if isinstance(exc, SyntaxError):
         with contextlib.suppress(Exception):
             # The place in the source comes before the message.
             yield from traceback.format_exception_only(type(exc), exc)[:-1]
-    yield f"{name}: {message}\n" if message else f"{name}\n"
+    name = own.type.removeprefix("builtins.").removeprefix("__main__.")
+    yield f"{name}: {own.message}\n" if own.message else f"{name}\n"
     notes = getattr(exc, "__notes__", ())
     if isinstance(notes, (list, tuple)):
         for note in islice(notes, 10):
             yield f"{note[:1_000]}\n" if isinstance(note, str) else ""
 
 
-def _stack(tb: TracebackType | None) -> Iterator[str]:
-    # Python's own formatter marks the place in each line, for which it parses the
-    # line: that takes longer than everything else that a failure costs.
-    steps = list(_steps(tb))
-    for path in {step.tb_frame.f_code.co_filename for step in steps}:
-        checkcache(path)
-    left_out = len(steps) - FIRST_FRAMES - LAST_FRAMES
-    for number, step in enumerate(steps):
-        if left_out > 0 and FIRST_FRAMES <= number < FIRST_FRAMES + left_out:
-            if number == FIRST_FRAMES:
-                yield f"  [… {left_out} frames left out …]\n"
-            continue
-        code = step.tb_frame.f_code
-        name, path = code.co_name[:MAX_LINE], code.co_filename[:MAX_LINE]
-        yield f'  File "{path}", line {step.tb_lineno}, in {name}\n'
-        if source := _source(step).strip():
-            yield f"    {source}\n"
+def _read_members(exc: BaseException, depth: int) -> list[tuple[list[Raised], str]]:
+    counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
+    return [_read(member, depth + 1) for member in _members(exc)[:counted]]
 
 
-def _group(exc: BaseException, depth: int) -> Iterator[str]:
-    members = _members(exc)
+def _group(
+    exc: BaseException, members: list[tuple[list[Raised], str]]
+) -> Iterator[str]:
+    """Yield the text of some of the members of a group."""
     # One of each kind, before others of the same: they come in any order.
     kinds: dict[str, int] = {}
-    counted = () if depth >= MAX_DEPTH else members[:MAX_COUNTED]
-    for number, member in enumerate(counted):
-        kinds.setdefault(fingerprint(_raised(member, MAX_DEPTH)), number)
+    for number, (raised, _) in enumerate(members):
+        kinds.setdefault(fingerprint(raised), number)
     first = set(kinds.values())
-    numbers = sorted(range(len(counted)), key=lambda number: number not in first)
+    numbers = sorted(range(len(members)), key=lambda number: number not in first)
     shown = sorted(numbers[:MAX_MEMBERS])
     for number in shown:
         yield f"  +---------------- {number + 1} ----------------\n"
-        text = "".join(_text(members[number], depth + 1)).rstrip("\n")
+        text = members[number][1].rstrip("\n")
         yield "".join(f"  | {line}\n" for line in text.split("\n"))
-    if len(members) > len(shown):
-        yield f"  [… {len(members) - len(shown)} exceptions left out …]\n"
-
-
-def _without_machinery(tb: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from where it leaves the runner; all of it where it stays."""
-    step = tb
-    while step is not None and _is_machinery(step.tb_frame):
-        step = step.tb_next
-    return step or tb
+    left_out = len(_members(exc)) - len(shown)
+    if left_out:
+        yield f"  [… {left_out} exceptions left out …]\n"
 
 
 def _message(exc: BaseException) -> str:
@@ -273,58 +267,50 @@ def _type_name(cls: type) -> str:
     return printable(f"{module[:MAX_LINE]}.{name[:MAX_LINE]}")
 
 
-# What tells it from others.
+def _frames(tb: TracebackType | None) -> list[Frame]:
+    """Read a traceback from where it leaves the runner; all of it where it stays."""
+    step = tb
+    while step is not None and _is_machinery(_module(step.tb_frame)):
+        step = step.tb_next
+    step = step or tb
+    frames: list[Frame] = []
+    known: dict[tuple[int, int | None], Frame] = {}
+    checked: set[str] = set()
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_filename not in checked:
+            checked.add(code.co_filename)
+            checkcache(code.co_filename)
+        key = id(code), step.tb_lineno
+        if key not in known:
+            known[key] = _frame(step.tb_frame, step.tb_lineno or 0)
+        frames.append(known[key])
+        step = step.tb_next
+    return frames
 
 
-def _raised(exc: BaseException, depth: int = 0) -> list[Raised]:
-    """Return an exception and what it comes from and consists of, itself first."""
-    links = _links(exc)
-    raised = []
-    for link in links[:LAST_LINKS] + links[LAST_LINKS:][LAST_LINKS - MAX_LINKS :]:
-        frames = _frames(link.__traceback__)
-        raised.append(Raised(_type_name(type(link)), _message(link), frames))
-        counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
-        below = {
-            signature(one): one
-            for member in _members(link)[:counted]
-            for one in _raised(member, depth + 1)
-        }
-        # Members come in the order in which they ended, which is chance.
-        raised += [below[key] for key in sorted(below)]
-    return raised
-
-
-def _frames(tb: TracebackType | None) -> tuple[Frame, ...]:
-    # However deep a recursion went, each of its calls counts once.
-    steps = {(id(step.tb_frame.f_code), step.tb_lineno): step for step in _steps(tb)}
-    return tuple(_frame(step) for step in islice(steps.values(), MAX_FRAMES))
-
-
-def _steps(tb: TracebackType | None) -> Iterator[TracebackType]:
-    while tb is not None:
-        yield tb
-        tb = tb.tb_next
-
-
-def _source(step: TracebackType) -> str:
-    frame = step.tb_frame
-    path = frame.f_code.co_filename
-    return getline(path, step.tb_lineno or 0, frame.f_globals)[:MAX_LINE]
-
-
-def _frame(step: TracebackType) -> Frame:
-    frame = step.tb_frame
-    code = frame.f_code
+def _frame(frame: FrameType, line: int) -> Frame:
+    # Python's own formatter marks the place in each line, for which it parses the
+    # line: that takes longer than everything else that a failure costs.
+    code, module = frame.f_code, _module(frame)
+    path, name = code.co_filename[:MAX_LINE], code.co_name[:MAX_LINE]
+    source = getline(code.co_filename, line, frame.f_globals)[:MAX_LINE].strip()
+    text = f'  File "{path}", line {line}, in {name}\n'
     return Frame(
-        module=_module(frame)[:MAX_LINE],
-        function=getattr(code, "co_qualname", code.co_name)[:MAX_LINE],
-        source=_source(step),
-        is_application=not (
-            code.co_filename.startswith((*_LIBRARIES, "<frozen "))
-            or "/site-packages/" in code.co_filename
-            or "/dist-packages/" in code.co_filename
-            or _is_machinery(frame)
-        ),
+        module=module[:MAX_LINE],
+        function=getattr(code, "co_qualname", name)[:MAX_LINE],
+        source=source,
+        is_application=not (_is_library(code.co_filename) or _is_machinery(module)),
+        text=f"{text}    {source}\n" if source else text,
+    )
+
+
+@lru_cache(maxsize=512)
+def _is_library(path: str) -> bool:
+    return (
+        path.startswith((*_LIBRARIES, "<frozen "))
+        or "/site-packages/" in path
+        or "/dist-packages/" in path
     )
 
 
@@ -333,7 +319,6 @@ def _module(frame: FrameType) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _is_machinery(frame: FrameType) -> bool:
-    """Say whether this frame is of the runner itself, its example tasks apart."""
-    module = _module(frame)
+def _is_machinery(module: str) -> bool:
+    """Say whether a module is of the runner itself, its example tasks apart."""
     return module.startswith("yourlabs.runner.") and module != "yourlabs.runner.tasks"

@@ -14,7 +14,7 @@ from typing import Any
 
 from yourlabs.runner.failures.records import ExceptionCount
 from yourlabs.runner.failures.redact import redact
-from yourlabs.runner.failures.text import cut, one_line, printable
+from yourlabs.runner.failures.text import cut, first_line, printable
 
 MAX_DISTINCT = 20
 """How many distinct exceptions are counted apart: the last ones."""
@@ -41,7 +41,7 @@ class Seen:
 
     exception_type: str
     message: str
-    """Of the first time, on one line."""
+    """Its first line, of the first time."""
     fingerprint: str
     count: int
     """Since failure number `first`."""
@@ -117,21 +117,24 @@ class Downtime:
             lasted: How long the task has been down. Of no account for the first
                 failure of a downtime.
         """
-        down = self if self.is_down else self._began(latest.at)
         # Before it is cut again: half a password would not be known as one.
-        latest = replace(latest, message=redact(latest.message[:MAX_LATEST]))
+        message = redact(latest.message[:MAX_LATEST])
+        if message != latest.message:
+            latest = replace(latest, message=message)
+        since, consecutive, seen = self.since, self.consecutive, self.seen
+        if not self.is_down:
+            since, consecutive, lasted = latest.at, 0, 0.0
+            seen = tuple(replace(one, before=one.count) for one in seen)
         return replace(
-            down,
-            lasted=max(0.0, lasted) if self.is_down else 0.0,
-            consecutive=down.consecutive + 1,
+            self,
+            is_down=True,
+            since=since,
+            lasted=max(0.0, lasted),
+            consecutive=consecutive + 1,
             failures=self.failures + 1,
-            seen=_counted(down.seen, latest, self.failures + 1),
+            seen=_counted(seen, latest, self.failures + 1),
             latest=latest,
         )
-
-    def _began(self, at: float) -> Downtime:
-        seen = tuple(replace(one, before=one.count) for one in self.seen)
-        return replace(self, is_down=True, since=at, consecutive=0, seen=seen)
 
     def recovered(self, *, lasted: float) -> Downtime:
         """Return it after a success; the task has been down for `lasted` seconds."""
@@ -181,17 +184,9 @@ class Downtime:
         latest, hang = self.latest, self.hang
         seen = self.seen[-max(1, room // 1_000) :]
         return {
-            "is_down": self.is_down,
-            "since": self.since,
-            "lasted": self.lasted,
-            "consecutive": self.consecutive,
-            "interrupted": self.interrupted,
-            "failures": self.failures,
-            "recoveries": self.recoveries,
+            **vars(self),
             "seen": [list(vars(one).values()) for one in seen],
             "latest": None if latest is None else _shortened(latest, room // 2),
-            "hangs": self.hangs,
-            "stalls": self.stalls,
             "hang": None if hang is None else _shortened(hang, room // 4),
         }
 
@@ -201,10 +196,9 @@ def _counted(seen: tuple[Seen, ...], latest: Latest, number: int) -> tuple[Seen,
     if len(others) < len(seen):
         known = next(one for one in seen if one.fingerprint == latest.fingerprint)
         return (*others, replace(known, count=known.count + 1))
-    message = one_line(latest.message, MAX_MESSAGE)
-    new = Seen(
-        latest.exception_type[:MAX_MESSAGE], message, latest.fingerprint, 1, 0, number
-    )
+    message = first_line(latest.message, MAX_MESSAGE)
+    name = latest.exception_type[:MAX_MESSAGE]
+    new = Seen(name, message, latest.fingerprint, 1, 0, number)
     return (*others[-MAX_DISTINCT + 1 :], new)
 
 
@@ -236,9 +230,8 @@ def _from_json(value: Any) -> Downtime:
             values[name] = kind(**values[name])
     downtime = Downtime(**values)
     parts = [downtime, *downtime.seen, downtime.latest, downtime.hang]
-    for part in parts:
-        if part is not None:
-            check_fields(part)
+    for part in filter(None, parts):
+        check_fields(part)
     if len(downtime.seen) > MAX_DISTINCT:
         msg = f"there are more than {MAX_DISTINCT} exceptions"
         raise ValueError(msg)

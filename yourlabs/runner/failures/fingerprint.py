@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 VERSION = "2"
 """Prefix of every fingerprint: another rule makes other keys, and says so."""
@@ -93,8 +93,7 @@ _AGAIN = re.compile(r"(<[a-z]+>)(?:(?:[\s,;|]|and)*\1)+")
 _PLURAL = re.compile(r"(<number> [a-z-]{2,}?)s\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One call on the way to an exception."""
 
     module: str
@@ -104,10 +103,11 @@ class Frame:
     """Text of the line that was executed; empty when there is none."""
     is_application: bool
     """False for the standard library, installed packages and the runner itself."""
+    text: str = ""
+    """As Python prints it; takes no part."""
 
 
-@dataclass(frozen=True)
-class Raised:
+class Raised(NamedTuple):
     """One exception of a chain of causes, or of a group."""
 
     type: str

@@ -42,6 +42,12 @@ def one_line(text: str, limit: int) -> str:
     return line[: limit - 1].rstrip() + "…"
 
 
+def first_line(text: str, limit: int) -> str:
+    """Return the first line of `text` that is not empty; see `one_line`."""
+    # lstrip() and split() of megabytes would be slow.
+    return one_line(text[: limit * 4].lstrip().partition("\n")[0], limit)
+
+
 def cut(text: str, limit: int, *, head: float = 0.5) -> str:
     """
     Return `text`, or its two ends when it is longer than `limit` bytes of UTF-8.

@@ -25,9 +25,13 @@ class Notifier(ABC):
         return True
 
     @abstractmethod
-    def send(self, report: Report) -> None:
+    def send(self, report: Report) -> str | None:
         """
         Deliver `report`, or raise: then it is tried again, and nothing is lost.
 
         Called in a thread of the channel; it should have a timeout of its own.
+
+        Returns:
+            Whom it was handed to, for the log, where that is not yet the reader. None:
+            it was sent.
         """

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from yourlabs.runner.chain.task import Chain, Task
+from yourlabs.runner.chain.task import DOWN, Chain, Task
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.failures.describe import describe
 from yourlabs.runner.failures.downtime import Downtime, Latest, downtimes_from_json
-from yourlabs.runner.notify.chain_told import SUFFIX, State
 from yourlabs.runner.notify.subscriber import connected
 
 
@@ -29,7 +29,7 @@ class ChainDown:
 
     once = is_new_start = False
 
-    def __init__(self, chain: Chain, state: State) -> None:
+    def __init__(self, chain: Chain, state: Any) -> None:
         """
         Go on with what the last holder counted and told.
 
@@ -38,7 +38,7 @@ class ChainDown:
             state: Sections of plain values, of the holder of the lock alone.
         """
         task = Task(chain.tasks[0].func, ", ".join(chain.paths), chain.name)
-        self.chain = replace(chain, name=f"{chain.name}{SUFFIX}", tasks=(task,))
+        self.chain = replace(chain, name=f"{chain.name}{DOWN}", tasks=(task,))
         self.state = state
         self.task = task
         self.key = self.chain.keys()[task]

@@ -13,14 +13,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify.base import Unanswered
+from yourlabs.runner.notify.base import Notifier, Unanswered
 from yourlabs.runner.notify.report import Report
 
 FIRST_RETRY = 1.0
@@ -39,28 +38,17 @@ Key = tuple[str, str]
 """Name of the chain, and key of the task."""
 
 
-class Source(Protocol):
-    """Knows what is to be told. Called from the threads of a `Delivery`."""
-
-    def take(self, key: Key) -> Report | float | None:
-        """Return what is to be told now, or in how many seconds to ask again."""
-
-    def sent(self, key: Key, report: Report) -> None:
-        """Take note that `report` was delivered."""
-
-    def unanswered(self, key: Key, report: Report) -> bool:
-        """Take note that it may have been; return whether that is the end of it."""
-
-
 class Send(threading.Thread):
     """
     One try to deliver a report, in a daemon thread: it may hang for ever, alone.
 
     Attributes:
         ends: When it is given up, on the monotonic clock.
-        error: What was raised. None: nothing, until it is over.
+        error: What was raised. None: nothing.
+        handed_to: What the channel has handed it to. None: it was sent.
         is_whole: The report was handed over; what is missing is the answer.
-        is_hung: It was given up, and goes on.
+        is_over: It has ended.
+        is_hung: It was given up.
     """
 
     def __init__(self, delivery: Delivery, key: Key, report: Report) -> None:
@@ -68,13 +56,14 @@ class Send(threading.Thread):
         self.delivery, self.key, self.report = delivery, key, report
         self.ends = time.monotonic() + GIVE_UP
         self.error: BaseException | None = None
+        self.handed_to: str | None = None
         self.is_over = self.is_whole = self.is_hung = False
 
     def run(self) -> None:
         """Send, and say how it went. Called by `start`."""
         error = None
         try:
-            self.delivery.send(self.report)
+            self.handed_to = self.delivery.notifier.send(self.report)
         except BaseException as exc:
             # A backend can raise anything, even SystemExit.
             error = exc
@@ -102,31 +91,36 @@ class Delivery:
     Sends reports, one after the other, until they are delivered.
 
     All methods may be called from any thread, and none of them raises.
+
+    Attributes:
+        is_failing: The last send failed, so nobody should wait for the next one.
     """
 
     def __init__(
-        self, name: str, source: Source, send: Callable[[Report], None], *, label: str
+        self,
+        notifier: Notifier,
+        take: Callable[[Key], Report | float | None],
+        note: Callable[[Send], bool],
     ) -> None:
         """
         Make it; its thread is started with the first report.
 
         Args:
-            name: Of the thread.
-            source: What is told.
-            send: Delivers one report, or raises. Called in a thread.
-            label: What the log calls that which is sent.
+            notifier: What sends.
+            take: Returns what is to be told now, or in how many seconds to ask again.
+            note: Takes note that a report was delivered, or may have been; returns
+                whether that is the end of it. Both are called from its threads.
         """
-        self.name, self.send = name, send
+        self.notifier, self.name = notifier, f"runner-{notifier.name}"
         self.is_failing = False
-        """The last send failed, so nobody should wait for the next one."""
-        self._source, self._label = source, label
+        self._take, self._note = take, note
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._due: dict[Key, float] = {}
         self._tries: dict[Key, int] = {}
         self._busy: Key | None = None
         self._hung: set[Send] = set()
-        self._is_closed = self._is_hopeless = self._has_complained = False
+        self._is_closed = self._has_reported_failure = False
 
     def post(self, key: Key, delay: float = 0.0) -> None:
         """Have what is to be told of `key` sent, after `delay` seconds."""
@@ -148,20 +142,18 @@ class Delivery:
         While sends fail only one that has begun already is waited for, and what is
         tried again in the next `retry_for` seconds.
         """
-        wanted, now = set(keys), time.monotonic()
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self._is_awaited(wanted, now + retry_for), timeout
-            )
-            return not self.is_failing and not self._is_awaited(wanted, 0.0)
+        wanted, retry_until = set(keys), time.monotonic() + retry_for
 
-    def _is_awaited(self, keys: set[Key], retry_until: float) -> bool:
-        until = time.monotonic()
-        if self.is_failing:
-            until = -1.0 if self._is_hopeless or retry_until <= until else retry_until
-        return self._busy in keys or any(
-            due <= until for key, due in self._due.items() if key in keys
-        )
+        def is_over() -> bool:
+            until = time.monotonic()
+            if self.is_failing:
+                until = retry_until if retry_until > until else -1.0
+            return self._busy not in wanted and not any(
+                self._due.get(key, until + 1) <= until for key in wanted
+            )
+
+        with self._changed:
+            return self._changed.wait_for(is_over, timeout) and not self.is_failing
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Take back what waits of `keys`; a send that has begun goes on."""
@@ -181,14 +173,13 @@ class Delivery:
     def end(self, send: Send, error: BaseException | None) -> None:
         """Take note that `send` is over; called by its own thread."""
         with self._changed:
-            send.is_over, was_hung = True, send.is_hung
-            send.error = error
+            send.error, send.is_over = error, True
             self._hung.discard(send)
-            if was_hung and error is not None and send.key in self._due:
+            if send.is_hung and error is not None and send.key in self._due:
                 # It was waited for, lest it be told twice.
                 self._due[send.key] = time.monotonic()
             self._changed.notify_all()
-        if was_hung and error is None:
+        if send.is_hung and error is None:
             self._finish(send, None)
 
     def _start(self) -> None:
@@ -200,16 +191,17 @@ class Delivery:
         except RuntimeError as exc:
             # No more threads, or the interpreter ends. The next post tries again.
             self._thread = None
-            self._complain(exc)
+            self._log_failure(exc)
 
     def _run(self) -> None:
         while (key := self._next()) is not None:
             try:
                 self._deliver(key)
             except BaseException:
-                # A mistake in here must not cost the admins the rest.
+                # A mistake in here must not cost the admins the rest. Nothing else
+                # may come to have it asked for again.
                 logger.exception("The delivery of reports raised.")
-                time.sleep(FIRST_RETRY)
+                self.post(key, LAST_RETRY)
             finally:
                 with self._changed:
                     self._busy = None
@@ -225,20 +217,14 @@ class Delivery:
                 if left is not None and left <= 0:
                     ready = [key for key, due in self._due.items() if due <= now]
                     # Those that fail must not keep the others from being tried.
-                    key = min(ready, key=lambda one: self._tries.get(one, 0))
-                    del self._due[key]
-                    self._busy = key
-                    return key
+                    self._busy = min(ready, key=lambda one: self._tries.get(one, 0))
+                    del self._due[self._busy]
+                    return self._busy
                 self._changed.wait(left)
         return None
 
     def _deliver(self, key: Key) -> None:
-        try:
-            found = self._source.take(key)
-        except BaseException:
-            # Nothing else may come to have it asked for again.
-            self.post(key, LAST_RETRY)
-            raise
+        found = self._take(key)
         if isinstance(found, Report):
             send = Send(self, key, found)
             try:
@@ -253,8 +239,7 @@ class Delivery:
             self.post(key, max(found, FIRST_RETRY))
         else:
             # Nothing of it is left that could be tried again.
-            with self._changed:
-                self._tries.pop(key, None)
+            self.withdraw([key])
 
     def _wait_for(self, send: Send) -> BaseException | None:
         """Wait for the end of a send, or give it up; return what went wrong."""
@@ -268,67 +253,68 @@ class Delivery:
                 return send.error
             send.is_hung = True
             self._hung.add(send)
+            error = send.error = (
+                Unanswered("no answer came")
+                if send.is_whole
+                else TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
+            )
         if len(self._hung) >= MAX_HUNG:
             logger.error(
                 "%d sends of %s hang: the next one begins when one of them ends. Give "
                 "what sends a timeout.",
                 len(self._hung),
-                self._label,
+                self.notifier.label,
                 extra={"action": "delivery_hangs"},
             )
-        if send.is_whole:
-            return Unanswered("no answer came")
-        return TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
+        return error
 
     def _finish(self, send: Send, error: BaseException | None) -> None:
         """Take note of how a send went: it is tried again, or it is done."""
-        key = send.key
-        is_told = isinstance(error, Unanswered) and self._source.unanswered(
-            key, send.report
-        )
-        if error is not None and not is_told:
-            self._try_again(send, error)
-            return
-        with self._changed:
-            self.is_failing = self._is_hopeless = False
-            self._tries.pop(key, None)
-            works_again = self._has_complained and not self._tries
-            self._has_complained = self._has_complained and not works_again
-        if works_again:
-            logger.warning(
-                "Sending %s works again.",
-                self._label,
-                extra={"action": "delivery_works"},
-            )
-        if error is None:
+        is_done = False
+        if error is None or isinstance(error, Unanswered):
             try:
-                self._source.sent(key, send.report)
+                is_done = self._note(send)
             except BaseException:
                 # It was delivered: a mistake in here must not have it sent again.
                 logger.exception("Could not take note of what was sent.")
+                is_done = error is None
+        if not is_done and error is not None:
+            self._try_again(send, error)
+            return
+        with self._changed:
+            self.is_failing = False
+            self._tries.pop(send.key, None)
+            works_again = self._has_reported_failure and not self._tries
+            self._has_reported_failure = self._has_reported_failure and not works_again
+        if works_again:
+            logger.warning(
+                "Sending %s works again.",
+                self.notifier.label,
+                extra={"action": "delivery_works"},
+            )
 
     def _try_again(self, send: Send, error: BaseException) -> None:
-        key = send.key
         with self._changed:
             self.is_failing = True
-            self._is_hopeless = isinstance(error, ImproperlyConfigured)
-            self._tries[key] = self._tries.get(key, 0) + 1
-            # One that hangs may be delivered yet, and has an end as a rule.
-            wait = LAST_RETRY if send.is_hung else backoff(self._tries[key])
-            self._due[key] = time.monotonic() + wait
-        self._complain(error)
+            tries = self._tries[send.key] = self._tries.get(send.key, 0) + 1
+            # One that hangs may be delivered yet, and has an end as a rule. What the
+            # settings make fail does not mend itself in a moment.
+            is_long = send.is_hung or isinstance(error, ImproperlyConfigured)
+            wait = LAST_RETRY if is_long else backoff(tries)
+            self._due[send.key] = time.monotonic() + wait
+        self._log_failure(error)
 
-    def _complain(self, error: BaseException) -> None:
+    def _log_failure(self, error: BaseException) -> None:
         try:
             reason = one_line(f"{type(error).__name__}: {error}", 300)
         except BaseException:
             reason = type(error).__name__
-        level = logging.DEBUG if self._has_complained else logging.WARNING
-        self._has_complained = True
+        level = logging.DEBUG if self._has_reported_failure else logging.WARNING
+        self._has_reported_failure = True
         logger.log(
             level,
             "Could not send %s: %s. It is tried again until it works.",
-            self._label,
+            self.notifier.label,
             reason,
             extra={"action": "delivery_failed"},
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from django.utils.log import AdminEmailHandler
 
@@ -19,15 +21,19 @@ def spare_admins() -> None:
     may be on any logger, behind another handler or a queue, or be added later. So this
     changes what the class does with the records of one logger, and of no other.
     """
-    usual = AdminEmailHandler.handle
-    if hasattr(usual, "__wrapped__"):
-        return
+    # A handler that wraps it may call either.
+    for name in ("handle", "emit"):
+        usual = getattr(AdminEmailHandler, name)
+        if not hasattr(usual, "__wrapped__"):
+            setattr(AdminEmailHandler, name, _sparing(usual))
 
+
+def _sparing(usual: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(usual)
-    def handle(self: AdminEmailHandler, record: logging.LogRecord) -> bool:
+    def call(self: AdminEmailHandler, record: logging.LogRecord) -> Any:
         # What is critical comes once, and no mail of the runner tells it.
         if record.name == LOGGER and record.levelno < logging.CRITICAL:
             return False
-        return bool(usual(self, record))
+        return usual(self, record)
 
-    AdminEmailHandler.handle = handle  # type: ignore[method-assign,assignment]
+    return call

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import email.policy
 import smtplib
 from hashlib import blake2b
 from typing import Any
 
+import django
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail.backends.smtp import EmailBackend
 
 from yourlabs.runner import conf
 from yourlabs.runner.failures.text import one_line
@@ -34,24 +38,24 @@ class AdminMail(Notifier):
         """Return what ``RUNNER["EMAIL"]`` says."""
         return conf.email()
 
-    def send(self, report: Report) -> None:
+    def send(self, report: Report) -> str | None:
         """
         Send `report`.
+
+        Returns:
+            The dotted path of a mail backend that is not Django's: it may queue mails.
 
         Raises:
             ImproperlyConfigured: ``ADMINS`` is empty.
             Unanswered: The server has the mail, and did not say that it took it.
             Exception: Whatever the mail backend raises.
         """
-        from django.core.mail import EmailMessage
-        from django.core.mail.backends.smtp import EmailBackend
-
         admins = [one_line(address, 500) for address in conf.admins()]
         if not admins:
             msg = "ADMINS is empty, so nobody is told of failures"
             raise ImproperlyConfigured(msg)
         sender = one_line(conf.mail_sender(), 500)
-        message = EmailMessage(
+        message = ReadableMail(
             subject=one_line(f"{conf.mail_prefix()}{report.subject}", 250),
             body=report.body,
             from_email=sender,
@@ -70,6 +74,23 @@ class AdminMail(Notifier):
         finally:
             with contextlib.suppress(Exception):
                 connection.close()
+        backend = type(connection)
+        sends = backend.__module__.startswith("django.core.mail.backends.")
+        if sends or isinstance(connection, EmailBackend):
+            return None
+        return f"{backend.__module__}.{backend.__qualname__}"
+
+
+class ReadableMail(mail.EmailMessage):
+    """A mail whose lines stay as they are where it is not sent but shown or kept."""
+
+    def message(self, **options: Any) -> Any:
+        """Return it for a backend; those that send ask for a policy of their own."""
+        if django.VERSION >= (6, 0):
+            # Longer ones than of 78 characters would be made quoted-printable.
+            whole = email.policy.default.clone(max_line_length=998)
+            options.setdefault("policy", whole)
+        return super().message(**options)
 
 
 class WaitsForAnswer:
@@ -140,8 +161,6 @@ def headers(report: Report, sender: str) -> dict[str, str]:
 
 
 def _connection() -> Any:
-    from django.core import mail
-
     mailers = getattr(mail, "mailers", None)
     # Django 6.1 has several mailers and deprecates get_connection().
     return mail.get_connection() if mailers is None else mailers.default

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from yourlabs.runner.failures.downtime import Downtime, Hang
 from yourlabs.runner.failures.records import ExceptionCount
 from yourlabs.runner.failures.redact import redact
-from yourlabs.runner.failures.text import cut, one_line, printable
+from yourlabs.runner.failures.text import cut, first_line, one_line, printable
 from yourlabs.runner.notify.throttle import Kind, Reason, thread_of
 from yourlabs.runner.notify.told import Told
 
@@ -65,6 +66,8 @@ class Report:
     """How the task fares."""
     told: Told
     """What the channel was told before."""
+    retry: timedelta = timedelta()
+    """In how long it is tried again after a failure; zero: at once, or unknown."""
     next_at: datetime | None = None
     """When the next reminder is due; None: no sooner than something changes."""
     where: str = ""
@@ -141,26 +144,24 @@ class Report:
             known = f"after {duration(timedelta(seconds=took or 0))}"
             return f"{text}: {'with its process' if took is None else known}"
         # Further lines of a message are details, and an address tells a reader nothing.
-        first = next(filter(str.strip, reason.message.splitlines()), "")
-        message = one_line(_ADDRESS.sub("", first), MAX_MESSAGE)
+        message = _ADDRESS.sub("", first_line(reason.message, 2 * MAX_MESSAGE))
+        message = one_line(message, MAX_MESSAGE)
         return f"{text}: {message}" if message else text
 
 
 def redacted(downtime: Downtime, hook: Callable[[str], str]) -> Downtime:
     """Return it with every text in it masked, and passed through `hook`."""
 
-    def mask(text: str) -> str:
-        return hook(redact(text)) if text else text
+    def masked(value: Any, *names: str) -> Any:
+        texts = ((name, getattr(value, name)) for name in names if value is not None)
+        changes = {name: hook(redact(text)) for name, text in texts if text}
+        return replace(value, **changes) if changes else value
 
-    latest, hang = downtime.latest, downtime.hang
-    if latest is not None:
-        message, traceback = mask(latest.message), mask(latest.traceback)
-        latest = replace(latest, message=message, traceback=traceback)
     return replace(
         downtime,
-        seen=tuple(replace(one, message=mask(one.message)) for one in downtime.seen),
-        latest=latest,
-        hang=replace(hang, stack=mask(hang.stack)) if hang else None,
+        seen=tuple(masked(one, "message") for one in downtime.seen),
+        latest=masked(downtime.latest, "message", "traceback"),
+        hang=masked(downtime.hang, "stack"),
     )
 
 
@@ -175,31 +176,29 @@ def _body(report: Report) -> Iterator[str]:
     yield _headline(report, kinds)
     yield ""
     yield from (f"{name + ':':<30}{value}" for name, value in _facts(report, kinds))
-    others = _others(report)
-    if others:
-        yield ""
-        yield "Exceptions since the last mail:"
-        yield from others
+    if others := _others(report):
+        yield from ("", "Exceptions since the last mail:", *others)
     if report.failures and latest is not None and latest.traceback:
-        yield ""
-        yield f"Failure at {_moment(instant(latest.at))}:"
-        yield ""
-        yield latest.traceback.rstrip("\n")
+        traceback = latest.traceback.rstrip("\n")
+        yield from ("", f"Failure at {_moment(instant(latest.at))}:", "", traceback)
     if hang is not None and Kind.STALLED in kinds:
-        yield ""
-        yield "Where the run hung, the last call at the end:"
-        yield ""
-        yield cut(printable(hang.stack), 20_000).rstrip("\n")
+        stack = cut(printable(hang.stack), 20_000).rstrip("\n")
+        yield from ("", "Where the run hung, the last call at the end:", "", stack)
 
 
 def _headline(report: Report, kinds: set[Kind]) -> str:
+    """Return how the task fares, and what says whether it can be left alone."""
     if report.what.hangs:
         return f"{report.task} hangs: a run takes longer than it may."
-    if report.is_down:
-        return f"{report.task} is down."
-    if kinds <= _OF_STALLS:
+    if kinds <= _OF_STALLS and not report.is_down:
         return f"The run of {report.task} that hung has ended."
-    return f"{report.task} works again."
+    text = f"{report.task} {'is down' if report.is_down else 'works again'}."
+    times = report.what.recoveries - report.told.recoveries + report.is_down
+    if times > 2:
+        text += f" It flaps: it went down {times} times since the last mail."
+    if report.is_down and report.retry:
+        text += f" It is tried again {duration(report.retry)} after each failure."
+    return text
 
 
 def _facts(report: Report, kinds: set[Kind]) -> Iterator[tuple[str, str]]:
@@ -211,12 +210,10 @@ def _facts(report: Report, kinds: set[Kind]) -> Iterator[tuple[str, str]]:
     if kinds - _OF_STALLS or report.is_down:
         yield from _downtime(report)
     yield "Failures since the last mail", _rate(report)
-    recoveries = report.what.recoveries - report.told.recoveries
-    if recoveries > 1:
-        yield "Recoveries since then", str(recoveries)
-    stalls = report.what.stalls - report.told.stalls
-    if stalls > 1:
-        yield "Stalled runs since then", str(stalls)
+    for name in ("recoveries", "stalls"):
+        since = getattr(report.what, name) - getattr(report.told, name)
+        if since > 1:
+            yield f"{name.capitalize()} since then", str(since)
     if report.told.start and kinds & {Kind.FIRST, Kind.NEW}:
         yield "New start", report.told.start
     yield "Next mail", _next(report)
@@ -285,8 +282,14 @@ def _next(report: Report) -> str:
 
 
 def _others(report: Report) -> list[str]:
-    exceptions = report.exceptions
-    if report.failures < 2 and len(exceptions) < 2:
+    exceptions, latest = report.exceptions, report.what.latest
+    left = report.failures - sum(one.count for one in exceptions)
+    if (
+        latest
+        and not left
+        and [latest.fingerprint] == [one.fingerprint for one in exceptions]
+    ):
+        # It is the one that is shown.
         return []
     lines = []
     for one in exceptions:
@@ -294,10 +297,7 @@ def _others(report: Report) -> list[str]:
         new = "" if one.fingerprint in report.told.known else " (new)"
         text = one_line(f"{name}: {one.message}", 190)
         lines.append(f"{one.count:>7} x {text}{new}")
-    left = report.failures - sum(one.count for one in exceptions)
-    if left > 0:
-        lines.append(f"{left:>7} x others")
-    return lines
+    return [*lines, f"{left:>7} x others"] if left > 0 else lines
 
 
 def _moment(at: datetime) -> str:

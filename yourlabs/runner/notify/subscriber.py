@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain.task import Task
-from yourlabs.runner.failures.records import Failure, Recovery, Stall
 from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify.base import Notifier
-from yourlabs.runner.notify.chain_told import (
-    LOOK_AT_HANGS_EVERY,
-    MAX_COPIES,
-    ChainTold,
-)
-from yourlabs.runner.notify.delivery import Delivery, Key
+from yourlabs.runner.notify.delivery import Delivery, Key, Send
+from yourlabs.runner.notify.ledger import LOOK_AT_HANGS_EVERY, MAX_COPIES, Ledger
 from yourlabs.runner.notify.report import Report
 
 PATIENCE = 0.25
@@ -60,22 +55,17 @@ class Subscriber:
         self._receivers: tuple[tuple[Any, Callable[..., None]], ...] = (
             (signals.chain_started, self.chain_started),
             (signals.chain_stopped, self.chain_stopped),
-            (signals.task_failed, self.task_failed),
-            (signals.task_recovered, self.task_recovered),
-            (signals.task_stalled, self.task_stalled),
+            (signals.task_failed, lambda _, *, failure, **__: self._happened(failure)),
+            (signals.task_recovered, lambda _, *, recovery: self._happened(recovery)),
+            (signals.task_stalled, lambda _, *, stall: self._happened(stall, 0.0)),
         )
         self._renew()
-        this = weakref.ref(self)
-        renew_in_child("notify", lambda: _renew(this()))
+        this = weakref.WeakMethod(self._renew)
+        renew_in_child("notify", lambda: (renew := this()) and renew())
 
     def _renew(self) -> None:
-        self.delivery = Delivery(
-            f"runner-{self.notifier.name}",
-            self,
-            self.notifier.send,
-            label=self.notifier.label,
-        )
-        self._chains: dict[str, ChainTold] = {}
+        self.delivery = Delivery(self.notifier, self._take, self._note)
+        self._chains: dict[str, Ledger] = {}
 
     def connect(self) -> None:
         """Listen to the signals. Harmless when it does already."""
@@ -91,49 +81,33 @@ class Subscriber:
         for signal, receiver in self._receivers:
             signal.disconnect(receiver)
 
-    # Receivers of the signals.
-
     def chain_started(self, thread: Any) -> None:
         """Go on where the last owner of the chain ended."""
         if not self.notifier.is_enabled():
             return
-        chain = self._chains[thread.chain.name] = ChainTold(thread, self.section)
-        for key in chain.told:
-            self._post(chain, key)
+        ledger = self._chains[thread.chain.name] = Ledger(thread, self.section)
+        for key in ledger.told:
+            self._post(ledger, key)
 
     def chain_stopped(self, thread: Any) -> None:
         """Send what is due, for a moment, and leave the rest to the next owner."""
-        chain = self._chains.get(thread.chain.name)
-        if chain is None or chain.thread is not thread:
+        ledger = self._chains.get(thread.chain.name)
+        if ledger is None or ledger.thread is not thread:
             return
-        keys = [(chain.name, key) for key in chain.told]
-        if thread.once:
-            self.delivery.wait(keys, LAST_FLUSH, retry_for=LAST_RETRIES)
-        else:
-            self.delivery.wait(keys, FLUSH)
-        if self._chains.get(chain.name) is chain:
+        keys = [(ledger.name, key) for key in ledger.told]
+        timeout, retry_for = (LAST_FLUSH, LAST_RETRIES) if thread.once else (FLUSH, 0.0)
+        self.delivery.wait(keys, timeout, retry_for=retry_for)
+        if self._chains.get(ledger.name) is ledger:
             # It may have been started again meanwhile.
-            del self._chains[chain.name]
+            del self._chains[ledger.name]
             self.delivery.withdraw(keys)
-        with chain.lock:
-            chain.write()
+        with ledger.lock:
+            ledger.write()
 
-    def task_failed(self, sender: Task, *, failure: Failure, **_: Any) -> None:
-        """Have a failure told, if that is owed; wait a moment for it."""
-        self._tell(failure.chain, failure.task, PATIENCE)
-
-    def task_recovered(self, sender: Task, *, recovery: Recovery, **_: Any) -> None:
-        """Have a recovery told, if that is owed; wait a moment for it."""
-        self._tell(recovery.chain, recovery.task, PATIENCE)
-
-    def task_stalled(self, sender: Task, *, stall: Stall, **_: Any) -> None:
-        """Have a stall told, if that is owed."""
-        self._tell(stall.chain, stall.task, 0.0)
-
-    def _tell(self, name: str, task: Task, patience: float) -> None:
-        chain = self._chains.get(name)
-        if chain is not None and task in chain.keys:
-            self.tell(name, chain.keys[task], patience)
+    def _happened(self, event: Any, patience: float = PATIENCE) -> None:
+        ledger = self._chains.get(event.chain)
+        if ledger is not None and event.task in ledger.keys:
+            self.tell(event.chain, ledger.keys[event.task], patience)
 
     def tell(self, name: str, key: str, patience: float = 0.0) -> None:
         """
@@ -144,67 +118,51 @@ class Subscriber:
             key: Of the task in it.
             patience: How long to wait, in seconds, and no longer than its cooldown.
         """
-        chain = self._find((name, key))
-        if chain is None or not self._post(chain, key) or self.delivery.is_failing:
+        ledger = self._find((name, key))
+        if ledger is None or not self._post(ledger, key) or self.delivery.is_failing:
             return
-        cooldown = chain.executions[key].cooldown.total_seconds()
+        cooldown = ledger.executions[key].cooldown.total_seconds()
         self.delivery.wait([(name, key)], min(patience, cooldown))
 
-    def _post(self, chain: ChainTold, key: str) -> bool:
+    def _post(self, ledger: Ledger, key: str) -> bool:
         """Have what is owed delivered; return whether that is now."""
-        found = chain.decide(key)
-        if found.reasons:
-            self.delivery.post((chain.name, key))
-        elif found.wait is not None:
-            self.delivery.post((chain.name, key), found.wait)
-        elif chain.told[key].hangs:
-            self.delivery.post((chain.name, key), LOOK_AT_HANGS_EVERY)
+        found = ledger.owed(key)
+        wait = 0.0 if found.reasons else found.wait
+        if wait is None and ledger.told[key].hangs:
+            wait = LOOK_AT_HANGS_EVERY
+        if wait is not None:
+            self.delivery.post((ledger.name, key), wait)
         return bool(found.reasons)
 
-    def _find(self, key: Key) -> ChainTold | None:
-        """Return the chain of a task; None: another one has its name by now."""
-        chain = self._chains.get(key[0])
-        return chain if chain is not None and key[1] in chain.told else None
+    def _find(self, key: Key) -> Ledger | None:
+        """Return the ledger of a task; None: another chain has its name by now."""
+        ledger = self._chains.get(key[0])
+        return ledger if ledger is not None and key[1] in ledger.told else None
 
-    # What the delivery asks for.
+    def _take(self, key: Key) -> Report | float | None:
+        ledger = self._find(key)
+        return None if ledger is None else ledger.report(key[1])
 
-    def take(self, key: Key) -> Report | float | None:
-        """Return what is to be told now, or in how many seconds to ask again."""
-        chain = self._find(key)
-        return None if chain is None else chain.report(key[1])
-
-    def sent(self, key: Key, report: Report) -> None:
-        """Record that `report` was delivered."""
-        chain = self._find(key)
-        if chain is not None:
-            chain.take_note(key[1], report)
-            self._post(chain, key[1])
-        logger.info(
-            "[%s] Sent %s: %s",
-            report.task,
-            self.notifier.label,
-            report.reason,
-            extra={"action": "report_sent", "task": report.task},
-        )
-
-    def unanswered(self, key: Key, report: Report) -> bool:
-        """Record that `report` may have been delivered; say whether it counts as so."""
-        chain = self._find(key)
-        if chain is None or not chain.take_note(key[1], report, is_copy=True):
+    def _note(self, send: Send) -> bool:
+        """Record that a report was delivered, or may have been; see `Delivery`."""
+        ledger, report, label = self._find(send.key), send.report, self.notifier.label
+        is_answered = send.error is None
+        if ledger is not None:
+            if not ledger.note(send.key[1], report, is_answered=is_answered):
+                return False
+            self._post(ledger, send.key[1])
+        elif not is_answered:
             return False
-        logger.error(
-            "[%s] Sent %s %d times, and nobody said that it was taken: %s. It counts "
-            "as told.",
-            report.task,
-            self.notifier.label,
-            MAX_COPIES,
-            report.reason,
-            extra={"action": "report_unanswered", "task": report.task},
-        )
-        self._post(chain, key[1])
+        level, action = logging.INFO, "report_sent"
+        text = f"Sent {label}: {report.reason}"
+        if not is_answered:
+            level, action = logging.ERROR, "report_unanswered"
+            text = (
+                f"Sent {label} {MAX_COPIES} times, and nobody said that it was taken: "
+                f"{report.reason}. It counts as told."
+            )
+        elif send.handed_to:
+            text = f"Handed {label} to {send.handed_to}: {report.reason}"
+        extra = {"action": action, "task": report.task}
+        logger.log(level, "[%s] %s", report.task, text, extra=extra)
         return True
-
-
-def _renew(subscriber: Subscriber | None) -> None:
-    if subscriber is not None:
-        subscriber._renew()

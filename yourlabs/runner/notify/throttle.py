@@ -1,5 +1,5 @@
 """
-What is owed to a channel: the difference between what is and what it was told.
+When a report is due: the difference between what is and what a channel was told.
 
 Nothing is queued. `owed` compares a `Downtime` with `Told` when something is about to
 be sent, and `delivered` says what the channel knows after it was. Two buckets bound how
@@ -9,11 +9,12 @@ again, up again, hanging, going on). What does not fit is told later, with its c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
 from yourlabs.runner.failures.downtime import Downtime, Seen
-from yourlabs.runner.notify.told import MAX_KNOWN, Told
+from yourlabs.runner.notify.told import MAX_KNOWN, Told, baseline
 
 CHANGES_AT_ONCE = 4
 """How many changes of a task are told at once; then one a period."""
@@ -49,7 +50,6 @@ class Kind(str, Enum):
 
 _NEWS = frozenset((Kind.FIRST, Kind.NEW))
 _REMINDERS = frozenset((Kind.REACHED, Kind.REACHED_AGAIN))
-_CHANGES = frozenset((Kind.AGAIN, Kind.HEALED, Kind.STALLED, Kind.RESUMED))
 
 
 class Reason(NamedTuple):
@@ -95,7 +95,6 @@ def owed(downtime: Downtime, told: Told, now: float, rules: Rules) -> Owed:
     """
     news = told.news.missing(now, rules.news_at_once, rules.period)
     changes = told.changes.missing(now, CHANGES_AT_ONCE, rules.period)
-    reminder = _reminder(downtime, told, rules)
     # Each with the seconds until there is a mail left for it.
     due: list[tuple[Reason, float]] = []
     failing = _failing(downtime, told)
@@ -107,16 +106,24 @@ def owed(downtime: Downtime, told: Told, now: float, rules: Rules) -> Owed:
             # It is down, and the reader believes that it is up.
             wait = min(news, changes)
         due.append((failing, wait))
-    if reminder is not None:
-        due.append((reminder, news))
+    before = _reminders(told.lasted, rules) if told.since == downtime.since else 0
+    if downtime.is_down and _reminders(downtime.lasted, rules) > before:
+        # It was due with the last failure: never by the clock.
+        kind = Kind.REACHED_AGAIN if before else Kind.REACHED
+        due.append((Reason(kind), news))
     if not downtime.is_down and (told.is_down or due):
         # What is over by now is told with its end, in one mail.
         due.append((Reason(Kind.HEALED), changes if told.is_down else news))
-    due += [(reason, changes) for reason in _stall(downtime, told)]
+    if downtime.stalls > told.stalls:
+        due.append((Reason(Kind.STALLED), changes))
+    is_over = downtime.hang is not None and not downtime.hangs
+    if is_over and (told.hangs or downtime.stalls > told.stalls):
+        due.append((Reason(Kind.RESUMED), changes))
     if all(wait for _, wait in due):
         return Owed((), min((wait for _, wait in due), default=None))
     # A mail that is sent tells all there is to tell.
-    return Owed(tuple(_sorted([reason for reason, _ in due], downtime)))
+    reasons = [reason for reason, _ in due]
+    return Owed(tuple(sorted(reasons, key=lambda reason: _rank(reason, downtime))))
 
 
 def news(downtime: Downtime, told: Told) -> list[Seen]:
@@ -133,21 +140,10 @@ def _failing(downtime: Downtime, told: Told) -> Reason | None:
     latest, new = downtime.latest, news(downtime, told)
     if latest is None or not (new or (downtime.is_down and not told.is_down)):
         return None
-    if not new:
-        return Reason(Kind.AGAIN if told.known else Kind.FIRST, latest.message)
-    is_latest = new[-1].fingerprint == latest.fingerprint
+    kind = Kind.NEW if new else Kind.AGAIN
+    is_latest = not new or new[-1].fingerprint == latest.fingerprint
     message = latest.message if is_latest else new[-1].message
-    return Reason(Kind.NEW if told.known else Kind.FIRST, message)
-
-
-def _reminder(downtime: Downtime, told: Told, rules: Rules) -> Reason | None:
-    """Return the reminder that was due with the last failure."""
-    if not downtime.is_down:
-        return None
-    before = _reminders(told.lasted, rules) if told.since == downtime.since else 0
-    if _reminders(downtime.lasted, rules) <= before:
-        return None
-    return Reason(Kind.REACHED_AGAIN if before else Kind.REACHED)
+    return Reason(kind if told.known else Kind.FIRST, message)
 
 
 def _reminders(lasted: float, rules: Rules) -> int:
@@ -168,40 +164,27 @@ def _wait_for_reminder(
     They come with the reminder: with the failure in which it is due, and by themselves
     where the task has not failed half a period later.
     """
-    if not downtime.is_down:
-        return 0.0
     due = next_reminder(downtime, rules)
     left = told.news.take(now, rules.news_at_once, rules.period)
-    if not left.missing(max(now, due), rules.news_at_once, rules.period):
+    is_enough = not left.missing(max(now, due), rules.news_at_once, rules.period)
+    if not downtime.is_down or is_enough:
         return 0.0
     return max(0.0, due + rules.period / 2 - now)
 
 
-def _stall(downtime: Downtime, told: Told) -> list[Reason]:
-    is_new = downtime.stalls > told.stalls
-    reasons = [Reason(Kind.STALLED)] if is_new else []
-    if (told.hangs or is_new) and not downtime.hangs and downtime.hang is not None:
-        reasons.append(Reason(Kind.RESUMED))
-    return reasons
-
-
-def _sorted(reasons: list[Reason], downtime: Downtime) -> list[Reason]:
-    """Return first what says how the task fares now."""
+def _rank(reason: Reason, downtime: Downtime) -> int:
+    """Return the place of a reason: first what says how the task fares now."""
     latest = downtime.latest.message if downtime.latest else ""
-
-    def rank(reason: Reason) -> int:
-        if reason.kind is Kind.STALLED:
-            return 0 if downtime.hangs else 6
-        if reason.kind is Kind.HEALED:
-            return 1
-        if reason.kind in _REMINDERS:
-            return 3
-        if reason.kind is Kind.RESUMED:
-            return 5
-        # What was held back is not what fails now.
-        return 2 if reason.message == latest else 4
-
-    return sorted(reasons, key=rank)
+    if reason.kind is Kind.STALLED:
+        return 0 if downtime.hangs else 6
+    if reason.kind is Kind.HEALED:
+        return 1
+    if reason.kind in _REMINDERS:
+        return 3
+    if reason.kind is Kind.RESUMED:
+        return 5
+    # What was held back is not what fails now.
+    return 2 if reason.message == latest else 4
 
 
 def delivered(
@@ -226,18 +209,14 @@ def delivered(
     has_news = not news.missing(now, rules.news_at_once, rules.period)
     if kinds & (_NEWS | _REMINDERS):
         news = news.take(now, rules.news_at_once, rules.period)
-    if kinds & _CHANGES or not has_news:
+    if kinds - (_NEWS | _REMINDERS) or not has_news:
         changes = changes.take(now, CHANGES_AT_ONCE, rules.period)
     fresh = [one.fingerprint for one in downtime.seen if told.new_failures_of(one)]
     known = [*(one for one in told.known if one not in fresh), *fresh]
-    is_open = told.is_down or told.hangs
-    return Told(
+    return replace(
+        baseline(downtime),
         is_down=downtime.is_down,
         hangs=downtime.hangs,
-        failures=downtime.failures,
-        recoveries=downtime.recoveries,
-        stalls=downtime.stalls,
-        counts={one.fingerprint: one.count for one in downtime.seen},
         known=tuple(known[-MAX_KNOWN:]),
         since=downtime.since,
         lasted=downtime.lasted,
@@ -246,7 +225,7 @@ def delivered(
         at=now,
         mails=told.mails + 1,
         thread=thread_of(downtime, told),
-        position=told.position + 1 if is_open else 1,
+        position=told.position + 1 if told.is_down or told.hangs else 1,
         start="" if kinds & _NEWS else told.start,
     )
 

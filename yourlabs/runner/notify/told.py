@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from yourlabs.runner.failures.downtime import (
-    Downtime,
-    Seen,
-    check_fields,
-    check_types,
-)
+from yourlabs.runner.failures.downtime import Downtime, Seen, check_fields, check_types
 
 MAX_KNOWN = 100
 """How many fingerprints are remembered as told."""
@@ -35,16 +30,9 @@ class Bucket(NamedTuple):
         """Return it after one was sent; it is never emptier than empty."""
         return Bucket(min(size, self._spent(now, period) + 1), now)
 
-    def as_of(self, now: float) -> Bucket:
-        """Return it, last counted at `now` at the latest."""
-        return self._replace(at=min(now, self.at))
-
     def _spent(self, now: float, period: float) -> float:
         # A clock that was set back gives nothing.
         return max(0.0, self.spent - max(0.0, now - self.at) / period)
-
-
-FULL = Bucket()
 
 
 @dataclass(frozen=True)
@@ -65,8 +53,8 @@ class Told:
     """When the downtime began that it was told of last."""
     lasted: float = 0.0
     """How long that had lasted then, in seconds."""
-    news: Bucket = FULL
-    changes: Bucket = FULL
+    news: Bucket = Bucket()  # noqa: RUF009
+    changes: Bucket = Bucket()  # noqa: RUF009
     at: float = 0.0
     """When it was told something last, in seconds since the epoch."""
     mails: int = 0
@@ -88,12 +76,11 @@ class Told:
 
 def baseline(downtime: Downtime) -> Told:
     """Return what a channel knows that is new here: nothing of what is over."""
-    counts = {one.fingerprint: one.count for one in downtime.seen}
     return Told(
         failures=downtime.failures,
         recoveries=downtime.recoveries,
         stalls=downtime.stalls,
-        counts=counts,
+        counts={one.fingerprint: one.count for one in downtime.seen},
     )
 
 
@@ -106,35 +93,26 @@ def as_of(told: Told, downtime: Downtime, now: float) -> Told:
     """Return it without what cannot be: counts and moments that are still to come."""
     if told.failures > downtime.failures or told.stalls > downtime.stalls:
         # What the chain had counted was lost.
-        told = replace(
-            told,
-            is_down=False,
-            hangs=False,
-            failures=0,
-            recoveries=0,
-            stalls=0,
-            counts={},
-        )
+        lost: dict[str, Any] = {
+            "failures": 0,
+            "recoveries": 0,
+            "stalls": 0,
+            "counts": {},
+        }
+        told = replace(told, is_down=False, hangs=False, **lost)
     # Where the clock was set back, they fill up from now on, not from then.
-    return replace(told, news=told.news.as_of(now), changes=told.changes.as_of(now))
-
-
-def counted_copy(told: Told) -> Told:
-    """Return it after a report was sent that nobody said was taken."""
-    return replace(told, copies=told.copies + 1)
-
-
-def told_to_json(told: Told, *, known: int = MAX_KNOWN) -> dict[str, Any]:
-    """Return it as plain values, with so many known fingerprints at the most."""
-    return {**asdict(told), "known": told.known[-known:]}
+    news, changes = (
+        one._replace(at=min(now, one.at)) for one in (told.news, told.changes)
+    )
+    return replace(told, news=news, changes=changes)
 
 
 def told_from_json(value: Any) -> Told:
     """
-    Return what `told_to_json` wrote.
+    Return what was written as `dataclasses.asdict`.
 
     Raises:
-        ValueError: It did not write that.
+        ValueError: It is something else.
     """
     try:
         values = {**value, "known": tuple(value["known"])}

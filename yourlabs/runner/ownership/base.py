@@ -103,16 +103,13 @@ class Ownership(Protocol):
         It may have let go (`OwnerRecord.released`), or be gone.
         """
 
-    def request(self, *, borrow: bool = False) -> AbstractContextManager[None]:
+    def request(self) -> AbstractContextManager[None]:
         """
         Ask any owner to yield after its current function, while the block lasts.
 
         First come, first served: behind another one's request it waits for its turn,
         which `acquire` looks for. When another owner came first, it asks that one
         with a new id.
-
-        Args:
-            borrow: The chain is given back soon; whoever yields waits for that.
 
         Raises:
             UnusableRunRoot: What the request is kept in cannot be used.

@@ -14,11 +14,6 @@ from collections.abc import Callable
 
 from yourlabs.runner.forks import renew_in_child
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows, refused at start
-    fcntl = None  # type: ignore[assignment]
-
 _ours: set[int] = set()
 """What a forked child closes."""
 
@@ -30,16 +25,13 @@ _forks = 0
 
 
 def open_ours(opened: Callable[[], int]) -> int:
-    """
-    Return the descriptor that `opened` opens; no forked child keeps it.
-
-    A child that was forked between the open and the note of it would not know of it,
-    so it is opened once more then. A mutex would do the same; but an open can hang, and
-    with it every fork of the host.
-    """
+    """Return the descriptor that `opened` opens; no forked child keeps it."""
+    # A child that was forked between the open and the note of it would not know of it,
+    # so it is opened once more then. A mutex would do the same; but an open can hang,
+    # and with it every fork of the host.
     while True:
         forks = _forks
-        descriptor = above_streams(opened())
+        descriptor = opened()
         _ours.add(descriptor)
         if not _forking and forks == _forks:
             return descriptor
@@ -56,20 +48,6 @@ def close_ours(descriptor: int) -> None:
         os.close(harmless)
     _ours.discard(descriptor)
     os.close(descriptor)
-
-
-def above_streams(descriptor: int) -> int:
-    """
-    Return `descriptor`, or another one for it that is none of a standard stream.
-
-    In a process without standard streams, what is printed would go into it.
-    """
-    if descriptor > 2:
-        return descriptor
-    try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(descriptor)
 
 
 def is_open(descriptor: int, inode: tuple[int, int]) -> bool:

@@ -44,14 +44,10 @@ ADVICE = (
 
 def lock(path: str, *, hand_over: bool = False) -> int | None:
     """
-    Return a descriptor with the lock on the inode that `path` names. None: taken.
+    Return a descriptor with the lock on the file `path`, which is made. None: taken.
 
-    Args:
-        path: Of the file, which is made when it is missing.
-        hand_over: Root gives it to the user who runs the chain.
-
-    Returns:
-        A descriptor, to be closed with `close_ours`.
+    It is to be closed with `close_ours`. With `hand_over` root gives the file to the
+    user who runs the chain.
 
     Raises:
         UnusableRunRoot: The file, or RUN_ROOT, is not to be trusted, or not usable.
@@ -84,12 +80,7 @@ def is_locked(descriptor: int) -> bool:
 
 
 def open_to_write(path: str, *, hand_over: bool = False) -> int:
-    """
-    Open a file of ours; make it, and its directory, when they are missing.
-
-    Raises:
-        UnusableRunRoot: It cannot be opened, or is not to be trusted.
-    """
+    """Open a file of ours; make it, and its directory, when they are missing."""
     # Not truncated, because nothing is ours before the lock is.
     flags = os.O_RDWR | os.O_CREAT | SAFELY
     for _ in range(2):
@@ -104,13 +95,7 @@ def open_to_write(path: str, *, hand_over: bool = False) -> int:
 
 
 def open_to_read(path: str) -> int:
-    """
-    Open a file of ours, to be closed with `close_ours`.
-
-    Raises:
-        FileNotFoundError: There is none.
-        UnusableRunRoot: It cannot be opened, or is not to be trusted.
-    """
+    """Open a file of ours, to be closed with `close_ours`, if there is one."""
     return _open(path, os.O_RDONLY | SAFELY, trusts_keeper=True)
 
 
@@ -162,12 +147,7 @@ def read(path: str, size: int) -> bytes:
 
 
 def write(descriptor: int, block: bytes) -> None:
-    """
-    Write `block` at the beginning of a file, in one piece.
-
-    Raises:
-        OSError: It could not be written, or only a part of it.
-    """
+    """Write `block` at the beginning of a file, all of it or none."""
     if os.pwrite(descriptor, block, 0) != len(block):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

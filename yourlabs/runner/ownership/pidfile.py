@@ -36,7 +36,7 @@ from yourlabs.runner.ownership.record import (
     fit,
     parse_record,
 )
-from yourlabs.runner.ownership.request import Courtesy, TakeoverFile
+from yourlabs.runner.ownership.request import RequestTimeout, TakeoverFile
 
 CHECK_EVERY_S = 0.1
 """For how long it is known that the chain is owned still, in seconds."""
@@ -74,30 +74,23 @@ class PidfileOwnership:
         Args:
             root: RUN_ROOT.
             chain: What is owned.
-            kind: ``"hosted"`` or ``"command"``.
+            kind: Of this process: ``"hosted"`` or ``"command"``.
             clock: Where the time comes from.
-            last_token: Returns the highest token that is known from elsewhere, for
-                a pidfile that was lost.
+            last_token: Returns the last token that is known beside a lost pidfile.
         """
         self.chain = chain
         self.kind = kind
         self.borrows = False
         self.path = os.path.join(root, f"{chain.name}.pid")
-        self.request_path = os.path.join(root, f"{chain.name}.takeover")
         self._clock = clock
         self._last_token = last_token
-        self._courtesy = Courtesy()
+        self._requests_of_others = RequestTimeout()
         self._takeover = TakeoverFile(os.path.join(root, f"{chain.name}.takeover"))
         self._seen: tuple[int, int] | None = None
         self._seen_at = 0.0
 
     def acquire(self) -> PidfileClaim | None:
-        """
-        Try to become the owner. None: another one is, or goes first.
-
-        Raises:
-            UnusableRunRoot: RUN_ROOT or a file in it cannot be used.
-        """
+        """Try to become the owner. None: another one is, or goes first."""
         is_first = self._takeover.is_first()
         descriptor = files.lock(self.path)
         if descriptor is None:
@@ -119,7 +112,7 @@ class PidfileOwnership:
     def _is_left_to_another(self) -> bool:
         request = self._takeover.read()
         wanted = None if request is None else request.id
-        return self._courtesy.leaves_it_to(wanted, self._clock.monotonic())
+        return self._requests_of_others.keeps_free_for(wanted, self._clock.monotonic())
 
     def _ask(self) -> None:
         record = self.owner()
@@ -135,14 +128,9 @@ class PidfileOwnership:
         return files.read(self.path, BLOCK)
 
     @contextmanager
-    def request(self, *, borrow: bool = False) -> Iterator[None]:
-        """
-        Ask any owner to yield, while the block lasts.
-
-        Raises:
-            UnusableRunRoot: RUN_ROOT or the take-over file cannot be used.
-        """
-        with self._takeover.wanted(borrow=borrow):
+    def request(self) -> Iterator[None]:
+        """Ask any owner to yield, while the block lasts."""
+        with self._takeover.wanted():
             if self._takeover.is_first():
                 self._ask()
             yield
@@ -150,7 +138,11 @@ class PidfileOwnership:
     def wanted_by(self) -> str | None:
         """Return the id of another one's request, unless it counts no more."""
         request = self._takeover.read()
-        return None if request is None else self._courtesy.counted(request.id)
+        return (
+            None
+            if request is None
+            else self._requests_of_others.unless_spent(request.id)
+        )
 
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
@@ -218,12 +210,7 @@ class PidfileClaim:
     """A `Claim` on a pidfile: the lock is held until `release`, or the process ends."""
 
     def __init__(self, ownership: PidfileOwnership, descriptor: int) -> None:
-        """
-        Write into the record who owns the chain now.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Write into the record who owns the chain now."""
         self._ownership = ownership
         self._clock = ownership._clock
         self._path = ownership.path
@@ -278,12 +265,7 @@ class PidfileClaim:
         return self._ownership.wanted_by()
 
     def mark(self, run: RunMark | None) -> None:
-        """
-        Write into the record which run goes on; None: none does.
-
-        Raises:
-            OSError: A run cannot be noted.
-        """
+        """Write into the record which run goes on; None: none does."""
         if run is not None and self._is_noted(run):
             return
         self._unbooked = None

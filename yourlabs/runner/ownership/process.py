@@ -51,6 +51,11 @@ def is_here(identity: Identity) -> bool:
     return identity.boot == boot_id() and identity.pidns == pid_namespace()
 
 
+def is_elsewhere(identity: Identity) -> bool:
+    """Say whether it is on this machine, and its pid is another one seen from here."""
+    return identity.boot == boot_id() and identity.pidns != pid_namespace()
+
+
 def exists(pid: int) -> bool:
     """Say whether there is a process `pid` now. Proves nothing of who it is."""
     try:

@@ -7,6 +7,7 @@ suspicion, and whatever is not whole counts for nothing.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -24,11 +25,27 @@ MAX_PID = 2**22
 MAX_TOKEN = 2**53
 """No owner has this number or a higher one: not every reader of JSON counts on."""
 
-HOSTED = "hosted"
-"""The owner is a thread in a process that has other work, like a web worker."""
+HOSTED, COMMAND = "hosted", "command"
+"""The kinds of owners, as records name them."""
 
-COMMAND = "command"
-"""The owner is a process of its own, `run_functions`."""
+
+class Mode(enum.Enum):
+    """What the process of a chain is for."""
+
+    HOSTED = enum.auto()
+    """It has other work, like a web worker: the chain is its guest."""
+
+    COMMAND = enum.auto()
+    """It runs the chain and nothing else: a person or a supervisor started it."""
+
+    ONCE = enum.auto()
+    """As `COMMAND`, and it ends when each task was run once."""
+
+    @property
+    def kind(self) -> str:
+        """What the owner's record calls it."""
+        return HOSTED if self is Mode.HOSTED else COMMAND
+
 
 BLOCK = 4_096
 """
@@ -258,12 +275,7 @@ def describe_owner(record: OwnerRecord | None, now: float) -> str:
 
 
 def check_functions(chain: Chain, record: OwnerRecord, now: float) -> None:
-    """
-    Check that the owner of the chain's pidfile runs the same functions.
-
-    Raises:
-        ChainNameTaken: It runs others.
-    """
+    """Raise `ChainNameTaken` where the owner of the chain runs other functions."""
     if digest_of(chain.paths) == (record.digest or digest_of(record.functions)):
         return
     # Without its run: the message stays the same from one look to the next.

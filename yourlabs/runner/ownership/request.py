@@ -23,29 +23,15 @@ from yourlabs.runner.ownership.record import (
     parse_request,
 )
 
-COURTESY_S = 5.0
+LEFT_FREE_S = 5.0
 """How long a chain that is free is left to who has asked for it, in seconds."""
 
-BORROWER = "borrow-"
-"""What the id of a request begins with whose process gives the chain back soon."""
 
-
-def new_id(*, borrow: bool) -> str:
-    """Return an id that no other request has."""
-    return f"{BORROWER if borrow else ''}{uuid.uuid4().hex}"
-
-
-def is_borrower(request: str) -> bool:
-    """Say whether who asks with this id gives the chain back: `--once` does."""
-    return request.startswith(BORROWER)
-
-
-class Courtesy:
+class RequestTimeout:
     """
-    What one process knows of the requests for one chain.
+    Which request for a chain counts no more, as far as one process knows.
 
-    Without it a candidate that is frozen would keep a chain from running for as long
-    as it is frozen. Times are on the monotonic clock, in seconds.
+    Else a candidate that is frozen would keep a chain from running for as long.
     """
 
     def __init__(self) -> None:
@@ -53,18 +39,18 @@ class Courtesy:
         self._since = 0.0
         self._spent: str | None = None
 
-    def leaves_it_to(self, request: str | None, now: float) -> bool:
+    def keeps_free_for(self, request: str | None, now: float) -> bool:
         """Say whether the chain, which was found free, is left to `request`."""
-        if self.counted(request) is None:
+        if self.unless_spent(request) is None:
             return False
         if request != self._waits_for:
             self._waits_for, self._since = request, now
-        if now - self._since < COURTESY_S:
+        if now - self._since < LEFT_FREE_S:
             return True
         self._spent = request
         return False
 
-    def counted(self, request: str | None) -> str | None:
+    def unless_spent(self, request: str | None) -> str | None:
         """Return `request`, unless the chain was left to it in vain."""
         return None if request == self._spent else request
 
@@ -74,16 +60,16 @@ class TakeoverFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._is_wanted = self._borrows = False
+        self._is_wanted = False
         self._descriptor = -1
         self._inode = (0, 0)
         self._asked: int | None = None
-        self._complained = ""
+        self._reported = ""
 
     @contextmanager
-    def wanted(self, *, borrow: bool) -> Iterator[None]:
+    def wanted(self) -> Iterator[None]:
         """Want the chain, while the block lasts: `is_first` and `ask` ask for it."""
-        self._is_wanted, self._borrows = True, borrow
+        self._is_wanted = True
         try:
             yield
         finally:
@@ -95,12 +81,7 @@ class TakeoverFile:
         return is_open(self._descriptor, self._inode)
 
     def is_first(self) -> bool:
-        """
-        Say whether this process asks, or can begin to: nobody else does.
-
-        Raises:
-            UnusableRunRoot: RUN_ROOT or the file cannot be used.
-        """
+        """Say whether this process asks, or can begin to: nobody else does."""
         if not self._is_wanted:
             return False
         if self.is_held() and files.names(self.path, self._inode):
@@ -115,15 +96,10 @@ class TakeoverFile:
         return True
 
     def ask(self, token: int, candidate: Identity) -> None:
-        """
-        Ask the owner that has `token`, each owner with an id of its own.
-
-        Raises:
-            UnusableRunRoot: It cannot be written.
-        """
+        """Ask the owner that has `token`, each owner with an id of its own."""
         if token == self._asked:
             return
-        request = Request(new_id(borrow=self._borrows), candidate)
+        request = Request(uuid.uuid4().hex, candidate)
         try:
             files.write(self._descriptor, encode_request(request))
         except OSError as exc:
@@ -144,7 +120,13 @@ class TakeoverFile:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            self._complain(str(exc))
+            if str(exc) != self._reported:
+                self._reported = str(exc)
+                logger.error(
+                    "A request for a chain counts for nothing: %s",
+                    exc,
+                    extra={"action": "request_refused"},
+                )
             return None
         try:
             if not files.is_locked(descriptor):
@@ -152,12 +134,3 @@ class TakeoverFile:
             return parse_request(os.pread(descriptor, BLOCK, 0))
         finally:
             close_ours(descriptor)
-
-    def _complain(self, problem: str) -> None:
-        if problem != self._complained:
-            self._complained = problem
-            logger.error(
-                "A request for a chain counts for nothing: %s",
-                problem,
-                extra={"action": "request_refused"},
-            )

@@ -31,12 +31,7 @@ class Problem(NamedTuple):
 
 
 def make_run_root(root: Path) -> None:
-    """
-    Make the directory of the pidfiles where it is missing.
-
-    Raises:
-        UnusableRunRoot: It cannot be made, or is no directory.
-    """
+    """Make the directory of the pidfiles where it is missing."""
     try:
         if not root.is_dir():
             root.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -76,12 +71,7 @@ def examine_root(root: str | os.PathLike[str]) -> list[Problem]:
 
 
 def refuse_shared_root(root: str) -> None:
-    """
-    Check RUN_ROOT before a file in it is trusted; a warning is logged once.
-
-    Raises:
-        UnusableRunRoot: Everybody may write to it.
-    """
+    """Raise `UnusableRunRoot` where everybody may write to it; log a warning once."""
     try:
         mode = os.stat(root).st_mode
     except OSError:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from yourlabs.runner.chain.task import Chain
-from yourlabs.runner.exceptions import AlreadyOwned, ChainNameTaken, TakeOverTimeout
+from yourlabs.runner.exceptions import AlreadyOwned, TakeOverTimeout
 from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
 from yourlabs.runner.ownership.pidfile import PidfileOwnership
@@ -43,45 +43,30 @@ def log_pidfile(ownership: Ownership, chain: Chain) -> None:
     first = content.split(b"\n", 1)[0][:40].decode("utf-8", "replace").strip()
     shown = first if first.isprintable() else ascii(first)
     logger.debug("Found pidfile %s containing: %s", chain.name, shown)
-    pid = pid_of(content)
+    pid, record = pid_of(content), ownership.owner()
     if pid is None:
         logger.debug("%r is no pid, wiping pidfile %s", first, chain.name)
+    elif record is not None and process.is_elsewhere(record.owner):
+        logger.debug("Process %s is in another container, or outside of this one", pid)
     elif not process.exists(pid):
         logger.debug("Could not find /proc/%s, wiping pidfile %s", pid, chain.name)
+        how = "has ended"
+        if record is not None:
+            was_cut = not record.released
+            how = "was cut, maybe by kill -9" if was_cut else "ended in good order"
+        logger.debug("The process that ran %s before %s", chain.name, how)
     elif not process.holds_lock(pid, ownership.path):
         logger.debug(
             "Process %s is not the owner of pidfile %s, wiping it", pid, chain.name
         )
 
 
-def refuse_or_take(ownership: Ownership, chain: Chain) -> Claim:
-    """
-    Become the owner at once, or raise `AlreadyOwned`.
-
-    Raises:
-        ChainNameTaken, UnusableRunRoot: As `take_over`.
-    """
-    for _ in range(2):
-        claim = ownership.acquire()
-        if claim is not None:
-            return claim
-        # The owner before may just have let go, and the next not have signed yet.
-        time.sleep(RETRY_S)
-    record = ownership.owner()
-    if record is not None and not record.released:
-        check_functions(chain, record, time.time())
-    owner = describe_owner(record, time.time())
-    msg = f"The chain {chain.name} is run by {owner}; it was not to be taken over."
-    raise AlreadyOwned(msg)
-
-
 def take_over(
     ownership: Ownership,
     chain: Chain,
     *,
-    timeout: timedelta,
+    timeout: timedelta | None,
     pause: Callable[[float], bool],
-    borrow: bool = False,
     clock: Clock = time,
 ) -> Claim | None:
     """
@@ -90,31 +75,34 @@ def take_over(
     Args:
         ownership: Of the chain.
         chain: What is to be run.
-        timeout: How long to wait.
+        timeout: How long to wait. None: nobody is asked.
         pause: Sleeps for some seconds; True when the caller wants to give up.
-        borrow: The chain is given back soon: whoever yields waits for that.
         clock: Where the time comes from.
 
     Returns:
         The claim. None when `pause` said so.
 
     Raises:
+        AlreadyOwned: Without a timeout: another process runs the chain.
         ChainNameTaken: Another process runs other functions under this name.
         TakeOverTimeout: The owner did not let go in time.
         UnusableRunRoot: What the lock or the request is kept in cannot be used.
     """
-    wait = _Wait(ownership, chain, timeout, clock)
-    while (claim := ownership.acquire()) is None and wait.is_in_doubt():
+    wait = _Wait(ownership, chain, clock)
+    while (claim := ownership.acquire()) is None and not wait.knows_owner():
         if pause(RETRY_S):
             return None
     if claim is not None:
         return claim
+    if timeout is None:
+        msg = f"The chain {chain.name} is run by {wait.owner()}"
+        raise AlreadyOwned(f"{msg}; it was not to be taken over.")
     # Only now: nothing is asked of a chain of other functions.
-    with ownership.request(borrow=borrow):
+    with ownership.request():
         while (claim := ownership.acquire()) is None:
-            if not wait.is_in_doubt():
+            if wait.knows_owner():
                 wait.remind()
-            wait.give_up_in_time()
+            wait.give_up_in_time(timeout.total_seconds())
             if pause(RETRY_S):
                 return None
     return claim
@@ -123,72 +111,56 @@ def take_over(
 class _Wait:
     """What a candidate knows of the owner that it waits for."""
 
-    def __init__(
-        self, ownership: Ownership, chain: Chain, timeout: timedelta, clock: Clock
-    ) -> None:
+    def __init__(self, ownership: Ownership, chain: Chain, clock: Clock) -> None:
         self._ownership, self._chain, self._clock = ownership, chain, clock
-        self._timeout = timeout.total_seconds()
         self._begun_at = self._remind_at = clock.monotonic()
-        self._doubtful: int | None = None
+        self._token: int | None = None
 
-    def is_in_doubt(self) -> bool:
+    def owner(self) -> str:
+        """Return who the owner is, for a person."""
+        return describe_owner(self._ownership.owner(), self._clock.time())
+
+    def knows_owner(self) -> bool:
         """
-        Say whether who holds the lock may not have written yet who it is.
+        Say whether the record is of who holds the lock, which may not have signed yet.
 
         Raises:
             ChainNameTaken: It runs other functions under this name.
         """
         record = self._ownership.owner()
-        if record is None or record.released:
-            return self._may_change(0)
-        try:
+        before = self._token
+        self._token = 0 if record is None or record.released else record.seq
+        if self._token != before:
+            return False
+        if record is not None and not record.released:
             check_functions(self._chain, record, self._clock.time())
-        except ChainNameTaken:
-            if self._may_change(record.seq):
-                return True
-            raise
-        return not process.is_alive(record.owner) and self._may_change(record.seq)
-
-    def _may_change(self, token: int) -> bool:
-        """Say whether this is the first look at a record that seems to be old."""
-        is_first, self._doubtful = token != self._doubtful, token
-        return is_first
+        return True
 
     def remind(self) -> None:
         """Say in the log who is waited for, now and then."""
         now = self._clock.monotonic()
-        if now < self._remind_at:
-            return
-        self._remind_at = now + REMIND_EVERY_S
-        logger.info(
-            "Waiting for %s to finish %s",
-            describe_owner(self._ownership.owner(), self._clock.time()),
-            self._chain.name,
-            extra={"action": "taking_over", "chain": self._chain.name},
-        )
+        if now >= self._remind_at:
+            self._remind_at = now + REMIND_EVERY_S
+            logger.info(
+                "Waiting for %s to finish %s",
+                self.owner(),
+                self._chain.name,
+                extra={"action": "taking_over", "chain": self._chain.name},
+            )
 
-    def give_up_in_time(self) -> None:
-        """
-        End the wait when it has been long enough.
-
-        Raises:
-            TakeOverTimeout: It has.
-        """
-        if self._clock.monotonic() - self._begun_at < self._timeout:
+    def give_up_in_time(self, timeout: float) -> None:
+        """Raise `TakeOverTimeout` when the wait has lasted `timeout` seconds."""
+        if self._clock.monotonic() - self._begun_at < timeout:
             return
-        owner = describe_owner(self._ownership.owner(), self._clock.time())
         msg = (
-            f"The chain {self._chain.name} is still run by {owner} after "
-            f"{self._timeout:g} seconds.{self._who_is_ahead()} Nothing was killed."
+            f"The chain {self._chain.name} is still run by {self.owner()} after "
+            f"{timeout:g} seconds."
         )
-        raise TakeOverTimeout(msg)
-
-    def _who_is_ahead(self) -> str:
         candidate = self._ownership.candidate()
-        if candidate is None or candidate.pid == os.getpid():
-            return ""
-        state = "lives" if process.is_alive(candidate) else "has ended"
-        return (
-            f" Process {candidate.pid} on {candidate.host}, which {state}, has asked "
-            "for it before."
-        )
+        if candidate is not None and candidate.pid != os.getpid():
+            state = "lives" if process.is_alive(candidate) else "has ended"
+            msg += (
+                f" Process {candidate.pid} on {candidate.host}, which {state}, has "
+                "asked for it before."
+            )
+        raise TakeOverTimeout(f"{msg} Nothing was killed.")

@@ -15,7 +15,8 @@ from yourlabs.runner.exceptions import ChainPaused, ChainRuns
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
 from yourlabs.runner.steer.document import describe_hold
-from yourlabs.runner.steer.reading import Reading, backend, read_chain, require
+from yourlabs.runner.steer.reading import Reading, read_chain, require
+from yourlabs.runner.storage.base import backend
 from yourlabs.runner.storage.desired import (
     END_OF_TIME,
     MAX_TEXT,

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yourlabs.runner import conf
 from yourlabs.runner.chain.history import HOURS, History, histories_from_json
-from yourlabs.runner.chain.registry import load_backend, registry
+from yourlabs.runner.chain.registry import registry
 from yourlabs.runner.chain.steering import SECTION
 from yourlabs.runner.chain.task import CHAIN_NAME, MAX_NAME, Chain
 from yourlabs.runner.exceptions import UnknownChain
@@ -17,7 +16,7 @@ from yourlabs.runner.failures.downtime import Downtime, check_types, downtimes_f
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.ownership.base import Ownership
 from yourlabs.runner.ownership.record import OwnerRecord
-from yourlabs.runner.storage.base import Backend, Store
+from yourlabs.runner.storage.base import Store, backend
 from yourlabs.runner.storage.desired import Desired, desired_from_json
 
 
@@ -60,11 +59,6 @@ class Reading:
     tasks: dict[str, TaskReading] = field(default_factory=dict)
     channels: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of each channel: how many reports it has to send, and holds back in silence."""
-
-
-def backend() -> Backend:
-    """Return where the chains of this process are kept."""
-    return load_backend(conf.get("BACKEND"))
 
 
 def declared() -> dict[str, Chain]:

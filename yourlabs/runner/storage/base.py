@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from yourlabs.runner import conf
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.ownership.base import Claim, Ownership
 
@@ -79,3 +84,25 @@ class Backend(Protocol):
         Raises:
             OSError: It cannot be removed.
         """
+
+
+@functools.cache
+def _load(path: str) -> Backend:
+    cause: Exception | None = None
+    for dotted in (f"{path}.Backend", path):
+        try:
+            made: Backend = import_string(dotted)()
+        except (ImportError, TypeError, AttributeError) as exc:
+            cause = exc
+        else:
+            return made
+    msg = (
+        f"RUNNER['BACKEND'] is {path!r}: expected the dotted path of a class, or of a "
+        f"module with a class Backend, like {conf.DEFAULTS['BACKEND']!r}."
+    )
+    raise ImproperlyConfigured(msg) from cause
+
+
+def backend() -> Backend:
+    """Return where the chains of this process are kept: ``RUNNER["BACKEND"]``."""
+    return _load(conf.backend())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.task import Chain
+from yourlabs.runner.chain.task import DOWN, Chain
 from yourlabs.runner.exceptions import UnusableRunRoot
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership import files
@@ -28,9 +28,6 @@ from yourlabs.runner.storage.document import MAX_SIZE, encode, encode_sections, 
 
 STEER_TIMEOUT_S = 5.0
 """How long who steers waits for another one who does, in seconds."""
-
-DOWN = ".down"
-"""Ends the name under which it is kept that a chain cannot run."""
 
 SUFFIXES = (
     *(".json", ".json.new", ".json.unreadable", ".control", ".control.new"),
@@ -49,8 +46,7 @@ class FileBackend:
     """
 
     def __init__(self, root: Path | None = None, *, clock: Clock = time) -> None:
-        self._root = root
-        self._clock = clock
+        self._root, self._clock = root, clock
 
     @property
     def root(self) -> Path:
@@ -63,8 +59,8 @@ class FileBackend:
             found = os.listdir(self.root)
         except OSError:
             return []
-        kept = [os.path.splitext(name) for name in found]
-        names = {name for name, kind in kept if kind in (".pid", ".json", ".control")}
+        parts = [os.path.splitext(name) for name in found]
+        names = {stem for stem, end in parts if end in (".pid", ".json", ".control")}
         return sorted(name for name in names if not name.endswith(DOWN))
 
     def forget(self, name: str) -> bool:
@@ -114,17 +110,12 @@ class FileStore:
         self.control_path = os.path.join(root, f"{name}.control")
         self._saved = b""
         self._refused: set[str] = set()
-        self._complained = False
+        self._has_reported = False
         self._desired: dict[str, Any] | None = None
         self._seen: tuple[int, int, int] | None = None
 
     def load(self) -> dict[str, Any]:
-        """
-        Return what the last owner saved; what cannot be trusted is set aside.
-
-        Raises:
-            OSError: There is no descriptor or no memory to be had now.
-        """
+        """Return what the last owner saved; what cannot be trusted is set aside."""
         try:
             sections = _read(self.path)
         except FileNotFoundError:
@@ -174,23 +165,17 @@ class FileStore:
             return
         try:
             replace_file(self.path, content)
+            self._saved, self._has_reported = content, False
         except OSError as exc:
-            self._complain(exc)
-            return
-        self._saved = content
-        self._complained = False
-
-    def _complain(self, exc: OSError) -> None:
-        if self._complained:
-            return
-        self._complained = True
-        logger.error(
-            "The state of the chain cannot be written to %s: %s. It is kept in memory "
-            "and tried again; a new owner would not know of it.",
-            self.path,
-            exc.strerror,
-            extra={"action": "state_unwritable"},
-        )
+            if not self._has_reported:
+                logger.error(
+                    "The state of the chain cannot be written to %s: %s. It is kept in "
+                    "memory and tried again; a new owner would not know of it.",
+                    self.path,
+                    exc.strerror,
+                    extra={"action": "state_unwritable"},
+                )
+            self._has_reported = True
 
     def _set_aside(self, exc: Exception) -> None:
         aside = f"{self.path}.unreadable"
@@ -273,9 +258,6 @@ def replace_file(path: str, content: bytes) -> None:
     Replace a file in one step, so that a power cut leaves the old one or the new one.
 
     What root writes is handed to the user who runs the chain, and has to read it.
-
-    Raises:
-        OSError: It cannot be written; the old file is as it was.
     """
     temporary = f"{path}.new"
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):

@@ -6,6 +6,7 @@ import os
 from typing import Any
 from wsgiref.simple_server import make_server
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 
@@ -56,7 +57,40 @@ def uvicorn(port: int) -> None:
     uvicorn.run(application, host="127.0.0.1", port=port)
 
 
+def nested_runserver(port: int) -> None:
+    call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
+
+
+def daphne(port: int) -> None:
+    from asgi import application
+    from daphne.server import Server
+
+    Server(application, endpoints=[f"tcp:port={port}:interface=127.0.0.1"]).run()
+
+
+def granian(port: int) -> None:
+    from granian import Granian
+
+    Granian("wsgi:application", port=port, interface="wsgi", workers=2).serve()
+
+
+def hypercorn(port: int) -> None:
+    import asyncio
+
+    from asgi import application
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    asyncio.run(serve(application, config))
+
+
 SERVERS = {
+    "runserver": nested_runserver,
+    "daphne": daphne,
+    "granian": granian,
+    "hypercorn": hypercorn,
     "waitress": waitress,
     "standard-library": standard_library,
     "fork": fork,

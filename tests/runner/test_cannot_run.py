@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner import RunnerThread
-from yourlabs.runner.chain.down import Trouble, _Sections, describe_problem
+from yourlabs.runner.chain.cannot_run import Trouble, _Sections, describe_problem
 from yourlabs.runner.notify import chain_down
 from yourlabs.runner.ownership.base import Claim
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore
@@ -129,6 +130,27 @@ def test_healed_by_a_restart(told: list[str]) -> None:
     assert told[1:] == ["healed"]
 
 
+def test_healed_after_who_told_it(told: list[str]) -> None:
+    """A process whose chain runs ends what one that has ended meanwhile told."""
+    backend = MemoryBackend(clock := FakeClock())
+    owner, other = process(backend), process(backend)
+    turn(owner)
+    broken(other, OSError("no"))
+    clock.advance(60)
+    turn(owner)
+    assert told == ["The chain cannot run: no"]
+
+    other.ask_to_stop()
+    other.run()
+    clock.advance(60)
+    turn(owner)
+    assert told[1:] == ["healed"]
+
+    clock.advance(60)
+    turn(owner)
+    assert told[2:] == []
+
+
 def test_left_to_another_process(told: list[str]) -> None:
     """Stopped while it cannot run, a chain leaves it to other processes to tell."""
     backend = MemoryBackend(clock := FakeClock())
@@ -152,7 +174,8 @@ def test_nothing_to_tell(told: list[str]) -> None:
     process(backend).tick()
 
     assert told == []
-    assert backend.store(make(Counted(), name="chain.down").chain).load() == {}
+    down = replace(make(Counted()).chain, name="chain.down")
+    assert backend.store(down).load() == {}
 
 
 def test_where_nothing_can_be_told(
@@ -175,18 +198,22 @@ def test_where_nothing_can_be_told(
     assert kept.actions().count("chain_broken") == 1
 
 
-def test_channel_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A channel that raises keeps no other process from telling it."""
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_channel_that_raises(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """A channel that raises is told of in the log, and another process tells it."""
     channel = Channel()
 
     def refuse(down: Any) -> None:
-        raise ValueError("not set up")
+        raise kind("not set up")
 
     backend = MemoryBackend(FakeClock())
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, log() as kept:
         patch.setattr(channel, "chain_started", refuse)
         patch.setattr(chain_down, "connected", [channel])
         broken(process(backend), OSError("no"))
+    assert kept.actions() == ["trouble_untold", "chain_broken"]
     monkeypatch.setattr(chain_down, "connected", [channel])
     broken(process(backend), OSError("no"))
 

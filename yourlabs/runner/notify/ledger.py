@@ -1,4 +1,4 @@
-"""What a channel was told of a chain's tasks, and where the next owner finds it."""
+"""The ledger of one channel for one chain: what it was told of each task."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, Protocol
+from dataclasses import asdict, replace
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
-from yourlabs.runner.chain.task import Task
+from yourlabs.runner.chain.task import DOWN, Task
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify import releases
+from yourlabs.runner.notify.releases import release_of
 from yourlabs.runner.notify.report import Report, instant, redacted
 from yourlabs.runner.notify.throttle import (
     Kind,
@@ -32,10 +32,8 @@ from yourlabs.runner.notify.told import (
     Told,
     as_of,
     baseline,
-    counted_copy,
     started_anew,
     told_from_json,
-    told_to_json,
 )
 from yourlabs.runner.storage.desired import silent_for
 
@@ -48,26 +46,13 @@ LOOK_AT_HANGS_EVERY = 1.0
 LOOK_AT_SILENCE_EVERY = 2.0
 """How often it is looked whether a chain is to be silent still, in seconds."""
 
-SUFFIX = ".down"
-"""Ends the name under which it is kept that a chain cannot run."""
-
 MAX_KNOWN = 2_000
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
 
 
-class State(Protocol):
-    """Sections of plain JSON values that outlive the process."""
-
-    def get(self, section: str) -> Any:
-        """Return what was put, by this process or another one. None: nothing."""
-
-    def put(self, section: str, value: Any, *, now: bool = False) -> None:
-        """Keep `value`; written with the next write, or before returning if `now`."""
-
-
-class ChainTold:
+class Ledger:
     """
-    What one channel was told of the tasks of one chain, and how they fare.
+    What one channel was told of the tasks of one chain; the next owner goes on with it.
 
     Attributes:
         thread: What runs the chain.
@@ -81,17 +66,15 @@ class ChainTold:
     def __init__(
         self, thread: Any, section: str, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.thread = thread
-        self._clock = clock
-        self.name: str = thread.chain.name
+        self.thread, self.name = thread, thread.chain.name
+        self._section, self._clock = section, clock
         self.lock = threading.Lock()
         self.keys: dict[Task, str] = thread.chain.keys()
         self.executions = {execution.key: execution for execution in thread.tasks}
-        self._section = section
         self.held = 0
         self._decided: dict[str, tuple[list[Kind], int]] = {}
         self._max_new = _max_new_exceptions()
-        self._release = releases.release_of(thread.chain)
+        self._release = release_of(thread.chain)
         self.told = self._read()
         # Who is killed from now on leaves behind what was not told.
         self.write()
@@ -99,9 +82,9 @@ class ChainTold:
     def _read(self) -> dict[str, Told]:
         """Go on with what was told by the last owner of the chain."""
         value = self.thread.state.get(self._section)
-        now = self._clock()
+        downtimes = {key: self._downtime(key) for key in self.executions}
         try:
-            told = {key: told_from_json(one) for key, one in value["tasks"].items()}
+            known = {key: told_from_json(one) for key, one in value["tasks"].items()}
             release, self.held = str(value["release"]), int(value.get("held", 0))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             if value is not None:
@@ -111,44 +94,49 @@ class ChainTold:
                     exc,
                     extra={"action": "told_dropped", "chain": self.name},
                 )
-            known = {key: self.downtime(key) for key in self.executions}
-            return {key: baseline(one) for key, one in known.items()}
-        told = {
-            key: as_of(told.get(key, Told()), self.downtime(key), now)
-            for key in self.executions
-        }
-        why = _new_start(self.thread, release, self._release)
+            return {key: baseline(one) for key, one in downtimes.items()}
+        why = self._new_start(release)
         return {
-            key: started_anew(one, why) if why else one for key, one in told.items()
+            key: started_anew(one, why) if why else one
+            for key, downtime in downtimes.items()
+            for one in [as_of(known.get(key, Told()), downtime, self._clock())]
         }
 
-    def downtime(self, key: str) -> Downtime:
-        """Return how the task of `key` fares."""
+    def _new_start(self, before: str) -> str:
+        """Return why a first exception is due again; empty when it is not."""
+        if self.thread.is_new_start:
+            return "somebody started it, so what was told before is told again"
+        if before != self._release:
+            return f"release {self._release[:100]}, it was {before[:100]}"
+        return ""
+
+    def _downtime(self, key: str) -> Downtime:
         downtime: Downtime = self.executions[key].downtime
         return downtime
 
-    def rules(self, key: str) -> Rules:
-        """Return the rules for the task of `key`."""
-        period: timedelta = self.executions[key].options.non_recoverable_downtime
+    def _rules(self, key: str) -> Rules:
+        period = self.executions[key].options.non_recoverable_downtime
         return Rules(period.total_seconds(), self._max_new)
-
-    def owed(self, key: str) -> Owed:
-        """Return what is to be told now of the task of `key`."""
-        now = self._clock()
-        return owed(self.downtime(key), self.told[key], now, self.rules(key))
 
     def _silent_for(self) -> float:
         """Return how long to wait before it is asked again whether to be silent."""
         seen = self.thread.state.get("steer")
         return min(silent_for(seen, self._clock()), LOOK_AT_SILENCE_EVERY)
 
-    def decide(self, key: str) -> Owed:
+    def _is_pending(self, key: str) -> bool:
+        found = owed(
+            self._downtime(key), self.told[key], self._clock(), self._rules(key)
+        )
+        return bool(found.reasons)
+
+    def owed(self, key: str) -> Owed:
         """Return what is owed, which the next owner knows of if this one is killed."""
         with self.lock:
-            found = self.owed(key)
+            downtime, told = self._downtime(key), self.told[key]
+            found = owed(downtime, told, self._clock(), self._rules(key))
             # Not the messages: they may differ from one failure to the next.
             kinds = [reason.kind for reason in found.reasons]
-            decided = kinds, len(news(self.downtime(key), self.told[key]))
+            decided = kinds, len(news(downtime, told))
             if kinds and decided != self._decided.get(key):
                 self._decided[key] = decided
                 self.held += bool(self._silent_for())
@@ -158,9 +146,8 @@ class ChainTold:
 
     def report(self, key: str) -> Report | float | None:
         """Return what is to be told now, or in how many seconds to ask again."""
-        now = self._clock()
-        rules = self.rules(key)
-        what = redacted(self.downtime(key), _redact())
+        now, rules = self._clock(), self._rules(key)
+        what = redacted(self._downtime(key), _redact)
         with self.lock:
             told = self.told[key] = as_of(self.told[key], what, now)
         found = owed(what, told, now, rules)
@@ -170,23 +157,21 @@ class ChainTold:
             # Nobody says when a run has ended that hung.
             return LOOK_AT_HANGS_EVERY if what.hangs and told.hangs else found.wait
         task = self.executions[key].task
+        release = f", release {self._release}" if self._release else ""
         return Report(
-            chain=self.name.removesuffix(SUFFIX),
+            chain=self.name.removesuffix(DOWN),
             task=task.name,
             path=task.path,
             at=instant(now),
             reasons=found.reasons,
             what=what,
             told=told,
+            retry=self.executions[key].cooldown,
             next_at=instant(next_reminder(what, rules)) if what.is_down else None,
-            where=self._where(),
+            where=f"{_host()}, pid {os.getpid()}{release}",
         )
 
-    def _where(self) -> str:
-        release = f", release {self._release}" if self._release else ""
-        return f"{_host()}, pid {os.getpid()}{release}"
-
-    def take_note(self, key: str, report: Report, *, is_copy: bool = False) -> bool:
+    def note(self, key: str, report: Report, *, is_answered: bool = True) -> bool:
         """
         Record that `report` was delivered, or may have been.
 
@@ -194,63 +179,34 @@ class ChainTold:
             False when it may arrive later, and is to be sent again.
         """
         with self.lock:
-            told, is_told = self.told[key], True
+            told = self.told[key]
             if told.mails != report.told.mails:
                 # It was given up, sent again, and then arrived after all.
                 return True
-            if is_copy and told.copies + 1 < MAX_COPIES:
-                self.told[key], is_told = counted_copy(told), False
-            else:
+            is_told = is_answered or told.copies + 1 >= MAX_COPIES
+            if is_told:
                 self._decided.pop(key, None)
                 self.held = 0
-                self.told[key] = delivered(
-                    report.what, told, report.reasons, self._clock(), self.rules(key)
-                )
+                rules, now = self._rules(key), self._clock()
+                told = delivered(report.what, told, report.reasons, now, rules)
+            else:
+                told = replace(told, copies=told.copies + 1)
+            self.told[key] = told
             self.write(now=True)
         return is_told
 
     def write(self, *, now: bool = False) -> None:
         """Keep what was told for the next owner."""
+        room = max(10, MAX_KNOWN // len(self.told))
         tasks = {
-            key: told_to_json(one, known=max(10, MAX_KNOWN // len(self.told)))
+            key: {**asdict(one), "known": one.known[-room:]}
             for key, one in self.told.items()
             if one != Told()
         }
-        pending = sum(1 for key in self.told if self.owed(key).reasons)
+        pending = sum(map(self._is_pending, self.told))
         counts = {"held": self.held, "pending": pending}
         value = {"release": self._release, "tasks": tasks, **counts}
         self.thread.state.put(self._section, value, now=now)
-
-
-def _redact() -> Callable[[str], str]:
-    """Return what ``RUNNER["REDACT"]`` makes of a text: nothing, where it fails."""
-    try:
-        functions = conf.redactors()
-    except ImproperlyConfigured as exc:
-        return functools.partial(_withhold, exc)
-
-    def apply(text: str) -> str:
-        for function in functions:
-            try:
-                text = str.__str__(function(text))
-            except Exception as exc:
-                return _withhold(exc, text)
-        return text
-
-    return apply
-
-
-def _withhold(exc: Exception, _: str) -> str:
-    return f"(withheld, as RUNNER['REDACT'] failed: {type(exc).__name__})"
-
-
-def _new_start(thread: Any, before: str, release: str) -> str:
-    """Return why a first exception is due again; empty when it is not."""
-    if thread.is_new_start:
-        return "somebody started it, so what was told before is told again"
-    if before != release:
-        return f"release {release[:100]}, it was {before[:100]}"
-    return ""
 
 
 def _max_new_exceptions() -> int:
@@ -259,6 +215,16 @@ def _max_new_exceptions() -> int:
     except ImproperlyConfigured:
         # The system checks tell it; the admins are to be told of failures all the same.
         return Rules().max_new
+
+
+def _redact(text: str) -> str:
+    """Return what ``RUNNER["REDACT"]`` makes of a text: nothing, where it fails."""
+    try:
+        for function in conf.redactors():
+            text = str.__str__(function(text))
+    except Exception as exc:
+        return f"(withheld, as RUNNER['REDACT'] failed: {type(exc).__name__})"
+    return text
 
 
 # Asking the kernel for it gives the interpreter away.

@@ -31,18 +31,11 @@ def waiting_for(chain: threading.Thread) -> Iterator[bool]:
     asking = running_chain.get() or threading.current_thread()
     _waits[asking] = chain
     try:
-        yield asking is not chain and not _leads_to(chain, asking)
+        seen = {asking}
+        waited_for: threading.Thread | None = chain
+        while waited_for is not None and waited_for not in seen:
+            seen.add(waited_for)
+            waited_for = _waits.get(waited_for)
+        yield waited_for is not asking
     finally:
         _waits.pop(asking, None)
-
-
-def _leads_to(chain: threading.Thread, asking: threading.Thread) -> bool:
-    """Say whether `chain` waits for `asking`, directly or through others."""
-    seen: set[threading.Thread] = set()
-    waited_for = _waits.get(chain)
-    while waited_for is not None and waited_for not in seen:
-        if waited_for is asking:
-            return True
-        seen.add(waited_for)
-        waited_for = _waits.get(waited_for)
-    return False

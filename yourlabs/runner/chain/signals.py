@@ -6,8 +6,8 @@ import os
 from inspect import iscoroutine
 from typing import Any
 
-from yourlabs.runner.chain.children import end_child
 from yourlabs.runner.failures.describe import describe
+from yourlabs.runner.forks import end_child
 from yourlabs.runner.log import logger
 
 
@@ -21,9 +21,7 @@ def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
     pid = os.getpid()
     for receiver in list(signal.receivers_for(sender)):
         try:
-            # Without ** the call takes less of the stack, which a thread that sleeps
-            # keeps: one page for each chain.
-            result = receiver(sender, **payload) if payload else receiver(sender)
+            result = receiver(sender, **payload)
             if iscoroutine(result):
                 result.close()
                 msg = "expected a plain function, this one is a coroutine function"

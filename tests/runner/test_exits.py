@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.runner.fakes import Keeping, log, make, quick, received
-from yourlabs.runner.chain import endless
-from yourlabs.runner.chain.endless import Endless
+from yourlabs.runner.chain import execution as module
+from yourlabs.runner.testing import FakeClock
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def run(function: Callable[[], Any]) -> tuple[Any, list[Any], Keeping]:
     """Run it once; return the execution, the failures that were told, and the log."""
     (execution,) = make(quick(function)).tasks
     with received("task_failed") as calls, log() as kept:
-        execution.run(rested=True)
+        execution.run()
     return execution, [payload["failure"] for _, _, payload in calls], kept
 
 
@@ -104,23 +104,29 @@ def test_exit_of_its_own_class() -> None:
     assert run(quit_with(0))[1] == []
 
 
-def count(runs: int, every: float) -> list[str]:
-    """Count runs that returned True at a rate; return what was logged."""
-    counter = Endless("work")
-    with log() as kept:
-        for number in range(runs):
-            counter.count(True, number * every, (number + 1) * every)
+def count(runs: int, every: float, more: Callable[[int], bool] = bool) -> list[str]:
+    """Run what returns True, at a rate; return what was logged of that."""
+    clock, numbers = FakeClock(), iter(range(1, runs + 1))
+
+    def work() -> bool:
+        clock.advance(every)
+        return more(next(numbers))
+
+    (execution,) = make(quick(work), clock=clock).tasks
+    with log(logging.WARNING) as kept:
+        for _ in range(runs):
+            execution.run()
     return kept.texts()
 
 
 @pytest.mark.parametrize("every", [0.001, 0.1, 60.0])
 def test_more_for_ever(every: float) -> None:
     """True for ever is said once: the task, its runs in how long, what it means."""
-    runs = round(max(endless.RUNS, endless.SECONDS / every) + 1) * 3
+    runs = round(max(module.MORE_RUNS, module.MORE_SECONDS / every) + 1) * 3
 
     (text,) = count(runs, every)
 
-    assert text.startswith("[work] It returned True ")
+    assert text.startswith("[quick] It returned True ")
     assert "times in a row in " in text
     assert "True means that there is more to do at once" in text
     assert "requests keep most of the processor" in text
@@ -134,24 +140,9 @@ def test_more_for_a_while(runs: int, every: float) -> None:
 
 def test_more_again_and_again() -> None:
     """What ends in between is not for ever."""
-    counter = Endless("work")
-    with log() as kept:
-        for number in range(10_000):
-            counter.count(number % 50 != 0, float(number), float(number))
+    texts = count(10_000, 1.0, lambda number: number % 50 != 0)
 
-    assert kept.texts() == []
-
-
-def test_more_of_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that return True are counted where they are run."""
-    monkeypatch.setattr(endless, "SECONDS", 0.0)
-    (execution,) = make(quick(lambda: True)).tasks
-
-    with log() as kept:
-        for _ in range(2 * endless.RUNS):
-            execution.run(rested=False)
-
-    assert kept.actions().count("endless") == 1
+    assert texts == []
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -15,7 +15,7 @@ from django.core.management.commands.check import Command as CheckCommand
 from tests.runner.fakes import make, quick
 from yourlabs.runner import start_chain
 from yourlabs.runner.chain.decorator import task
-from yourlabs.runner.chain.refusals import why_nothing_ran
+from yourlabs.runner.chain.validation import why_nothing_ran
 from yourlabs.runner.exceptions import InvalidTask
 
 
@@ -77,8 +77,8 @@ REFUSED = {
     "a class": (Job, "Job is a class: .* calls a method of it"),
     "a partial of a class": (functools.partial(Job), "Job is a class"),
     "a command": (CheckCommand, r"call_command\('check'\)"),
-    "a command of a project": (Command, r"call_command\('test_refusals'\)"),
-    "a command's object": (Command(), r"call_command\('test_refusals'\)"),
+    "a command of a project": (Command, r"call_command\('test_validation'\)"),
+    "a command's object": (Command(), r"call_command\('test_validation'\)"),
     "a generator function": (generate, "generate is a generator function.* loops"),
     "an asynchronous one": (generate_later, "generate_later is a generator function"),
     "a partial of one": (functools.partial(generate), "is a generator function"),
@@ -123,6 +123,8 @@ LAZY = {
     "a method": lambda: Job().run,
     "a class": lambda: Job,
     "a generator": lambda: generate(),
+    "a map": lambda: map(print, [1]),
+    "a filter": lambda: filter(print, [1]),
     "a context manager": block,
 }
 
@@ -133,7 +135,7 @@ def test_nothing_ran(function: Callable[[], Any]) -> None:
     thread = make(quick(function))
     (execution,) = thread.tasks
 
-    execution.run(rested=True)
+    execution.run()
 
     assert thread.status().failures == 1
     assert "its work has not been done" in why_nothing_ran(function, function())
@@ -145,6 +147,6 @@ def test_ran(result: object) -> None:
     thread = make(quick(lambda: result))
     (execution,) = thread.tasks
 
-    execution.run(rested=True)
+    execution.run()
 
     assert thread.status().failures == 0

@@ -1,4 +1,4 @@
-"""Objects that can be called and do nothing then: what to give instead of them."""
+"""Objects that can be called, and would do nothing then: what to give instead."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ LAZY_RESULTS: tuple[type, ...] = (
     types.AsyncGeneratorType,
     functools.partial,
     type,
+    map,
+    filter,
 )
 """What a call returns whose work would only begin with another call or a loop."""
 

@@ -6,16 +6,16 @@ Of all processes that find it so, one tells it: who owns ``<chain>.down``.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import replace
 from typing import Any
 
-from yourlabs.runner.chain.task import MAX_NAME, Chain
+from yourlabs.runner.chain.task import DOWN, MAX_NAME, Chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.log import logger
 from yourlabs.runner.notify.chain_down import ChainDown
-from yourlabs.runner.notify.chain_told import SUFFIX
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Backend, Store
 
@@ -37,14 +37,7 @@ class Trouble:
     def __init__(
         self, chain: Chain, backend: Backend | None = None, clock: Clock = time
     ) -> None:
-        """
-        Know of nothing yet.
-
-        Args:
-            chain: The one that cannot run.
-            backend: Where it is kept who tells, and what. None: the log is all.
-            clock: Tells the time.
-        """
+        """Know of nothing yet. Without a `backend` the log is all."""
         self._chain = chain
         self._backend = backend
         self._clock = clock
@@ -54,12 +47,7 @@ class Trouble:
         self._told: tuple[Claim, ChainDown] | None = None
 
     def report(self, problem: BaseException | str) -> str:
-        """
-        Say what keeps the chain from running, unless that was said a moment ago.
-
-        Returns:
-            It, in words: never empty.
-        """
+        """Say what keeps the chain from running, unless it was just said; return it."""
         exc = ChainCannotRun(problem) if isinstance(problem, str) else problem
         text, now = describe_problem(exc), self._clock.monotonic()
         is_new = text != self._said
@@ -79,8 +67,12 @@ class Trouble:
 
     def clear(self) -> None:
         """Note that the chain runs, here or in another process."""
-        if self._said != "":
-            self._said = ""
+        is_new, now = self._said != "", self._clock.monotonic()
+        if not is_new and now - self._counted_at < REPEAT_S:
+            return
+        self._said, self._counted_at = "", now
+        # Who has told meanwhile that it cannot run may have ended without its end.
+        if is_new or self._is_told():
             self._tell(None)
 
     def close(self) -> None:
@@ -88,38 +80,53 @@ class Trouble:
         told, self._told = self._told, None
         if told is None:
             return
-        claim, down = told
         try:
-            down.close()
+            told[1].close()
         finally:
-            claim.release()
+            told[0].release()
 
     def _tell(self, exc: BaseException | None) -> None:
+        """Count `exc`, or with None the end of what was, where that can be told."""
         try:
-            self._count(exc)
-        except Exception as failed:
-            # Where RUN_ROOT cannot be used at all, the log is all there is.
-            logger.debug("[%s] The admins are not told: %s", self._chain.name, failed)
+            told = self._told
+            if told is None or not told[0].check():
+                told = self._told = self._begin(must_be_known=exc is None)
+            if told is None:
+                return
+            if exc is not None:
+                told[1].failed(exc)
+            else:
+                told[1].recovered()
+                self.close()
+        except BaseException as failed:
+            # Where RUN_ROOT cannot be used at all, what is logged of the chain is all
+            # there is to say. Else it is a mistake, of a channel for example.
+            is_expected = isinstance(failed, OSError)
+            logger.log(
+                logging.DEBUG if is_expected else logging.ERROR,
+                "[%s] The admins are not told that the chain cannot run, or can again: "
+                "%s",
+                self._chain.name,
+                describe_problem(failed),
+                exc_info=None if is_expected else failed,
+                extra={"action": "trouble_untold", "chain": self._chain.name},
+            )
 
-    def _count(self, exc: BaseException | None) -> None:
-        told = self._told
-        if told is None or not told[0].check():
-            told = self._told = self._begin(must_be_known=exc is None)
-        if told is None:
-            return
-        down = told[1]
-        if exc is not None:
-            down.failed(exc)
-            return
-        down.recovered()
-        self.close()
+    def _is_told(self) -> bool:
+        """Say whether the admins believe, by whoever, that the chain cannot run."""
+        if self._backend is None:
+            return False
+        try:
+            known = self._backend.store(down_chain(self._chain)).load()
+            return any(one["is_down"] for one in known["downtimes"].values())
+        except (AttributeError, LookupError, OSError, TypeError):
+            return False
 
     def _begin(self, *, must_be_known: bool) -> tuple[Claim, ChainDown] | None:
         """Be the process that tells it. None: another one does, or nothing is known."""
         if self._backend is None:
             return None
-        name = f"{self._chain.name[: MAX_NAME - len(SUFFIX)]}{SUFFIX}"
-        chain = replace(self._chain, name=name)
+        chain = down_chain(self._chain)
         store = self._backend.store(chain)
         sections = store.load()
         if must_be_known and not sections:
@@ -135,12 +142,13 @@ class Trouble:
             raise
 
 
-class _Sections:
-    """
-    What is told, for the next process that tells it.
+def down_chain(chain: Chain) -> Chain:
+    """Return what it is kept under that `chain` cannot run."""
+    return replace(chain, name=f"{chain.name[: MAX_NAME - len(DOWN)]}{DOWN}")
 
-    It may be used from any thread: the channels put what they have delivered.
-    """
+
+class _Sections:
+    """What is told, for the next process that tells it; for any thread."""
 
     def __init__(self, store: Store, claim: Claim, sections: dict[str, Any]) -> None:
         self._store, self._claim, self._sections = store, claim, sections

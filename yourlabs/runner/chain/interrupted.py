@@ -1,0 +1,52 @@
+"""A run whose process ended before it did: by kill -9, out of memory, a crash."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+
+from yourlabs.runner.chain.status import instant
+from yourlabs.runner.exceptions import RunnerError
+from yourlabs.runner.ownership.record import COMMAND, OwnerRecord
+
+
+class Interrupted(RunnerError):
+    """The process that ran the task ended before the task did."""
+
+
+def describe_interruption(record: OwnerRecord, now: float) -> str:
+    """
+    Return what is known of the end of a process that ended while it ran a task.
+
+    Args:
+        record: What the process said of itself.
+        now: When it was noticed, in seconds since the epoch.
+    """
+    owner, run = record.owner, record.run
+    kind = "run_functions" if owner.kind == COMMAND else "a web worker"
+    text = "Its process ended while the task was running.\nIt was "
+    if run is not None and run.since < record.since:
+        # That one took over, and ended before it could say so.
+        text += "an owner before "
+    text += f"process {owner.pid} on {owner.host} ({kind})."
+    if run is None:
+        return text
+    return (
+        f"{text} The run had begun at {instant(run.since):%Y-%m-%d %H:%M:%S} UTC, "
+        f"{max(0.0, now - run.since):.0f} seconds before this was noticed.\nSo ends "
+        "what is killed (kill -9, out of memory, a deploy that does not wait) and what "
+        "crashes in code that is not Python; the system's log may say more."
+    )
+
+
+_SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
+"""What the interpreter raises of a thread or a pool that is started too late."""
+
+
+def is_shutdown(exc: BaseException) -> bool:
+    """Say whether the end of the interpreter cut the run: no fault of the task."""
+    # No subclass: that is a task's own.
+    return any(type(exc) is one for one in _SHUTDOWN) and (
+        sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
+    )
