@@ -325,6 +325,6 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("E013", "Use True or False.", _check_email),
     ("E015", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
     ("E016", "Give paths of functions that take and return a text.", redactors),
-    ("E017", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
+    ("E018", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
 )
 """How each value is read that is no option of a task: check, hint, reader."""
