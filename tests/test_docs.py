@@ -124,9 +124,10 @@ def test_signals_are_documented() -> None:
 
 def test_checks_are_documented() -> None:
     """The page lists the ids of the checks, and no others."""
-    tree = ast.parse(Path(checks.__file__).read_text())
+    trees = [ast.parse(Path(one.__file__).read_text()) for one in (checks, conf)]
     ids = {
         found[1]
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if (found := re.fullmatch(r"\.?([EW]\d{3})", node.value))

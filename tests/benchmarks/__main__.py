@@ -15,6 +15,7 @@ NAMES = (
     "idle_chains",
     "lateness",
     "servers",
+    "smoke_guards",
     "standby",
     "takeover",
 )

@@ -754,6 +754,20 @@ def test_found_pidfile(root: Path) -> None:
     ]
 
 
+def test_foreign_pidfile(root: Path) -> None:
+    """What a stranger has written does nothing to the terminal that shows the log."""
+    root.mkdir()
+    (root / "rest.pid").write_text("\x1b[31m1\u202e\u200b\n")
+
+    with log() as kept:
+        one = runner.Runner([resting()])
+        one.concurrency_security()
+        one.thread.give_back()
+
+    assert "Found pidfile rest containing: '\\x1b[31m1\\u202e\\u200b'" in kept.texts()
+    assert all(text.isprintable() for text in kept.texts())
+
+
 @pytest.mark.parametrize("timeout", [0, 0.05, timedelta(seconds=0.05)])
 def test_takeover_timeout(timeout: Any) -> None:
     """An owner that does not let go is waited for, and then named."""

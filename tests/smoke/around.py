@@ -128,7 +128,11 @@ def postgresql(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Any]
             }
 
     try:
-        rows("CREATE PROCEDURE smoke_commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'")
+        rows(
+            "CREATE PROCEDURE smoke_commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'",
+            "CREATE FUNCTION smoke_writes() RETURNS INT LANGUAGE plpgsql AS 'BEGIN"
+            " INSERT INTO harmful_mark (text) VALUES (0); RETURN 1; END'",
+        )
         yield {"SMOKE_POSTGRES": name, "PGUSER": "root", "PGHOST": "127.0.0.1"}, rows
     finally:
         with psycopg.connect(**where, dbname="test", autocommit=True) as admin:
@@ -160,7 +164,13 @@ def mariadb(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Any]]]:
     try:
         run(
             "CREATE TABLE smoke_myisam (x INT) ENGINE=MyISAM",
+            "CREATE VIEW smoke_view AS SELECT x FROM smoke_myisam",
+            "CREATE TABLE smoke_triggering (x INT)",
+            "CREATE TRIGGER smoke_trigger AFTER INSERT ON smoke_triggering"
+            " FOR EACH ROW INSERT INTO smoke_myisam VALUES (NEW.x)",
             "CREATE PROCEDURE smoke_commits() COMMIT",
+            "CREATE FUNCTION smoke_writes() RETURNS INT BEGIN"
+            " INSERT INTO harmful_mark (text) VALUES (0); RETURN 1; END",
             database=name,
         )
         yield {"SMOKE_MARIADB": name}, rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,13 @@ reaching_out = answering(
     lambda request: HttpResponse(socket.create_connection(("192.0.2.1", 80)).recv(1))
 )
 empty = answering(lambda request: HttpResponse("<html>"))
+prefixed = answering(lambda request: HttpResponseRedirect(f"/en{request.path}"))
+signing_on = answering(
+    lambda request: HttpResponseRedirect(f"/sso/{uuid.uuid4().hex}/")
+)
+nameless = answering(
+    lambda request: _raise(ImproperlyConfigured(f"No site for {request.path}."))
+)
 
 
 class Doors:
@@ -114,6 +122,9 @@ PAGES = [path(f"page/{n}/", fine, name=f"page{n}") for n in range(5)]
         ("raising", "ImproperlyConfigured: No API key."),
         ("reaching_out", "Allow it as the end of the report says."),
         ("empty", "answered 200"),
+        ("prefixed", "redirected to /en…"),
+        ("signing_on", "redirected to /sso/…/"),
+        ("nameless", "ImproperlyConfigured: No site for …."),
     ],
 )
 def test_site_that_lets_no_request_in_is_not_green(middleware: str, told: str) -> None:

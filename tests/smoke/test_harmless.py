@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 EXPECTED = """
 import django, json
 django.setup()
-from tests.smoke.project.harmful.views import EXPECTED
+from tests.smoke.project.harmful.urls import EXPECTED
 print(json.dumps(EXPECTED))
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import socket
 import sys
@@ -25,7 +26,11 @@ from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import (
+    FileSystemStorage,
+    InMemoryStorage,
+    default_storage,
+)
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.signals import setting_changed
 from django.db import DatabaseError, connection, transaction
@@ -403,3 +408,41 @@ def test_storage_is_read_through(tmp_path: Path, settings: Any) -> None:
     assert [False, 6] == rest
     assert ["a.txt"] == [entry.name for entry in tmp_path.iterdir()]
     assert "real" == (tmp_path / "a.txt").read_text()
+
+
+def test_storage_of_a_suite_is_as_it_was() -> None:
+    """What a view does to a storage in memory is not there for the next test."""
+    storage = InMemoryStorage()
+    storage.save("a.txt", ContentFile("real"))
+
+    def view(request: Any) -> HttpResponse:
+        with storage.open("a.txt", "a") as file:
+            file.write(" and more")
+        text = storage.open("a.txt").read()
+        storage.delete("a.txt")
+        storage.save("b.txt", ContentFile("other"))
+        is_right = text == b"real and more" and not storage.exists("a.txt")
+        return HttpResponse(status=200 if is_right else 500)
+
+    found = judge(view)
+
+    assert Outcome.OK is found.outcome
+    assert ([], ["a.txt"]) == storage.listdir("")
+    assert "real" == storage.open("a.txt", "r").read()
+
+
+def test_byte_code_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view that imports a module late is refused nothing, and leaves nothing."""
+    (tmp_path / "imported_late.py").write_text("x = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse(importlib.import_module("imported_late").x)
+
+    found = judge(view)
+
+    assert (Outcome.OK, []) == (found.outcome, found.refusals)
+    assert ["imported_late.py"] == [entry.name for entry in tmp_path.iterdir()]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required, user_passes_test
+from django.db.models.signals import post_save
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import path
@@ -190,3 +192,18 @@ class TestOfTheProject:
             found = roles.find_roles()
 
         assert ["anonymous", "user"] == [role.name for role in found]
+
+
+@pytest.mark.usefixtures("installed", "db")
+def test_nobody_hears_of_users_who_are_made() -> None:
+    """Where there are no people, the made ones send no signals to the project."""
+    heard: list[Any] = []
+
+    def hear(instance: Any, **kwargs: Any) -> None:
+        heard.append(instance)
+
+    post_save.connect(hear, sender=get_user_model())
+    found = judge()
+
+    assert [] == heard
+    assert Outcome.OK is found["chiefs"].outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yourlabs.smoke.isolation.statements import change, offence, split
+from yourlabs.smoke.isolation.statements import change, leading_to, offence, split
 
 POSTGRESQL_BAD = [
     "COMMIT",
@@ -35,6 +35,13 @@ POSTGRESQL_BAD = [
     "RELEASE SAVEPOINT outer_1",
     'ROLLBACK TO SAVEPOINT "outer_1"',
     "rollback transaction to outer_1",
+    "VACUUM ANALYZE t",
+    "DISCARD ALL",
+    "CREATE DATABASE x",
+    "DROP TABLESPACE x",
+    "ALTER SYSTEM SET work_mem = '4MB'",
+    "CREATE UNIQUE INDEX CONCURRENTLY x ON t (y)",
+    "REINDEX TABLE CONCURRENTLY t",
 ]
 POSTGRESQL_GOOD = [
     "",
@@ -47,6 +54,9 @@ POSTGRESQL_GOOD = [
     'SELECT "commit" FROM t',
     "INSERT INTO t VALUES ('; COMMIT')",
     "CREATE TABLE t (x int)",
+    "CREATE INDEX x ON t (y)",
+    "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
+    "DISCARD TEMP",
     "SAVEPOINT s1",
     "RELEASE SAVEPOINT s1",
     "ROLLBACK TO SAVEPOINT s1",
@@ -68,6 +78,7 @@ MYSQL_BAD = [
     "SET autocommit=1",
     "SET @@session.autocommit = 1",
     "SET GLOBAL max_connections = 1",
+    "SET DEFAULT ROLE x FOR y",
     "SET STATEMENT max_statement_time=1 FOR COMMIT",
     "CREATE TABLE t (x INT)",
     "DROP TABLE t",
@@ -152,6 +163,17 @@ def test_changes_are_told_from_questions(vendor: str) -> None:
     """Beside the transaction of a request only questions are let through."""
     assert [] == [sql for sql in WRITES if not change(sql, vendor)]
     assert [] == [sql for sql in READS if change(sql, vendor)]
+
+
+def test_what_leads_to_a_table_is_known() -> None:
+    """A view of a table, and a table whose trigger names it, are as that table is."""
+    definitions = [
+        ("Seen", "select `d`.`Plain`.`x` AS `x` from `d`.`Plain`"),
+        ("triggering", "BEGIN INSERT INTO plain VALUES (NEW.x); END"),
+        ("other", "select `d`.`plainer`.`x` from `d`.`plainer`"),
+    ]
+
+    assert {"seen", "triggering"} == leading_to(frozenset({"plain"}), definitions)
 
 
 @pytest.mark.parametrize("sql", ["SELECT 'x", 'SELECT "x', "/* x", "$$ x", "'\\"])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core import mail
 from django.core.cache import cache
 from django.core.mail import send_mail
-from django.db import connections
+from django.db import connections, transaction
 from django.http import HttpResponse
 from django.template import engines
 from django.test import override_settings
@@ -93,6 +97,78 @@ def test_mail_and_cache_stay_in_the_run() -> None:
     assert Outcome.OK is found.outcome
     assert "before" == cache.get("key")
     assert [] == mail.outbox
+
+
+def prints_bytes(request: Any) -> None:
+    """Print what is no text."""
+    sys.stdout.buffer.write(b"x")
+    print("x", file=sys.stdout, flush=True)
+
+
+def asks_for_the_terminal(request: Any) -> None:
+    """Look at where it prints."""
+    assert sys.stdout.encoding
+    assert not sys.stdout.isatty()
+
+
+def is_at_home(request: Any) -> None:
+    """Show what is for people inside only, by address and by host."""
+    assert request.META["REMOTE_ADDR"] in settings.INTERNAL_IPS
+    assert request.get_host() != "testserver"
+    assert settings.ALLOWED_HOSTS[0] == "shop.example.com"
+
+
+def is_outermost(request: Any) -> None:
+    """Insist on the outermost transaction."""
+    with transaction.atomic(durable=True):
+        connections["default"].cursor().execute("SELECT 1")
+
+
+def manages_transactions(request: Any) -> None:
+    """Commit by hand, as Django lets one."""
+    transaction.set_autocommit(False)
+    transaction.commit()
+    transaction.set_autocommit(True)
+
+
+def prints_nothing_for_nothing(request: Any) -> None:
+    """Print a variable that is not there in all the ways of a template."""
+    text = "{% if not x %}{{ x|default:'a' }}{{ x|length }}{% endif %}{{ x }}"
+    assert engines["django"].from_string(text).render({}, request) == "a0"
+
+
+def uses_the_folder(request: Any) -> None:
+    """Make a file where temporary files are."""
+    place = Path(tempfile.gettempdir(), "name")
+    place.write_text("x")
+    assert place.read_text() == "x"
+
+
+def sets_an_alarm(request: Any) -> None:
+    """Set a timer of its own, and stop it."""
+    signal.alarm(60)
+    signal.alarm(0)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        *(prints_bytes, asks_for_the_terminal, is_at_home, is_outermost),
+        *(manages_transactions, prints_nothing_for_nothing, uses_the_folder),
+        sets_an_alarm,
+    ],
+)
+def test_what_the_run_changes_is_no_failure(act: Any) -> None:
+    """A view that would do in production does so here, whatever is different."""
+
+    def view(request: Any) -> HttpResponse:
+        act(request)
+        return HttpResponse()
+
+    with override_settings(
+        INTERNAL_IPS=["127.0.0.1"], ALLOWED_HOSTS=["shop.example.com"]
+    ):
+        assert "" == judge(view).reason
 
 
 def test_cache_without_its_library_is_left_alone() -> None:

@@ -36,7 +36,7 @@ from yourlabs.smoke.exchange import (
     wsgi_path,
 )
 from yourlabs.smoke.handler import MissingVariable, SmokeHandler, watched_templates
-from yourlabs.smoke.isolation.database import QueryRecorder
+from yourlabs.smoke.isolation.queries import QueryRecorder
 from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect as python_inspect
+import re
 import sys
 from http import HTTPStatus
 from traceback import walk_tb
@@ -11,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import FieldError
+from django.db import DatabaseError
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import NoReverseMatch
@@ -37,6 +39,9 @@ CODE_ERRORS = (
     TemplateSyntaxError,
 )
 """What neither a value nor a refusal can be blamed for."""
+
+_TOKEN = re.compile(r"\b[0-9a-f-]{16,}\b")
+"""What is another one in each answer, like the state of a login elsewhere."""
 
 
 def failure_reason(answer: Answer) -> str:
@@ -72,6 +77,8 @@ def ending(answer: Answer, base: str) -> str:
         target = urlsplit(urljoin(base + answer.url, answer.location))
         origin = f"{target.scheme}://{target.netloc}"
         text = f"redirected to {target.path if origin == base else origin}"
+    path = answer.url.split("?")[0]
+    text = _TOKEN.sub("…", text.replace(path, "…") if path.strip("/") else text)
     return f"{text} by {answer.stopped_by}" if answer.stopped_by else text
 
 
@@ -82,21 +89,27 @@ def needed(answer: Answer) -> str:
     was: many a view goes on for a while without what it did not get.
     """
     error, refused = answer.exception, answer.refused
-    if error is not None and not _is_refusal(error):
+    raised = _refusal_of(error)
+    if error is not None and not raised:
         is_own_fault = isinstance(error, CODE_ERRORS)
         refused = [] if is_own_fault else [one for one in refused if one.is_own]
-    texts = dict.fromkeys(str(refusal) for refusal in refused)
+    # A thread that an earlier request started may have been refused it.
+    texts = dict.fromkeys(map(str, refused)) or dict.fromkeys([raised] * bool(raised))
     return "it " + " and ".join(list(texts)[:3]) if texts else ""
 
 
-def _is_refusal(error: BaseException | None) -> bool:
+def _refusal_of(error: BaseException | None) -> str:
+    """What was refused by an error or by a cause of it; empty when nothing was."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if isinstance(error, Refused):
-            return True
+            return str(error).partition(": ")[2]
+        if isinstance(error, DatabaseError) and error.args == ("not authorized",):
+            # SQLite raises an error of its own for what it was told to refuse.
+            return "writes beside its transaction"
         seen.append(error)
         error = error.__cause__ or error.__context__
-    return False
+    return ""
 
 
 def has_wrong_signature(error: BaseException | None) -> bool:

@@ -176,7 +176,8 @@ def request_text_of(environ: dict[str, Any]) -> str:
 @contextlib.contextmanager
 def quiet_output() -> Iterator[None]:
     """Keep what a view prints out of the report."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    # Some print bytes, or ask for the encoding.
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")):
         yield
 
 

@@ -12,7 +12,7 @@ from django.test import Client as FormClient
 
 from yourlabs.smoke.describing import login_paths
 from yourlabs.smoke.forms import login_form
-from yourlabs.smoke.isolation.database import QueryRecorder
+from yourlabs.smoke.isolation.queries import QueryRecorder
 from yourlabs.smoke.roles import Role, role_of
 
 if TYPE_CHECKING:

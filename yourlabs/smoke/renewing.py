@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import auth
 
 from yourlabs.smoke.confirming import PASSWORD, with_password
-from yourlabs.smoke.isolation.database import QueryRecorder
+from yourlabs.smoke.isolation.queries import QueryRecorder
 from yourlabs.smoke.login import attempt, login_pages
 from yourlabs.smoke.roles import cheap_passwords
 

@@ -61,9 +61,9 @@ def test_clock_set_back_goes_on_in_the_newest_hour() -> None:
 
 def test_past_is_bounded() -> None:
     """A week, twenty runs and fifty failures are remembered; counts go on."""
-    history = storm(20_000)
+    history = storm(12_000)
 
-    assert history.runs == 20_000
+    assert history.runs == 12_000
     assert len(history.hours()) == HOURS
     assert len(history.recent()) == MAX_RECENT
     kept = [one for one in history.failed_runs() if one.traceback]
@@ -83,17 +83,19 @@ def test_next_owner_goes_on() -> None:
 
 def test_document_is_bounded() -> None:
     """Of many tasks the newest failure of each outlives the older ones, and hours."""
-    tasks = {f"tasks.t{number}": storm(20_000) for number in range(20)}
+    past = storm(12_000)
+    tasks = {f"tasks.t{number}": past for number in range(20)}
     values = histories_to_json(tasks)
 
     assert len(json.dumps(values)) <= ROOM
-    assert all(one["failures"] == 20_000 for one in values.values())
+    assert all(one["failures"] == 12_000 for one in values.values())
     assert all(one["hours"] for one in values.values())
 
 
 def test_tracebacks_go_first() -> None:
     """Where there is not room for all, the newest failure keeps its traceback."""
-    values = histories_to_json({"a": storm(20_000), "b": storm(20_000)})
+    past = storm(12_000)
+    values = histories_to_json({"a": past, "b": past})
 
     assert values["a"]["failed"][-1][4]
     assert len(values["a"]["failed"]) >= 5

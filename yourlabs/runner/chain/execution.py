@@ -14,15 +14,10 @@ from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
+from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.history import History
-from yourlabs.runner.chain.interrupted import (
-    Interrupted,
-    describe_interruption,
-    is_shutdown,
-)
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -53,8 +48,7 @@ class Execution:
     `is_overdue`, and call `stalled`.
 
     Attributes:
-        task: What is run.
-        chain: Name of the chain.
+        task, chain: What is run, and the name of its chain.
         key: Identifies the task in the chain's state.
         options: The task's, as they were when this was made.
         more: It is to be run again at once: the last run returned True, or was cut by
@@ -63,8 +57,8 @@ class Execution:
         downtime: How the task fares, over all owners of the chain.
         history: What it has done, over all owners of the chain.
         runs, failures: How many there were since this was made.
-        started: When the last run began, on the monotonic clock.
-        last_run: The same in seconds since the epoch. None: there was none.
+        started, last_run: When the last run began, on the monotonic clock, and in
+            seconds since the epoch. None: there was none.
         is_called: The task's own code is running.
         coroutines: Runs what the function returns. None: it is no coroutine function.
     """
@@ -202,7 +196,7 @@ class Execution:
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(describe_interruption(record, now))
+        exc = interrupted.Interrupted(interrupted.describe(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
@@ -236,13 +230,9 @@ class Execution:
                 extra={"action": "task_succeeded", "task": self.task.name},
             )
         if signals.task_succeeded.receivers:
-            run = Run(
-                self.task,
-                self.chain,
-                instant(self.last_run or 0),
-                instant(self._clock.time()),
-                timedelta(seconds=ended - self.started),
-            )
+            times = instant(self.last_run or 0), instant(self._clock.time())
+            duration = timedelta(seconds=ended - self.started)
+            run = Run(self.task, self.chain, *times, duration)
             send_robust(signals.task_succeeded, self.task.sender, run=run)
         if self.downtime.is_down:
             self._recover(ended)
@@ -253,8 +243,7 @@ class Execution:
         if not self.more:
             self._more_runs = 0
             return
-        if not self._more_runs:
-            self._more_since = self.started
+        self._more_since = self._more_since if self._more_runs else self.started
         self._more_runs += 1
         seconds = ended - self._more_since
         if self._more_told or self._more_runs < MORE_RUNS or seconds < MORE_SECONDS:
@@ -291,7 +280,7 @@ class Execution:
     def _after_failure(self, exc: BaseException, ended: float) -> float:
         self.more = False
         try:
-            if is_shutdown(exc):
+            if interrupted.is_shutdown(exc):
                 self.more = True
                 return ended
             self.cooldown = self.options.cooldown(failed=True)
@@ -319,8 +308,10 @@ class Execution:
         with self._counting:
             if not self.downtime.is_down:
                 self._began = ended
-            downtime = self.downtime.failed(latest, lasted=ended - self._began)
-            self.downtime = replace(downtime, interrupted=in_a_row)
+            lasted = ended - self._began
+            self.downtime = self.downtime.failed(
+                latest, lasted=lasted, interrupted=in_a_row
+            )
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta

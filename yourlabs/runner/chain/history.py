@@ -29,16 +29,16 @@ ROOM = 40_000
 """How much the histories of a chain take in its document, in bytes."""
 
 LEVELS = (
-    (5, 50, 168),
-    (1, 50, 168),
-    (1, 20, 168),
-    (1, 5, 72),
-    (1, 1, 24),
-    (0, 1, 6),
-    (0, 0, 1),
+    (5, 50, 168, 20),
+    (1, 50, 168, 20),
+    (1, 20, 168, 20),
+    (1, 5, 72, 10),
+    (1, 1, 24, 5),
+    (0, 1, 6, 1),
+    (0, 0, 1, 0),
 )
 """What is kept of each task where there is not room for all: so many tracebacks,
-failures and hours."""
+failures, hours and runs."""
 
 
 class Failed(NamedTuple):
@@ -92,7 +92,8 @@ class History:
         self.failures += 1
         self._count(at, duration, 1)
         kind, message = one_line(kind, MAX_MESSAGE), one_line(message, MAX_MESSAGE)
-        traceback = cut(printable(traceback), MAX_TRACEBACK)
+        # As it was described, which is printable.
+        traceback = cut(traceback, MAX_TRACEBACK)
         self._failed.append(Failed(at, duration, kind, message, traceback))
         if len(self._failed) > MAX_TRACEBACKS:
             old = -MAX_TRACEBACKS - 1
@@ -136,6 +137,7 @@ class History:
         tracebacks: int = MAX_TRACEBACKS,
         failed: int = MAX_FAILED,
         hours: int = HOURS,
+        recent: int = MAX_RECENT,
     ) -> dict[str, Any]:
         """Return it as plain values: with so many of the newest of each."""
         failures = self.failed_runs()[-failed:] if failed else []
@@ -156,7 +158,7 @@ class History:
             ],
             "recent": [
                 [round(at, 2), round(duration, 4), well]
-                for at, duration, well in self.recent()
+                for at, duration, well in (self.recent()[-recent:] if recent else ())
             ],
             "failed": [
                 [round(one.at, 2), round(one.duration, 4), *one[2:4], traceback]

@@ -15,7 +15,7 @@ class Interrupted(RunnerError):
     """The process that ran the task ended before the task did."""
 
 
-def describe_interruption(record: OwnerRecord, now: float) -> str:
+def describe(record: OwnerRecord, now: float) -> str:
     """
     Return what is known of the end of a process that ended while it ran a task.
 

@@ -28,13 +28,10 @@ from yourlabs.runner.storage.base import Store
 MAX_BACKOFF_S = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
 
-BUSY_S = 0.001
-"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
-well below the interpreter's switch interval, so that a request waits no longer."""
-
-REST_FACTOR, MAX_REST_S = 3.0, 1.0
-"""How many times as long it rests then, so that requests keep three quarters of the
-processor; and its longest such rest, in seconds."""
+BUSY_S, REST_FACTOR, MAX_REST_S = 0.001, 3.0, 1.0
+"""How long a hosted chain without cooldowns may work at a stretch, in seconds: well
+below the interpreter's switch interval. It rests so many times as long then, so that
+requests keep three quarters of the processor, at most so many seconds."""
 
 
 class ChainLoop:
@@ -45,15 +42,11 @@ class ChainLoop:
     requests, which anybody may set.
 
     Attributes:
-        chain: What it runs.
-        tasks: Its tasks as they are run here, in order.
-        state: What the next owner is to know.
+        chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
         steering: What people want of the chain.
-        reason: Why the chain does not run; empty where there is nothing to say.
-        is_new_start: See `RunnerThread`.
-        failed: In `Mode.ONCE`: a task has failed, or could not be run.
         plan: What comes next. None: the chain is not run here.
         current: What is being run. None: nothing is.
+        trouble: Tells what keeps the chain from running.
         stands_by: Another process has the chain, or goes first.
         stop_asked, wake_asked: No further run is to begin; or the next one now.
     """
@@ -70,14 +63,7 @@ class ChainLoop:
         sender: Any,
         watch: Callable[[], None],
     ) -> None:
-        """
-        Make it; nothing is touched yet.
-
-        Args:
-            chain, ownership, store, mode, clock, trouble: As of `RunnerThread`.
-            sender: Of the signals `chain_started` and `chain_stopped`.
-            watch: Called when `check` is to be called from now on.
-        """
+        """Make it for the thread `sender`; `watch` has `check` called from now on."""
         self.chain, self.mode, self.ownership = chain, mode, ownership
         ownership.borrows = mode is Mode.ONCE
         # One a task, however often it comes: it is down, or up, as a whole.
@@ -93,7 +79,7 @@ class ChainLoop:
         self.plan: Plan | None = None
         self.current: Execution | None = None
         self.stop_asked = self.wake_asked = self._yield_asked = False
-        self._clock, self._trouble = clock, trouble
+        self._clock, self.trouble = clock, trouble
         self._sender, self._watch = sender, watch
         # Held while the chain is claimed or let go of: the watcher does so, too.
         self._claiming = threading.Lock()
@@ -128,7 +114,7 @@ class ChainLoop:
             return plan.deadline
         if plan.deadline > self._clock.monotonic():
             # It could run: whoever was told of trouble need not wait until it does.
-            self._trouble.clear()
+            self.trouble.clear()
             return plan.deadline
         return self._run_next(claim, plan)
 
@@ -155,10 +141,10 @@ class ChainLoop:
         self.wake_asked = False
         self._watch()
         if self._standby.problem is not None:
-            self.reason = self._trouble.report(self._standby.problem)
+            self.reason = self.trouble.report(self._standby.problem)
         elif self._standby.has_looked:
             self.reason = ""
-            self._trouble.clear()
+            self.trouble.clear()
         soon = self._standby.next_look(now)
         if soon is None:
             return math.inf
@@ -197,7 +183,7 @@ class ChainLoop:
         return self.plan
 
     def _resume(self, claim: Claim, plan: Plan, *, is_started: bool) -> Plan:
-        """Book a run that was interrupted, and return what comes next."""
+        """Count a run that was interrupted, and return what comes next."""
         record = claim.interrupted
         if record is None or record.run is None:
             return plan
@@ -260,19 +246,12 @@ class ChainLoop:
                 if claim is not None:
                     claim.release()
 
-    def end(self) -> None:
-        """Let go for good, of the telling of troubles too."""
-        try:
-            self.let_go()
-        finally:
-            self._trouble.close()
-
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised; begin anew a little later."""
         # First of all: whatever fails below, it is tried again, and not at once.
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
-        self.reason = self._trouble.report(exc)
+        self.reason = self.trouble.report(exc)
         self._fail_single_pass()
         # Another process may be able to run it meanwhile.
         self.let_go()
@@ -282,7 +261,7 @@ class ChainLoop:
     def _pause(self, seconds: float) -> float:
         """Run nothing until the pause is over, or ended; return when to look around."""
         # It could run: whoever was told of trouble need not wait until it does.
-        self._trouble.clear()
+        self.trouble.clear()
         if self.mode is Mode.ONCE:
             logger.error(
                 "[%s] Nothing was run. %s",
@@ -321,7 +300,7 @@ class ChainLoop:
         else:
             deadline = self._go_on(claim, plan, execution, deadline)
         # Only now: it takes its time, and a kill in it interrupts no run.
-        self._trouble.clear()
+        self.trouble.clear()
         return deadline
 
     def _go_on(
@@ -336,8 +315,7 @@ class ChainLoop:
             claim.mark(None)
             self._log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            rest = self._rest_for_host(execution)
-            if rest:
+            if rest := self._rest_for_host(execution):
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
@@ -376,10 +354,8 @@ class ChainLoop:
                 extra={"action": "cooling_down", "task": execution.task.name},
             )
 
-    # For the watcher, which calls this in its own thread.
-
     def check(self) -> bool:
-        """Say whether something has changed that the thread is to look at."""
+        """Say whether the thread is to look around; for the watcher, in its own."""
         claim = self._claim
         if claim is None:
             return self.stands_by and self._check_standby()

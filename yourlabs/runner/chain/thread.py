@@ -334,7 +334,10 @@ class RunnerThread(threading.Thread):
 
     def _leave(self) -> None:
         try:
-            self._loop.end()
+            try:
+                self._loop.let_go()
+            finally:
+                self._loop.trouble.close()
         finally:
             self._watcher.unwatch(self)
             db.drop_connections()

@@ -134,13 +134,14 @@ class Ledger:
         with self.lock:
             downtime, told = self._downtime(key), self.told[key]
             found = owed(downtime, told, self._clock(), self._rules(key))
-            # Not the messages: they may differ from one failure to the next.
-            kinds = [reason.kind for reason in found.reasons]
-            decided = kinds, len(news(downtime, told))
-            if kinds and decided != self._decided.get(key):
-                self._decided[key] = decided
-                self.held += bool(self._silent_for())
-                self.write(now=True)
+            if found.reasons:
+                # Not the messages: they may differ from one failure to the next.
+                kinds = [reason.kind for reason in found.reasons]
+                decided = kinds, len(news(downtime, told))
+                if decided != self._decided.get(key):
+                    self._decided[key] = decided
+                    self.held += bool(self._silent_for())
+                    self.write(now=True)
         silent = self._silent_for()
         return Owed((), silent) if found.reasons and silent else found
 

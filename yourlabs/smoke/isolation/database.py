@@ -6,83 +6,43 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
 from django.db import DatabaseError, connections, transaction
 from django.db.backends.signals import connection_created
 
-from yourlabs.smoke.isolation.drivers import Drivers, release
+from yourlabs.smoke.isolation.drivers import Drivers, addresses_of, release
 from yourlabs.smoke.isolation.guard import GUARD, Refusal, Refused
 from yourlabs.smoke.isolation.patches import Patches
-from yourlabs.smoke.isolation.statements import change, offence
+from yourlabs.smoke.isolation.queries import QueryRecorder
+from yourlabs.smoke.isolation.statements import change, leading_to, offence
 
 MAX_COPY_BYTES = 2 * 1024**3
 """Up to which size an SQLite database is copied, so that nothing reaches it."""
 
 _SHADOWED = ("close", "commit", "rollback", "set_autocommit")
-_CHANGES = ("insert", "update", "delete", "replace", "create", "drop", "alter")
 _READ_ONLY = {
     "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
 }
-_INSERT = re.compile(
-    r"\s*(?:insert|replace)\b[^(]*?\binto\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?(\w+)",
-    re.I,
-)
+_WRITING = re.compile("in a read.only transaction", re.IGNORECASE)
 _WITHOUT_TRANSACTIONS = """
 SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'
 AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
 AND engine NOT IN
     (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')
 """
+_LEADING = """
+SELECT event_object_table, action_statement FROM information_schema.triggers
+UNION ALL SELECT table_name, view_definition FROM information_schema.views
+WHERE table_schema NOT IN ('sys', 'information_schema', 'performance_schema')
+"""
 
 
 class RefusedStatement(Refused, DatabaseError):
     """SQL that was not sent."""
-
-
-class QueryRecorder:
-    """Keep the queries of one request."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.has_changed = False
-        self.is_counting = False
-        self.written: set[str] = set()
-        """The tables that rows were inserted into."""
-
-        self.refused: list[Refusal] = []
-        """What was refused to the request."""
-
-    def __call__(
-        self,
-        execute: Callable[..., Any],
-        sql: Any,
-        params: Any,
-        many: bool,
-        context: Any,
-    ) -> Any:
-        """Run a query, and note it."""
-        text = sql if isinstance(sql, str) else str(sql)
-        if self.is_counting:
-            self.texts.append(text)
-        is_change = text.lstrip().lower().startswith(_CHANGES)
-        self.has_changed = self.has_changed or is_change
-        if inserted := _INSERT.match(text):
-            self.written.add(inserted[1])
-        return execute(sql, params, many, context)
-
-    def largest_group(self) -> tuple[int, str]:
-        """How often the most frequent query ran, and its text."""
-        counts: dict[str, int] = {}
-        for text in self.texts:
-            counts[text] = counts.get(text, 0) + 1
-        if not counts:
-            return 0, ""
-        text = max(counts, key=counts.__getitem__)
-        return counts[text], text
 
 
 class Databases:
@@ -94,9 +54,21 @@ class Databases:
 
     def __init__(self, aliases: list[str]) -> None:
         self.aliases = aliases
+        self.known = frozenset(connections)
+        """The databases that the project has, those that do not answer included."""
+
         self.is_nested = any(connections[a].in_atomic_block for a in aliases)
         self.savepoints: frozenset[str] = frozenset()
         """The savepoints around the request, which it may not end."""
+
+        several = (connections[alias] for alias in aliases)
+        self.pools = frozenset(
+            address
+            for one in several
+            if one.settings_dict["OPTIONS"].get("pool")
+            for address in addresses_of(one.get_connection_params())
+        )
+        """Where the threads of Django's pools connect to."""
 
         self._drivers = Drivers(self)
         self._own: list[Any] = []
@@ -160,6 +132,9 @@ class Databases:
             with connection.cursor() as cursor:
                 cursor.execute(_WITHOUT_TRANSACTIONS)
                 self._tables |= {str(row[0]).lower() for row in cursor.fetchall()}
+                if self._tables:
+                    cursor.execute(_LEADING)
+                    self._tables |= leading_to(self._tables, cursor.fetchall())
 
     def _restrict(self, sender: Any, connection: Any, **kwargs: Any) -> None:
         """Let connections that requests open beside the run's own only read."""
@@ -168,12 +143,23 @@ class Databases:
         if isinstance(connection.connection, sqlite3.Connection):
             self._drivers.authorize(connection.connection)
         is_pooled = getattr(connection, "pool", None) is not None
-        if not GUARD.watches() or GUARD.is_owner or is_pooled:
+        is_own = GUARD.is_owner and (not self._own or _is_main(connection))
+        if not GUARD.watches() or is_own or is_pooled:
             # A connection of a pool goes back to it; its statements are looked at.
             return
         if connection.vendor in _READ_ONLY:
             with GUARD.trusted(), connection.cursor() as cursor:
                 cursor.execute(_READ_ONLY[connection.vendor])
+            connection.execute_wrappers.append(self._tell_of_writing)
+
+    def _tell_of_writing(self, execute: Any, sql: Any, *args: Any) -> Any:
+        """Note what only the server knows to write, like a function that does."""
+        try:
+            return execute(sql, *args)
+        except DatabaseError as error:
+            if _WRITING.search(str(error)):
+                self.refuse("other", str(sql))
+            raise
 
     # -- statements ---------------------------------------------------------
 
@@ -209,7 +195,7 @@ class Databases:
     ) -> Any:
         """Ask for what Django's cursors send, whatever the driver is."""
         connection = context["connection"]
-        if connection.vendor != "sqlite" and GUARD.watches():
+        if GUARD.watches():
             self.ask(connection.connection, str(sql), connection.vendor)
         return execute(sql, params, many, context)
 
@@ -308,6 +294,12 @@ def _forget_cached_rows() -> None:
         from django.contrib.sites.models import Site
 
         Site.objects.clear_cache()
+
+
+def _is_main(connection: Any) -> bool:
+    return (
+        connection.alias in connections and connection is connections[connection.alias]
+    )
 
 
 def _is_alive(connection: Any) -> bool:

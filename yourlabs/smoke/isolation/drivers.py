@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from yourlabs.smoke.isolation.guard import GUARD
+from yourlabs.smoke.isolation.guard import GUARD, Unreachable
 from yourlabs.smoke.isolation.patches import Patches, Replacement
 
 if TYPE_CHECKING:
@@ -47,17 +48,44 @@ class Drivers:
         )
 
     def _psycopg(self, module: Any) -> None:
-        self._patches.family(module.Cursor, _CURSOR, lambda name: self._execute)
+        for cursor in (module.Cursor, module.AsyncCursor):
+            self._patches.family(cursor, _CURSOR, lambda name: self._execute)
         self._change(module.Connection, (*_ENDINGS, *_MODES, "close"))
+        # Every connection is made by it, those of event loops included.
+        opening = self._opening(module.conninfo.conninfo_to_dict, self._databases.pools)
+        self._patches.guarded(module.generators, "connect", opening)
 
     def _psycopg2(self, module: Any) -> None:
         # Its classes are written in C and cannot be changed, but they can be extended.
         cursor: Any = type("Cursor", (module.cursor,), {})
-        connection: Any = type("Connection", (module.connection,), {})
+        mode = module.connection.autocommit
+        write = self._patches.call(mode.__set__, self._ending("autocommit"))
+        names = {"autocommit": property(mode.__get__, write)}
+        connection: Any = type("Connection", (module.connection,), names)
         for name in ("execute", "executemany", "copy_expert", "callproc"):
             self._patches.guarded(cursor, name, self._execute)
-        self._change(connection, (*_ENDINGS, *_MODES, "close"))
+        self._change(
+            connection, (*_ENDINGS, *_MODES, "set_isolation_level", "reset", "close")
+        )
         self._factories = {"connection_factory": connection, "cursor_factory": cursor}
+        opening = self._opening(module.parse_dsn, frozenset())
+        self._patches.guarded(sys.modules["psycopg2"], "_connect", opening)
+
+    def _opening(
+        self,
+        read: Callable[[str], dict[str, Any]],
+        pools: frozenset[tuple[str, str, str]],
+    ) -> Replacement:
+        """What refuses connections that are neither Django's nor of its pools."""
+
+        def connect(original: Any, text: str, *args: Any, **kwargs: Any) -> Any:
+            for host, port, name in addresses_of(read(text)):
+                is_allowed = GUARD.allows("hosts", host, f"{host}:{port}")
+                if not is_allowed and (host, port, name) not in pools:
+                    GUARD.refuse("hosts", f"{host}:{port}", Unreachable)
+            return original(text, *args, **kwargs)
+
+        return connect
 
     def _mysql(self, module: Any) -> None:
         self._patches.guarded(module.Connection, "query", self._query)
@@ -69,7 +97,9 @@ class Drivers:
                 self._patches.guarded(owner, name, self._ending(name))
 
     def _connect(self, original: Any, wrapper: Any, params: Any) -> Any:
-        """Let Django itself connect."""
+        """Let Django itself connect to the databases that the project has."""
+        if wrapper.alias not in self._databases.known:
+            return original(wrapper, params)
         if self._factories and wrapper.Database.__name__ == "psycopg2":
             params = {**params, **self._factories}
         with GUARD.trusted():
@@ -127,6 +157,14 @@ class Drivers:
             if is_end and str(two).lower() in self._databases.savepoints:
                 return f"{one} {two}"
         return ""
+
+
+def addresses_of(params: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The hosts, ports and the database that the parameters of a connection name."""
+    hosts = str(params.get("host") or os.environ.get("PGHOST") or "localhost")
+    ports = str(params.get("port") or 5432).split(",")
+    name = str(params.get("dbname"))
+    return [(host, port, name) for host in hosts.split(",") for port in ports]
 
 
 def release(connection: Any) -> None:

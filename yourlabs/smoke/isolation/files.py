@@ -1,10 +1,11 @@
-"""Refuse changes of files; what goes through a storage is kept in a folder instead."""
+"""Refuse changes of files but in the folder of a run."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import sqlite3
 import stat
 import sys
 import tempfile
@@ -14,23 +15,18 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.sessions.backends.file import SessionStore
-from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage
 
-from yourlabs.smoke.isolation.guard import GUARD, Check
+from yourlabs.smoke.isolation.guard import GUARD, Check, Refused
 from yourlabs.smoke.isolation.patches import Patches
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Files:
-    """The folder of one run, where files may be changed, and the storages' overlay."""
+    """The folder of one run, where files may be changed."""
 
     def __init__(self) -> None:
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix="smoke-"))
-        self._overlay = os.path.join(self.folder, "storages")
-        self._deleted: set[str] = set()
-        self._is_used = False
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[None]:
@@ -47,17 +43,7 @@ class Files:
         """Delete the folder; nothing may be written there any more."""
         with GUARD.trusted():
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder = self._overlay = "/dev/null/gone"
-
-    def forget(self) -> None:
-        """Let storages have what they had before the request."""
-        if self._is_used:
-            self._is_used = False
-            self._deleted.clear()
-            with GUARD.trusted():
-                shutil.rmtree(self._overlay, ignore_errors=True)
-
-    # -- files --------------------------------------------------------------
+        self.folder = "/dev/null/gone"
 
     def checks(self) -> dict[str, Check]:
         """What to ask before a file is changed."""
@@ -68,7 +54,8 @@ class Files:
             "os.symlink": lambda args: self._change(args[1], args[2]),
             "os.utime": lambda args: self._touch(args[0], args[3]),
             "os.chown": lambda args: self._touch(args[0], args[3]),
-            "sqlite3.connect": self._open_database,
+            "socket.bind": self._bind,
+            "sqlite3.connect": lambda args: self._open_database(args[0]),
         }
         # The last value of an event is the folder that its path is relative to.
         for name in ("remove", "rmdir"):
@@ -89,12 +76,37 @@ class Files:
         if flags & _WRITES and not isinstance(path, int):
             self._touch(path)
 
-    def _open_database(self, args: tuple[Any, ...]) -> None:
-        name = os.fsdecode(args[0])
-        path = urlsplit(name).path if name.startswith("file:") else name
-        is_harmless = "mode=ro" in name or "mode=memory" in name
+    def _bind(self, args: tuple[Any, ...]) -> None:
+        # A socket that has a name is an entry of a folder.
+        name = os.fsdecode(args[1]) if isinstance(args[1], (str, bytes)) else ""
+        if name and not name.startswith("\0"):
+            self._change(name)
+
+    def _open_database(self, database: Any) -> None:
+        name = os.fsdecode(database)
+        path, is_harmless = name, False
+        if name.startswith("file:"):
+            path = urlsplit(name).path
+            is_harmless = bool({"mode=ro", "mode=memory"} & _options(name))
         if path not in ("", ":memory:") and not is_harmless:
             self._touch(path)
+
+    def _connect(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        """Connect to a database of SQLite that attaches no file it may not open."""
+        connection = original(*args, **kwargs)
+
+        def ask(action: int, name: Any, *others: Any) -> int:
+            if action == sqlite3.SQLITE_ATTACH and GUARD.watches():
+                try:
+                    if name is None:  # a parameter of the statement names it
+                        GUARD.refuse("paths", "a database that it attaches")
+                    self._open_database(name)
+                except Refused:
+                    return sqlite3.SQLITE_DENY
+            return sqlite3.SQLITE_OK
+
+        connection.set_authorizer(ask)
+        return connection
 
     def _make(self, original: Any, path: Any, *args: Any, **kwargs: Any) -> None:
         self._change(path, kwargs.get("dir_fd", -1))
@@ -122,98 +134,16 @@ class Files:
             return
         GUARD.refuse("paths", path)
 
-    # -- storages -----------------------------------------------------------
-
     def patch(self, patches: Patches) -> None:
-        """Lay the folder over every storage of files, those of subclasses too."""
-        for name in ("path", "_open", "_save", "delete", "listdir"):
-            replacement = getattr(self, "storage_" + name.lstrip("_"))
-            patches.guarded(FileSystemStorage, name, replacement)
+        """Change what changes files and tells no hook."""
         for name in ("mkfifo", "mknod"):
-            # No event tells of these.
             patches.guarded(os, name, self._make)
+        for module in (sqlite3, sqlite3.dbapi2):
+            patches.guarded(module, "connect", self._connect)
         # Sessions in files are of the run, which has to log in; a folder that is not
         # there is the project's to be told.
         if os.path.isdir(settings.SESSION_FILE_PATH or tempfile.gettempdir()):
             patches.replace(SessionStore, "_storage_path", self.folder)
-
-    def _beside(self, real: str) -> str:
-        return self._overlay + os.sep + os.path.abspath(real).lstrip(os.sep)
-
-    def storage_path(self, original: Any, storage: Any, name: str) -> str:
-        """Where a file can be read: the real one, unless a request changed it.
-
-        What is not there can be written there.
-        """
-        with GUARD.trusted():
-            real: str = original(storage, name)
-        beside = self._beside(real)
-        if real not in self._deleted and not os.path.lexists(beside):
-            if os.path.lexists(real):
-                return real
-            if os.path.isdir(os.path.dirname(real)):
-                self._is_used = True
-                os.makedirs(os.path.dirname(beside), exist_ok=True)
-        return beside
-
-    def storage_open(
-        self, original: Any, storage: Any, name: str, mode: str = "rb"
-    ) -> Any:
-        """Open a file; for changes, a copy of it."""
-        path = storage.path(name)
-        if set(mode) & set("wax+"):
-            real = self._real(storage, name)
-            beside = self._beside(real)
-            self._is_used = True
-            os.makedirs(os.path.dirname(beside), exist_ok=True)
-            if path != beside:
-                shutil.copyfile(path, beside)
-            path = beside
-        return File(open(path, mode))
-
-    def storage_save(self, original: Any, storage: Any, name: str, content: Any) -> str:
-        """Write a file into the folder."""
-        target = self._beside(self._real(storage, name))
-        self._is_used = True
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as file:
-            for chunk in content.chunks():
-                file.write(chunk if isinstance(chunk, bytes) else chunk.encode())
-        return name.replace("\\", "/")
-
-    def storage_delete(self, original: Any, storage: Any, name: str) -> None:
-        """Delete a file for the rest of the request."""
-        if not name:
-            original(storage, name)
-        real = self._real(storage, name)
-        self._is_used = True
-        self._deleted.add(real)
-        beside = self._beside(real)
-        if os.path.isdir(beside):
-            shutil.rmtree(beside)
-        elif os.path.lexists(beside):
-            os.remove(beside)
-
-    def storage_listdir(
-        self, original: Any, storage: Any, path: str
-    ) -> tuple[list[str], list[str]]:
-        """List what is there, with what was written and without what was deleted."""
-        real = self._real(storage, path)
-        found: tuple[dict[str, None], dict[str, None]] = {}, {}
-        for folder in (real, self._beside(real)):
-            if not os.path.isdir(folder):
-                continue
-            for entry in os.scandir(folder):
-                is_real = folder == real
-                if not is_real or os.path.join(real, entry.name) not in self._deleted:
-                    found[not entry.is_dir()].setdefault(entry.name)
-        if not os.path.isdir(real) and not os.path.isdir(self._beside(real)):
-            raise FileNotFoundError(real)
-        return list(found[0]), list(found[1])
-
-    def _real(self, storage: Any, name: str) -> str:
-        with GUARD.trusted():
-            return str(os.path.abspath(storage.path(name)))
 
 
 def _absolute(path: Any, folder: int) -> str:
@@ -221,6 +151,10 @@ def _absolute(path: Any, folder: int) -> str:
     if folder is not None and folder >= 0 and not os.path.isabs(text):
         return os.path.join(os.path.realpath(f"/proc/self/fd/{folder}"), text)
     return os.path.abspath(text)
+
+
+def _options(uri: str) -> set[str]:
+    return set(urlsplit(uri).query.split("&"))
 
 
 def _is_device(path: str) -> bool:

@@ -22,6 +22,7 @@ class Network:
             "socket.getaddrinfo": self._look_up,
             "socket.gethostbyname": self._look_up_alone,
             "socket.gethostbyaddr": self._look_up_alone,
+            "socket.getnameinfo": lambda args: self._look_up_alone(args[0]),
             "socket.connect": self._connect,
             "socket.sendto": self._connect,
             "socket.sendmsg": self._connect,

@@ -55,7 +55,10 @@ class Patches(MetaPathFinder):
 
     def guarded(self, owner: Any, name: str, replacement: Replacement) -> None:
         """Call something else in the place of a function, in guarded threads."""
-        original = getattr(owner, name)
+        self.replace(owner, name, self.call(getattr(owner, name), replacement))
+
+    def call(self, original: Any, replacement: Replacement) -> Replacement:
+        """A function that calls something else in guarded threads."""
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -63,7 +66,7 @@ class Patches(MetaPathFinder):
                 return replacement(original, *args, **kwargs)
             return original(*args, **kwargs)
 
-        self.replace(owner, name, call)
+        return call
 
     def family(
         self,
@@ -84,7 +87,10 @@ class Patches(MetaPathFinder):
         def change(owner: Any) -> None:
             for name in names(owner) if callable(names) else names:
                 method = vars(owner).get(name)
-                if callable(method) and not isinstance(method, (staticmethod, type)):
+                if isinstance(method, property) and method.fget:
+                    read = self.call(method.fget, replacement(name))
+                    self.replace(owner, name, property(read, method.fset, method.fdel))
+                elif callable(method) and not isinstance(method, (staticmethod, type)):
                     self.guarded(owner, name, replacement(name))
 
         def begin(owner: Any, /, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _posixsubprocess
 import os
 from typing import Any
 
@@ -43,16 +44,13 @@ def _kill(args: tuple[Any, ...]) -> None:
 
 def patch(patches: Patches) -> None:
     """Change what starts programs and tells no hook."""
-    patches.late("multiprocessing.util", lambda module: _change(module, patches))
+    # `multiprocessing` and its like start programs with it.
+    patches.guarded(_posixsubprocess, "fork_exec", _spawn)
 
 
-def _change(module: Any, patches: Patches) -> None:
-    patches.guarded(module, "spawnv_passfds", _spawn)
-
-
-def _spawn(original: Any, path: Any, words: Any, descriptors: Any) -> Any:
-    refuse_program(words, path)
-    return original(path, words, descriptors)
+def _spawn(original: Any, words: Any, paths: Any, *others: Any) -> Any:
+    refuse_program(words, paths[0])
+    return original(words, paths, *others)
 
 
 def checks() -> dict[str, Check]:

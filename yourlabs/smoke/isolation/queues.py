@@ -17,6 +17,7 @@ from yourlabs.smoke.isolation.patches import Patches, Replacement
 def patch(patches: Patches) -> None:
     """Change what sends, of the libraries that a project has once it imports them."""
     patches.family(BaseEmailBackend, ["send_messages"], lambda name: _keep_mails)
+    patches.family(BaseEmailBackend, ["open", "close"], lambda name: _do_nothing)
     for module, owner, names, replacement in _SENDERS:
         patches.late(module, _change(patches, owner, names, replacement))
 
@@ -39,11 +40,19 @@ def _keep_mails(original: Any, backend: Any, messages: Any) -> int:
     return len(several)
 
 
-def _keep_celery(original: Any, sender: Any, *args: Any, **kwargs: Any) -> Any:
-    from celery.result import EagerResult  # type: ignore[import-untyped,unused-ignore]
+def _do_nothing(original: Any, *args: Any, **kwargs: Any) -> None:
+    """Stand in for what only sending needs."""
 
+
+def _keep_celery(original: Any, sender: Any, *args: Any, **kwargs: Any) -> Any:
+    """Answer as Celery does when it runs a task at once."""
+    from celery import result  # type: ignore[import-untyped,unused-ignore]
+
+    if type(sender).__name__ == "group" and isinstance(sender.tasks, (list, tuple)):
+        several = [_keep_celery(original, task) for task in sender.tasks]
+        return result.GroupResult(str(uuid.uuid4()), several, app=sender.app)
     GUARD.sent["tasks"] += 1
-    return EagerResult(str(uuid.uuid4()), None, "SUCCESS")
+    return result.EagerResult(str(uuid.uuid4()), None, "SUCCESS")
 
 
 def _keep_job(original: Any, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:

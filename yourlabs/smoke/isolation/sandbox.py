@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,13 @@ from django.test.utils import override_settings
 
 from yourlabs.smoke.isolation import processes, queues
 from yourlabs.smoke.isolation.caches import Caches
-from yourlabs.smoke.isolation.database import Databases, QueryRecorder
+from yourlabs.smoke.isolation.database import Databases
 from yourlabs.smoke.isolation.files import Files
 from yourlabs.smoke.isolation.guard import GUARD
 from yourlabs.smoke.isolation.network import Network
 from yourlabs.smoke.isolation.patches import Patches
+from yourlabs.smoke.isolation.queries import QueryRecorder
+from yourlabs.smoke.isolation.storages import Storages
 
 
 class Sandbox:
@@ -42,6 +45,7 @@ class Sandbox:
         self.databases = Databases(aliases)
         self.allowed, self.is_final = allowed, is_final
         self.files, self.caches = Files(), Caches()
+        self.storages = Storages(os.path.join(self.files.folder, "storages"))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -50,7 +54,7 @@ class Sandbox:
         patches = Patches()
         with contextlib.ExitStack() as stack:
             stack.callback(self._end, patches)
-            for part in (self.files, self.caches, queues, processes):
+            for part in (self.files, self.storages, self.caches, queues, processes):
                 part.patch(patches)
             patches.guarded(threading.Thread, "start", GUARD.start)
             patches.guarded(_thread, "start_new_thread", GUARD.start_bare)
@@ -70,7 +74,7 @@ class Sandbox:
             with self.databases.rolled_back(recorder):
                 yield
         finally:
-            self.files.forget()
+            self.storages.forget()
             self.caches.forget()
 
     def notes(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 _OPENERS = re.compile(r"""--|/\*|'|"|(?<![\w$])\$(?:[^\W\d]\w*)?\$""")
@@ -16,9 +16,13 @@ _BACKSLASHES = {
 _TO = r"(?:\s+(?:work|transaction))?\s+to\b"
 _ENDS = re.compile(
     rf"(?:commit|end|abort|begin|start|call|do|prepare\s+transaction|rollback(?!{_TO}))\b"
-    r"|copy\b.*\b(?:to|from)\s+(?:program\b|'')",
+    r"|copy\b.*\b(?:to|from)\s+(?:program\b|'')"
+    r"|(?:vacuum|discard\s+all|(?:create|drop|alter)\s+(?:database|tablespace|system)"
+    r"|(?:create|drop|reindex)\b.*\bconcurrently)\b",
     re.IGNORECASE | re.DOTALL,
 )
+"""What ends a transaction, what cannot run in one, what no transaction undoes."""
+
 _MYSQL_MAY = re.compile(
     r"[(\s]*(?:select|insert|update|delete|replace|with|values|table|savepoint|release"
     rf"|rollback{_TO}|show|desc|describe|explain|set|use|handler"
@@ -28,7 +32,7 @@ _MYSQL_MAY = re.compile(
 """Whatever else there is commits what came before: `CREATE TABLE`, `LOCK TABLES`…"""
 
 _MYSQL_MAY_NOT = re.compile(
-    r"set\b.*\b(?:autocommit|global|persist|persist_only|password|statement)\b"
+    r"set\b.*\b(?:autocommit|global|persist|persist_only|password|statement|default\s+role)\b"
     r"|.*\binto\s+(?:outfile|dumpfile)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -88,6 +92,23 @@ def _is_bad(
     if not tables or not _CHANGES.match(statement):
         return False
     return not tables.isdisjoint(re.findall(r"\w+", statement.lower()))
+
+
+def leading_to(
+    tables: frozenset[str], definitions: Iterable[tuple[str, str]]
+) -> frozenset[str]:
+    """The names of tables and views by which some tables are changed.
+
+    Args:
+        tables: Names, in lower case.
+        definitions: The name of a view, or of a table that has a trigger, each with
+            the SQL behind it.
+    """
+    return frozenset(
+        name.lower()
+        for name, sql in definitions
+        if not tables.isdisjoint(re.findall(r"\w+", sql.lower()))
+    )
 
 
 @lru_cache(maxsize=512)

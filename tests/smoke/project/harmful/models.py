@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models.signals import m2m_changed, post_save, pre_save
 
 
@@ -25,6 +25,11 @@ class Thing(models.Model):
 
     class Meta:
         app_label = "harmful"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Tell of the row once it is there, which one of a run never is."""
+        transaction.on_commit(hear)
+        super().save(*args, **kwargs)
 
 
 def hear(**kwargs: Any) -> None:

@@ -25,7 +25,12 @@ STORAGES = {
         "BACKEND": "tests.smoke.project.harmful.storages.Overwriting",
         "OPTIONS": {"location": os.path.join(PLACE, "other")},
     },
+    "plain": {
+        "BACKEND": "tests.smoke.project.harmful.storages.Plain",
+        "OPTIONS": {"location": os.path.join(PLACE, "other")},
+    },
 }
+ADMINS = ["admin@example.com" if django.VERSION >= (6, 0) else ("", "a@example.com")]
 MAIL = {"host": "127.0.0.1", "port": int(os.environ.get("SMOKE_SMTP", "25"))}
 if django.VERSION >= (6, 1):
     MAILERS = {

@@ -6,7 +6,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
 from django.urls import path
 
+from tests.smoke.project.harmful import detours
 from tests.smoke.project.harmful.views import VIEWS, thing
+
+EXPECTED = detours.EXPECTED
 
 urlpatterns = [
     path(f"{name}/", login_not_required(view), name=name)

@@ -306,12 +306,16 @@ def mail_to_files() -> None:
     _send_through("filebased", file_path=str(PLACE / "media"))
 
 
-def _send_through(kind: str, **options: Any) -> None:
+def backend_of(kind: str, **options: Any) -> Any:
+    """A backend of Django's that the settings do not name."""
     path = f"django.core.mail.backends.{kind}.EmailBackend"
     if django.VERSION >= (6, 1):
-        other = import_string(path)(alias="another", **options)
-    else:
-        other = get_connection(path, **options)
+        return import_string(path)(alias="another", **options)
+    return get_connection(path, **options)
+
+
+def _send_through(kind: str, **options: Any) -> None:
+    other = backend_of(kind, **options)
     message = EmailMessage("subject", "text", "a@example.com", ["b@example.com"])
     assert other.send_messages([message]) == 1
 
@@ -379,7 +383,9 @@ def tasks() -> None:
     """Enqueue a task of Django's."""
     from tests.smoke.project.harmful.work import leave_a_file
 
-    assert leave_a_file.enqueue().id
+    result = leave_a_file.enqueue()
+    assert result.id
+    assert not result.is_finished
 
 
 # -- caches -----------------------------------------------------------------
