@@ -190,13 +190,11 @@ def _log(name: str, act: Act) -> None:
 
 
 def this_user() -> str:
-    """Return the name of who runs this process, and of who became it through sudo."""
+    """Return the name of who runs this process."""
     try:
-        name = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        name = f"uid {os.geteuid()}"
-    behind = os.environ.get("SUDO_USER")
-    return f"{behind} as {name}" if behind else name
+        return f"uid {os.geteuid()}"
 
 
 def wait_until_seen(
