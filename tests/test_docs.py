@@ -25,6 +25,7 @@ from yourlabs.runner.web.metrics import PREFIX, families
 SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
 
 IN_A_PROJECT = [
+    "howto/machines.rst",
     "howto/priority.rst",
     "howto/server_overrides.rst",
     "howto/steer.rst",
@@ -130,11 +131,11 @@ def test_signals_are_documented() -> None:
 
 def test_checks_are_documented() -> None:
     """The page lists the ids of the checks, and no others."""
-    trees = [ast.parse(Path(one.__file__).read_text()) for one in (checks, conf)]
+    here = Path(checks.__file__)
     ids = {
         found[1]
-        for tree in trees
-        for node in ast.walk(tree)
+        for path in (here, Path(conf.__file__), here.parent / "cluster" / here.name)
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if (found := re.fullmatch(r"\.?([EW]\d{3})", node.value))
     }

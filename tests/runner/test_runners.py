@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
 
 from tests.runner.failing import FAILING
-from tests.runner.fakes import PATIENCE, Counted, happens, log, quick, until
+from tests.runner.fakes import PATIENCE, Counted, cooling, happens, log, quick, until
 from yourlabs import runner
 from yourlabs.runner.chain import registry as runners
 from yourlabs.runner.chain.decorator import task
@@ -52,10 +52,6 @@ def resting(name: str = "rest") -> Any:
 def owns(thread: runner.RunnerThread) -> bool:
     claim = thread._loop._claim
     return claim is not None and claim.check()
-
-
-def cooling(thread: runner.RunnerThread) -> bool:
-    return thread.status().state == "cooling down"
 
 
 # start_chain.

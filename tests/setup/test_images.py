@@ -35,7 +35,7 @@ class Command(BaseCommand):
         "manage.py compilemessages",
         "manage.py migrate",
         "manage.py check --deploy",
-        "manage.py shell -c 1",
+        "manage.py createcachetable",
         "manage.py setup",
         "manage.py bundle",
         "-m django findstatic x.css --settings=package.settings",
@@ -57,17 +57,26 @@ def test_commands_make_no_key(project: Project, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["manage.py check", "-c django.setup()", "-c settings.DEBUG"]
+    "command",
+    [
+        "manage.py check",
+        "manage.py shell -c 1",
+        "-c django.setup()",
+        "-c settings.DEBUG",
+    ],
 )
 def test_what_could_not_serve_makes_no_key(project: Project, command: str) -> None:
     """A script of a build, which knows no hosts yet, writes no key."""
-    flag, _, code = command.partition(" ")
-    begin = "import django; from django.conf import settings; "
+    arguments = command.split()
+    if arguments[0] == "-c":
+        arguments[1] = (
+            f"import django; from django.conf import settings; {arguments[1]}"
+        )
     variables = {"DJANGO_SETTINGS_MODULE": "package.settings"}
 
-    project.python(flag, begin + code if flag == "-c" else code, **variables)
+    project.python(*arguments, **variables)
     is_kept_without = (project.root / "var/secret_key").exists()
-    project.python(flag, begin + code if flag == "-c" else code, DEBUG="1", **variables)
+    project.python(*arguments, DEBUG="1", **variables)
 
     assert not is_kept_without
     assert (project.root / "var/secret_key").exists()

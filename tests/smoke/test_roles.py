@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required, user_passes_test
+from django.contrib.auth.hashers import get_hasher
+from django.core.signals import setting_changed
 from django.db.models.signals import post_save
 from django.http import HttpResponse
 from django.test import override_settings
@@ -207,3 +209,29 @@ def test_nobody_hears_of_users_who_are_made() -> None:
 
     assert [] == heard
     assert Outcome.OK is found["chiefs"].outcome
+
+
+@pytest.mark.usefixtures("installed", "db")
+def test_quick_passwords_are_those_of_made_users_only() -> None:
+    """Views have the hashers of the project, and receivers hear of both ways."""
+    seen: set[str] = set()
+    heard: list[bool] = []
+
+    def view(request: Any) -> HttpResponse:
+        seen.add(get_hasher().algorithm)
+        return HttpResponse()
+
+    def hear(setting: str, enter: bool, **kwargs: Any) -> None:
+        if setting == "PASSWORD_HASHERS":
+            heard.append(enter)
+
+    slow = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=slow):
+        setting_changed.connect(hear)
+        inside.judge([path("members/", login_required(view), name="members")])
+        setting_changed.disconnect(hear)
+        seen.add(get_hasher().algorithm)
+
+    assert {"pbkdf2_sha256"} == seen
+    assert heard
+    assert [True, False] * (len(heard) // 2) == heard

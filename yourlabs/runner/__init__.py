@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yourlabs.runner.chain.command import Runner
     from yourlabs.runner.chain.decorator import task
+    from yourlabs.runner.chain.fencing import token
     from yourlabs.runner.chain.registry import (
         chains,
         start_chain,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         TakeOverTimeout,
         TaskNotFound,
         UnknownChain,
+        UnusableDatabase,
         UnusableRunRoot,
     )
     from yourlabs.runner.failures.records import (
@@ -71,6 +73,7 @@ _HOMES = {
         "TakeOverTimeout",
         "TaskNotFound",
         "UnknownChain",
+        "UnusableDatabase",
         "UnusableRunRoot",
     ),
     "failures.records": ("ExceptionCount", "Failure", "Recovery", "Run", "Stall"),
@@ -78,6 +81,7 @@ _HOMES = {
     "chain.task": ("Chain", "Options", "Task"),
     "chain.decorator": ("task",),
     "chain.command": ("Runner",),
+    "chain.fencing": ("token",),
     "chain.registry": ("chains", "start_chain", "stop_all", "stop_chain"),
     "signals": (
         "chain_started",
@@ -117,6 +121,7 @@ __all__ = [
     "TaskNotFound",
     "TaskStatus",
     "UnknownChain",
+    "UnusableDatabase",
     "UnusableRunRoot",
     "chain_started",
     "chain_stopped",
@@ -135,6 +140,7 @@ __all__ = [
     "task_stalled",
     "task_started",
     "task_succeeded",
+    "token",
     "unsilence",
     "wake",
 ]

@@ -37,8 +37,12 @@ DEFAULTS: dict[str, Any] = {
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
     "PAGE": {},
+    "DATABASE": None,
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
+
+CLUSTER = "yourlabs.runner.cluster"
+"""The backend, and the app, for chains of several machines."""
 
 AUTOSTART_WORDS: dict[str, bool | str] = {
     "auto": "auto",
@@ -239,6 +243,18 @@ def backend() -> str:
     ):
         msg = f"RUNNER['BACKEND'] is {value!r}: expected a dotted path."
         raise ImproperlyConfigured(msg)
+    if value == CLUSTER and apps.apps_ready and not apps.is_installed(CLUSTER):
+        msg = f"RUNNER['BACKEND'] is {CLUSTER!r}, which is missing in INSTALLED_APPS."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def database() -> str | None:
+    """Return the database that the leases are in. None: the routers say it."""
+    value: str | None = get("DATABASE")
+    if value is not None and value not in settings.DATABASES:
+        msg = f"RUNNER['DATABASE'] is {value!r}, which is not in DATABASES."
+        raise ImproperlyConfigured(msg)
     return value
 
 
@@ -326,5 +342,6 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("E015", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
     ("E016", "Give paths of functions that take and return a text.", redactors),
     ("E018", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
+    ("E025", "Give an alias, or None for that of the routers.", database),
 )
 """How each value is read that is no option of a task: check, hint, reader."""

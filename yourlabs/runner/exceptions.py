@@ -45,3 +45,10 @@ class ChainPaused(RunnerError):
 
 class ChainRuns(RunnerError):
     """The chain has an owner that lives, so it cannot be forgotten."""
+
+
+class UnusableDatabase(RunnerError, OSError):
+    """The database in which the leases of chains are cannot be used now."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()

@@ -277,6 +277,9 @@ class MemoryOwnership:
         first = next(iter(self._kept.requests), self)
         return None if first is self else f"{id(first)}-{first._asked}"
 
+    def withdraw(self) -> None:
+        """Do nothing: what was not acquired is not kept either."""
+
     def owner(self) -> OwnerRecord | None:
         return self._kept.record
 
@@ -309,6 +312,8 @@ class MemoryOwnership:
 
 class MemoryClaim:
     """A `Claim` in memory; `die` is what a kill would do to it."""
+
+    lost_because = "It has died."
 
     def __init__(self, ownership: MemoryOwnership, record: OwnerRecord) -> None:
         self._ownership, self._kept = ownership, ownership._kept

@@ -189,8 +189,10 @@ def _kept_or_none(context: Context, new: str) -> str | None:
     path = context.folder("VAR_ROOT") / "secret_key"
     command = environment.called_command()
     # What a step of a build leaves behind is the same in all containers of the image.
-    # So a key is kept by what serves, and by what could, but commands only look.
-    is_kept = command in (None, "check") and not misses_hosts(context, context.settings)
+    # So a key is kept by what serves, and where there are hosts or DEBUG is on by
+    # programs of other names than manage.py, by chains, and by a person who looks.
+    is_kept = command in (None, "check", "run_functions", "shell")
+    is_kept &= not misses_hosts(context, context.settings)
     is_kept |= environment.is_serving()
     is_kept &= not {"--check-config", "--deploy"} & set(sys.argv)
     is_kept |= "--freeze" in sys.argv

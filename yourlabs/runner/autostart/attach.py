@@ -153,9 +153,6 @@ def _after_fork() -> None:
         _resume(forked=True)
 
 
-renew_in_child("autostart", _after_fork)
-
-
 def _resume(**changes: bool) -> None:
     """Decide again about the chains that wait, and act on it."""
     global _stop_in
@@ -245,6 +242,9 @@ def _announce(decision: Decision) -> None:
 
 
 def _hook_forks() -> None:
+    if "fork" not in _hooked:
+        _hooked.add("fork")
+        renew_in_child("autostart", _after_fork)
     uwsgi = uwsgi_module()
     if uwsgi is not None and "uwsgi fork" not in _hooked:
         # Unless it is told to, uWSGI calls none of Python's own fork hooks.

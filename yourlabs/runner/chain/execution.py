@@ -17,6 +17,7 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
+from yourlabs.runner.chain.fencing import running_token
 from yourlabs.runner.chain.history import History
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
@@ -55,6 +56,7 @@ class Execution:
             the end of the process.
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
+        token: Of the ownership under which it is run.
         history: What it has done, over all owners of the chain.
         runs, failures: How many there were since this was made.
         started, last_run: When the last run began, on the monotonic clock, and in
@@ -74,6 +76,7 @@ class Execution:
         self.downtime = Downtime()
         self.history = History()
         self.runs = self.failures = 0
+        self.token: int | None = None
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
@@ -110,6 +113,7 @@ class Execution:
     def _run(self) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
+        context.run(running_token.set, self.token)
         self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, instant(self.last_run))
@@ -153,7 +157,7 @@ class Execution:
         self._note_hang(ended)
         self.runs += 1
         db.drop_connections()
-        if len(context) > 1:
+        if len(context) > 2:
             # The task used something that lives in its context, maybe a cache.
             context.run(db.close_caches)
         return ended

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
 from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.execution import Execution
@@ -101,7 +100,7 @@ class ChainLoop:
             return self._stand_by(now)
         plan = self.plan or self._begin(claim)
         if not claim.check():
-            self._lose()
+            self._lose(claim)
             return now
         if self._yield_asked and self._yields(claim):
             return now
@@ -177,8 +176,6 @@ class ChainLoop:
                 extra={"action": "chain_started", "chain": self.chain.name},
             )
         send_robust(signals.chain_started, self._sender)
-        # Nor does what a receiver used rest until the next run.
-        db.drop_connections()
         self.plan = self._resume(claim, plan, is_started=is_started)
         return self.plan
 
@@ -202,11 +199,11 @@ class ChainLoop:
         self._log_cooldown(execution)
         return counted
 
-    def _lose(self) -> None:
+    def _lose(self, claim: Claim) -> None:
         logger.critical(
-            "[%s] The pidfile was removed or replaced: another process may run "
-            "this chain too. It is no longer run here.",
+            "[%s] %s Another process may run this chain too. It is no longer run here.",
             self.chain.name,
+            claim.lost_because,
             extra={"action": "ownership_lost", "chain": self.chain.name},
         )
         self._lost_plan = self.plan or Plan()
@@ -245,6 +242,7 @@ class ChainLoop:
                 claim, self._claim = self._claim, None
                 if claim is not None:
                     claim.release()
+                self.ownership.withdraw()
 
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised; begin anew a little later."""
@@ -289,6 +287,7 @@ class ChainLoop:
         claim.mark(RunMark(execution.task.path, self._clock.time(), plan.index))
         # Before the task is seen to run, or its last run would seem to last still.
         execution.started = self._clock.monotonic()
+        execution.token = claim.token
         self.current = execution
         try:
             deadline = execution.run()

@@ -330,6 +330,8 @@ class RunnerThread(threading.Thread):
     def _sleep_until(self, deadline: float) -> None:
         left = deadline - self._clock.monotonic()
         if left > 0 and not self._loop.stop_asked:
+            # Nor does what a receiver or a log handler used since the run rest here.
+            db.drop_connections()
             self._wakeup.acquire(timeout=min(left, threading.TIMEOUT_MAX))
 
     def _leave(self) -> None:

@@ -38,11 +38,15 @@ class Claim(Protocol):
             `mark`, so that an owner that dies before it has booked the run leaves it
             to the next one.
         was_cut: The owner before did not let go in good order: it was killed.
+        lost_because: What has happened when `check` says that it is lost: a sentence.
     """
 
     token: int
     interrupted: OwnerRecord | None
     was_cut: bool
+
+    @property
+    def lost_because(self) -> str: ...
 
     def check(self) -> bool:
         """
@@ -94,6 +98,13 @@ class Ownership(Protocol):
 
         Raises:
             UnusableRunRoot: What the lock is kept in cannot be used.
+        """
+
+    def withdraw(self) -> None:
+        """
+        Try no longer: let go of what was kept for the next `acquire`.
+
+        Harmless when nothing was, or a claim was given out.
         """
 
     def owner(self) -> OwnerRecord | None:

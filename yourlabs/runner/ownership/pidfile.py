@@ -119,6 +119,9 @@ class PidfileOwnership:
         token = 0 if record is None else record.seq
         self._takeover.ask(token, process.this_process(self.kind))
 
+    def withdraw(self) -> None:
+        """Do nothing: what was not acquired is not kept either."""
+
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner wrote. It may be gone; None: nothing readable."""
         return parse_record(self.read())
@@ -209,6 +212,8 @@ class PidfileOwnership:
 class PidfileClaim:
     """A `Claim` on a pidfile: the lock is held until `release`, or the process ends."""
 
+    lost_because = "The pidfile was removed or replaced."
+
     def __init__(self, ownership: PidfileOwnership, descriptor: int) -> None:
         """Write into the record who owns the chain now."""
         self._ownership = ownership
@@ -238,6 +243,16 @@ class PidfileClaim:
         )
         files.write(descriptor, encode_block(self._head, self._unbooked))
         _written[self._path] = self.token
+
+    def rewrite(self, record: OwnerRecord) -> None:
+        """Say in the record who has the chain: this lock alone does not decide."""
+        self._head = encode_head(record)
+        self.token = _written[self._path] = record.seq
+        run = record.run or self._unbooked
+        block = encode_block(self._head, run, released=record.released)
+        if self._is_ours():
+            with contextlib.suppress(OSError):
+                files.write(self._descriptor, block)
 
     def check(self) -> bool:
         """Say whether the path still names the inode that is locked here."""

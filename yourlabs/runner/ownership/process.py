@@ -74,10 +74,9 @@ def is_alive(identity: Identity) -> bool:
 
 def pidfd_of(identity: Identity) -> int | None:
     """
-    Return a descriptor that becomes readable when that process ends.
+    Return a descriptor that becomes readable when that process ends, to be closed.
 
-    None when it has ended, when its pid belongs to another process by now, or where
-    there are no pidfds, or they are refused. The caller closes it.
+    None: it has ended, or there are no pidfds here.
     """
     if not is_here(identity):
         return None

@@ -142,10 +142,7 @@ class Databases:
             return
         if isinstance(connection.connection, sqlite3.Connection):
             self._drivers.authorize(connection.connection)
-        is_pooled = getattr(connection, "pool", None) is not None
-        is_own = GUARD.is_owner and (not self._own or _is_main(connection))
-        if not GUARD.watches() or is_own or is_pooled:
-            # A connection of a pool goes back to it; its statements are looked at.
+        if not GUARD.watches() or self.is_own(connection):
             return
         if connection.vendor in _READ_ONLY:
             with GUARD.trusted(), connection.cursor() as cursor:
@@ -162,6 +159,13 @@ class Databases:
             raise
 
     # -- statements ---------------------------------------------------------
+
+    def is_own(self, connection: Any) -> bool:
+        """Whether a connection of Django's is the one that requests are undone on."""
+        is_late = not self._is_running
+        if is_late or not GUARD.is_owner or connection.alias not in self.aliases:
+            return False
+        return not self._own or connection is connections[connection.alias]
 
     def place_of(self, connection: Any) -> str:
         """Whose a driver's connection is: a request's ``own``, or any ``other``.
@@ -294,12 +298,6 @@ def _forget_cached_rows() -> None:
         from django.contrib.sites.models import Site
 
         Site.objects.clear_cache()
-
-
-def _is_main(connection: Any) -> bool:
-    return (
-        connection.alias in connections and connection is connections[connection.alias]
-    )
 
 
 def _is_alive(connection: Any) -> bool:

@@ -100,6 +100,11 @@ class Drivers:
         """Let Django itself connect to the databases that the project has."""
         if wrapper.alias not in self._databases.known:
             return original(wrapper, params)
+        options = wrapper.settings_dict["OPTIONS"]
+        if options.get("pool") and not self._databases.is_own(wrapper):
+            # What can only read must not go back to a pool.
+            changed = {**options, "pool": None}
+            wrapper.settings_dict = {**wrapper.settings_dict, "OPTIONS": changed}
         if self._factories and wrapper.Database.__name__ == "psycopg2":
             params = {**params, **self._factories}
         with GUARD.trusted():

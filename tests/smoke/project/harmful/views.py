@@ -650,6 +650,7 @@ def everything() -> None:
     for work in (
         lambda: Mark.objects.create(text="late"),
         lambda: in_the_database("INSERT INTO harmful_mark (text) VALUES ('late')"),
+        lambda: in_the_database("SELECT smoke_writes()"),
         lambda: urllib.request.urlopen(f"http://{HTTP}/", None, 5),
         lambda: smtplib.SMTP(host, int(port), timeout=5).ehlo(),
         lambda: send_mail("subject", "text", "a@example.com", ["b@example.com"]),
