@@ -74,6 +74,7 @@ def test_what_pages_say(tmp_path: Path) -> None:
         assert "http-equiv" not in text
 
 
+@pytest.mark.timeout(900)
 def test_ten_thousand_requests(tmp_path: Path) -> None:
     """Whatever is asked by whoever may not steer changes nothing, and is no 500."""
     found = probe("storm", tmp_path)
