@@ -131,6 +131,23 @@ class Ownership(Protocol):
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
 
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """
+        Say whether an owner has the chain still, without asking for the chain.
+
+        That is the kernel's word, or the database's. It may have changed already.
+
+        Args:
+            record: What `owner` returned.
+        """
+
+    def seen_at(self) -> float | None:
+        """
+        Return the last sign of an owner's life, in seconds since the epoch.
+
+        Of one that let go it is when it did. None: there was no owner.
+        """
+
     def death_fd(self) -> int | None:
         """
         Return a descriptor that becomes readable when the present owner dies.
