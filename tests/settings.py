@@ -12,7 +12,7 @@ BASE_DIR = Path(__file__).resolve().parent
 SECRET_KEY = "only for the tests"
 USE_TZ = True
 ROOT_URLCONF = "tests.urls"
-INSTALLED_APPS = ["yourlabs.runner"]
+INSTALLED_APPS = ["yourlabs.runner", "yourlabs.runner.cluster"]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -182,3 +182,11 @@ def test_supervisord_runs_the_chain(project: Session, tmp_path: Path) -> None:  
         process.wait(DEADLINE)
 
     assert "stopped: mysite-runner (exit status 0)" in log.read_text()
+
+
+@pytest.mark.services
+def test_heavy_steps(project: Session) -> None:  # noqa: F811
+    """A chain enqueues to a real Celery worker, and works off Django's own tasks."""
+    pytest.importorskip("django_tasks_db")
+
+    project.run_page(DOCS / "howto" / "heavy.rst")

@@ -18,9 +18,11 @@ CORE = [
         "exceptions",
         "autostart/classify",
         "autostart/kinds",
+        "chain/history",
         "chain/plan",
         "chain/status",
         "chain/task",
+        "cluster/lease",
         "failures/downtime",
         "failures/fingerprint",
         "failures/records",
@@ -30,11 +32,13 @@ CORE = [
         "notify/throttle",
         "notify/told",
         "ownership/record",
+        "storage/desired",
     )
 ]
 
 PURE = {
     "__future__",
+    "array",
     "collections",
     "dataclasses",
     "datetime",
@@ -117,6 +121,7 @@ LAYERS = (
     ("exceptions", "signals", "conf", "forks", "log", "chain.task"),
     ("failures",),
     ("ownership", "storage"),
+    ("cluster",),
     ("notify", "autostart"),
     ("chain",),
     ("",),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from yourlabs.runner import signals
+from yourlabs.runner.chain import status
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.loading import load_tasks, task_of
 from yourlabs.runner.chain.task import Task, make_chain
@@ -101,6 +102,16 @@ def started(thread: RunnerThread) -> Iterator[RunnerThread]:
         yield thread
     finally:
         assert thread.stop(PATIENCE), "the chain did not stop"
+
+
+def cooling(thread: RunnerThread) -> bool:
+    """Say whether it waits for its next run."""
+    return thread.status().state == status.COOLING_DOWN
+
+
+def standing_by(thread: RunnerThread) -> bool:
+    """Say whether another one runs the chain."""
+    return thread.status().state == status.STANDBY
 
 
 def until(condition: Callable[[], Any], what: str = "") -> Any:

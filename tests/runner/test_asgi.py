@@ -55,19 +55,6 @@ def test_lifespan(stops: list[str]) -> None:
     assert stops != [thread_name()]
 
 
-def test_lifespan_without_asyncio(stops: list[str]) -> None:
-    """Under another library's event loop the chains are stopped as well."""
-    server = Server("lifespan.startup", "lifespan.shutdown")
-    application = lifespan(no_application)
-
-    conversation = application({"type": "lifespan"}, server.receive, server.send)
-    with pytest.raises(StopIteration):
-        conversation.send(None)
-
-    assert server.answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert stops == [thread_name()]
-
-
 def test_startup(stops: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The start of the lifespan proves that the process serves."""
     proofs: list[str] = []

@@ -120,7 +120,7 @@ def test_healed_by_a_restart(told: list[str]) -> None:
     backend = MemoryBackend(FakeClock())
     before = process(backend)
     broken(before, OSError("no"))
-    before._loop._trouble._told[0].die()  # type: ignore[attr-defined,index]
+    before._loop.trouble._told[0].die()  # type: ignore[attr-defined,index]
 
     for _ in range(2):
         thread = process(backend)

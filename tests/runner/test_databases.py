@@ -158,6 +158,8 @@ class PostgreSQL:
 class MariaDB:
     """A server with a data directory of its own."""
 
+    options: tuple[str, ...] = ()
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port = free_port()
@@ -194,6 +196,7 @@ class MariaDB:
                     f"--port={self._port}",
                     "--bind-address=127.0.0.1",
                     "--innodb-flush-log-at-trx-commit=0",
+                    *self.options,
                 ],
                 cwd="/",
                 stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -490,3 +491,28 @@ def test_connection_of_a_receiver(fails: bool) -> None:
 
             assert lines() == ["told"]
             assert wrappers[0].connection is None
+
+
+def test_connection_of_a_log_handler() -> None:
+    """What a log handler used between two runs does not rest in the cooldown."""
+    wrappers: list[Any] = []
+
+    class Writing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if getattr(record, "action", "") == "cooling_down":
+                write("told")
+                wrappers.append(connections[ALIAS])
+
+    thread = make(quick(nothing, success_cooldown=HOUR))
+    with log() as kept:
+        handler = Writing()
+        logger = logging.getLogger("runner")
+        logger.addHandler(handler)
+        try:
+            with started(thread):
+                until(lambda: wrappers and wrappers[0].connection is None)
+        finally:
+            logger.removeHandler(handler)
+
+    assert "cooling_down" in kept.actions()
+    assert lines() == ["told"]

@@ -139,6 +139,7 @@ def test_it_is_tried_until_it_works(caplog: pytest.LogCaptureFixture) -> None:
     with started(channel, box) as delivery:
         delivery.post(KEY)
         assert box.wait_until(1)
+        assert delivery.wait([KEY], 20)
 
         assert channel.sent == ["one"]
         assert len(channel.times) == 9

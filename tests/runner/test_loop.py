@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from datetime import timedelta
@@ -824,7 +825,7 @@ def test_clock_that_was_set(
 
 @pytest.mark.parametrize(
     ("cooldown", "runs", "pause", "saves"),
-    [(2.0, 3, 2.0, 3), (0.1, 20, 0.1, 0), (1.0, 31, 1.0, 1)],
+    [(2.0, 3, 2.0, 3), (0.1, 20, 0.1, 0), (1.0, 11, 1.0, 2)],
     ids=["long", "short", "counts"],
 )
 def test_when_a_cooldown_is_saved(
@@ -870,6 +871,30 @@ def test_failures_are_saved_each_second(
 
     [downtime] = document(backend)["downtimes"].values()
     assert 15 <= downtime["failures"] <= 25
+
+
+def test_many_failures_of_many_tasks(
+    backend: MemoryBackend, clock: FakeClock, settings: Any
+) -> None:
+    """However much fails, in whatever alphabet, what is kept is small, and is read."""
+    settings.RUNNER = {"EMAIL": False}
+    runs = itertools.count()
+
+    def fail() -> None:
+        word = "".join(chr(0x430 + int(digit)) for digit in str(next(runs)))
+        raise ValueError(f"{word} {'ошибка ' * 60}")
+
+    tasks = [quick(lambda: fail(), name=f"task{number}") for number in range(125)]
+    thread = make(*tasks, backend=backend)
+    tick(thread, clock, 125 * 15)
+    thread.give_back()
+
+    kept = document(backend)
+    size = len(json.dumps(kept, ensure_ascii=False).encode())
+    assert size < 400_000
+    heir = make(*tasks, backend=backend)
+    tick(heir, clock)
+    assert [one.downtime.failures for one in heir.tasks[1:]] == [15] * 124
 
 
 def test_saved_before_it_is_told(backend: MemoryBackend, clock: FakeClock) -> None:

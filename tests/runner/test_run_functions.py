@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from tests.places import DEADLINE, Child, Place, wait_for
+from tests.places import DEADLINE, HOST, Child, Place, wait_for
 
 WORK = "tests.jobs.work"
 LONG = {"JOB_COOLDOWN": "3600"}
@@ -197,6 +198,65 @@ def test_exceptions_that_come_too_late(place: Place) -> None:
 
     child.send(signal.SIGTERM)
     assert child.wait() == 0
+
+
+NO_THREADS = f"""
+import threading
+# More than there is: no thread can be started.
+threading.stack_size(2**47)
+{HOST.replace("sys.stdin.read()", "")}
+print("booted", flush=True)
+threading.stack_size(0)
+from django.core.signals import request_started
+request_started.send(sender="a server")
+sys.stdin.read()
+"""
+
+
+def test_no_thread_to_be_had(place: Place) -> None:
+    """The site boots all the same, and the next request starts the chain."""
+    child = place.script(NO_THREADS, WORK, RUNNER_AUTOSTART="1")
+
+    child.wait_for("booted")
+    place.wait_for_events(2)
+    assert child.text().count("[work] The chain cannot start: ") == 1
+
+
+MANY = """
+from pathlib import Path
+from django.conf import settings
+from yourlabs.runner.__main__ import embedded_settings
+
+settings.configure(**embedded_settings(Path.cwd()), RUNNER={"EMAIL": False})
+import django
+
+django.setup()
+from yourlabs.runner import Runner, task
+
+def fail():
+    raise ValueError("ошибка " * 200)
+
+names = [f"task{number}" for number in range(125)]
+Runner(
+    [task(fail_cooldown=0.001, name=name)(lambda: fail()) for name in names],
+    name="many",
+).run()
+"""
+
+
+def test_many_failures(place: Place) -> None:
+    """What a chain of very many failing tasks keeps is small, and the next reads it."""
+    for _ in range(2):
+        child = place.script(MANY)
+        child.wait_for("[task124] Execution failed", 2)
+        child.send(signal.SIGTERM)
+        assert child.wait() == 0
+
+    state = place.root / "many.json"
+    kept = json.loads(state.read_text())["downtimes"]
+    assert state.stat().st_size < 500_000
+    assert min(one["failures"] for one in kept.values()) >= 4
+    assert "is not used" not in child.text()
 
 
 def test_chain_that_ends_unasked(place: Place) -> None:

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
 
 from tests.runner.failing import FAILING
-from tests.runner.fakes import PATIENCE, Counted, happens, log, quick, until
+from tests.runner.fakes import PATIENCE, Counted, cooling, happens, log, quick, until
 from yourlabs import runner
 from yourlabs.runner.chain import registry as runners
 from yourlabs.runner.chain.decorator import task
@@ -52,10 +52,6 @@ def resting(name: str = "rest") -> Any:
 def owns(thread: runner.RunnerThread) -> bool:
     claim = thread._loop._claim
     return claim is not None and claim.check()
-
-
-def cooling(thread: runner.RunnerThread) -> bool:
-    return thread.status().state == "cooling down"
 
 
 # start_chain.
@@ -752,6 +748,20 @@ def test_found_pidfile(root: Path) -> None:
         "The process that ran rest before has ended",
         "Wrote pidfile rest",
     ]
+
+
+def test_foreign_pidfile(root: Path) -> None:
+    """What a stranger has written does nothing to the terminal that shows the log."""
+    root.mkdir()
+    (root / "rest.pid").write_text("\x1b[31m1\u202e\u200b\n")
+
+    with log() as kept:
+        one = runner.Runner([resting()])
+        one.concurrency_security()
+        one.thread.give_back()
+
+    assert "Found pidfile rest containing: '\\x1b[31m1\\u202e\\u200b'" in kept.texts()
+    assert all(text.isprintable() for text in kept.texts())
 
 
 @pytest.mark.parametrize("timeout", [0, 0.05, timedelta(seconds=0.05)])

@@ -518,13 +518,13 @@ def test_removed_pidfile(
     child = own(place, getattr(place, kind)(WORK))
     remove(place.pidfile("work"))
     removed = time.monotonic()
-    child.wait_for("The pidfile was removed or replaced")
+    child.wait_for("The pidfile was removed or replaced.")
 
     assert time.monotonic() - removed < 1.5
     wait_for(place.pidfile("work").exists)
     own(place, child, len(runs_of(place, child)) + 2)
     wait_for(lambda: place.owner("work").get("pid") == child.pid)
-    assert child.text().count("The pidfile was removed or replaced") == 1
+    assert child.text().count("The pidfile was removed or replaced.") == 1
 
 
 @torture

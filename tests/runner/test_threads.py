@@ -16,11 +16,13 @@ import pytest
 from tests.runner.fakes import (
     PATIENCE,
     Counted,
+    cooling,
     happens,
     log,
     make,
     quick,
     running,
+    standing_by,
     started,
     until,
 )
@@ -37,14 +39,6 @@ HOUR = 3_600.0
 def no_mail(settings: Any) -> None:
     """Nobody is told by mail."""
     settings.RUNNER = {"EMAIL": False}
-
-
-def cooling(thread: RunnerThread) -> bool:
-    return thread.status().state == status.COOLING_DOWN
-
-
-def standing_by(thread: RunnerThread) -> bool:
-    return thread.status().state == status.STANDBY
 
 
 class Watching:

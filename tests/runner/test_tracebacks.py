@@ -6,11 +6,13 @@ import asyncio
 import builtins
 import contextlib
 import gc
+import linecache
 import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -404,6 +406,8 @@ def run_source(directory: object, source: str) -> str:
     path = f"{directory}/job.py"
     with open(path, "w") as file:
         file.write(source)
+    # As in another process: this one remembers the source that it has shown.
+    linecache.clearcache()
     names: dict[str, object] = {"__name__": "job"}
     exec(compile(source, path, "exec"), names)
     return describe(caught(names["work"])).fingerprint  # type: ignore[arg-type]
@@ -428,6 +432,18 @@ def test_an_edited_line_is_another_failure(tmp_path: object) -> None:
     edited = SOURCE.replace("raise ValueError", "raise  ( ValueError) or ValueError")
 
     assert run_source(tmp_path, SOURCE) != run_source(tmp_path, edited)
+
+
+def test_a_file_that_is_edited_under_a_process(tmp_path: Path) -> None:
+    """Its failures stay the same: what was written later is not what runs."""
+    path = tmp_path / "job.py"
+    path.write_text(SOURCE)
+    names: dict[str, Any] = {"__name__": "job"}
+    exec(compile(SOURCE, str(path), "exec"), names)
+    before = describe(caught(names["work"]))
+    path.write_text("# another release\n" + SOURCE)
+
+    assert describe(caught(names["work"])) == before
 
 
 def test_code_without_source() -> None:

@@ -14,16 +14,18 @@ import pytest
 from tests.runner.fakes import (
     PATIENCE,
     Counted,
+    cooling,
     happens,
     log,
     make,
     quick,
     received,
     running,
+    standing_by,
     started,
     until,
 )
-from yourlabs.runner import RunnerThread, signals
+from yourlabs.runner import signals
 from yourlabs.runner.chain import watcher as module
 from yourlabs.runner.chain.watcher import ChainWatcher
 from yourlabs.runner.ownership.record import Mode
@@ -47,14 +49,6 @@ def watcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChainWatcher]:
     made.beat(1, None)
     until(lambda: made._thread is None)
     assert made._death_fds == {}
-
-
-def cooling(thread: RunnerThread) -> bool:
-    return thread.status().state == "cooling down"
-
-
-def standing_by(thread: RunnerThread) -> bool:
-    return thread.status().state == "standby"
 
 
 def watchers() -> list[threading.Thread]:

@@ -131,7 +131,6 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{name}_FILE", raising=False)
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     monkeypatch.setattr(context, "_said", set())
-    monkeypatch.setattr(context, "_warned", set())
     monkeypatch.setattr(context, "latest", None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -136,6 +137,12 @@ def is_explained(url: str) -> bool:
     return any(re.search(pattern, url) for pattern in REASONS.values())
 
 
+EXPECTED: dict[str, Any] = json.loads(
+    Path(__file__).with_name("comparison.json").read_text()
+)
+"""What each URL of the table means here, null when it is refused."""
+
+
 @pytest.fixture(autouse=True)
 def all_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every package of a database is installed, as far as anybody can tell."""
@@ -147,6 +154,7 @@ def test_databases(url: str) -> None:
     """A database is read as the others read it, or a documented reason holds."""
     ours = read(lambda text: services.database(text, ROOT), url)
 
+    assert ours == EXPECTED[url]
     for other in (dj_database_url.parse, environ.Env.db_url_config):
         assert ours == read(other, url) or is_explained(url)
 
@@ -156,6 +164,7 @@ def test_caches(url: str) -> None:
     """A cache is read as django-environ reads it, or a documented reason holds."""
     ours = read(services.cache, url)
 
+    assert ours == EXPECTED[url]
     assert ours == read(environ.Env.cache_url_config, url) or is_explained(url)
 
 
@@ -163,6 +172,7 @@ def test_caches(url: str) -> None:
 def test_mails(url: str) -> None:
     """A mail server is read as django-environ reads it, or a reason holds."""
     options = services.mailer(url)["OPTIONS"]
+    assert plain(services.mailer(url)) == EXPECTED[url]
     found = environ.Env.email_url_config(url)
 
     names = {"host": "HOST", "username": "HOST_USER", "password": "HOST_PASSWORD"}
@@ -177,6 +187,7 @@ def test_there_are_enough() -> None:
     """The table is as long as it claims to be, and most of it needs no reason."""
     urls = {*DATABASES, *CACHES, *MAILS}
 
+    assert urls == set(EXPECTED)
     assert len(urls) >= 150
     assert sum(not is_explained(url) for url in urls) >= 50
 

@@ -52,7 +52,9 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
     "origins": {"ALLOWED_HOSTS": "x", "CSRF_TRUSTED_ORIGINS": "https://*.x.org"},
     "dotenv": {".env": "export DEBUG='1'\nSECRET_KEY=\"a\\nb\"\nEMAIL_URL=smtp://u:p@h"},
     "replica": {"DEBUG": "1", "REPLICA_DATABASE_URL": "postgres://u:p%2Fw@h1:1,h2:2/db"},
-    "password": {"DATABASE_URL": "mysql://h/db", "DATABASE_PASSWORD": "hunter2"},
+    "password": {
+        "DEBUG": "1", "DATABASE_URL": "mysql://h/db", "DATABASE_PASSWORD": "hunter2"
+    },
     "redis hosts": {"DEBUG": "1", "CACHE_URL": "redis://:p%2Fw@h1:1,h2/1?ssl=x&timeout=3"},
     "memcached": {"DEBUG": "1", "CACHE_URL": "memcached://h1,h2:1?no_delay=true"},
     "storage": {"ALLOWED_HOSTS": "x", "STORAGE_URL": "s3://key:p%2Fw@bucket/x?for=both"},

@@ -11,7 +11,6 @@ import pytest
 
 from tests.setup.conftest import THREE_LINES, Project
 from tests.setup.test_serving import WSGI
-from tests.setup.test_tools import MYPY
 from yourlabs.setup import Setup, security
 
 MakeSetup = Callable[..., Setup]
@@ -31,19 +30,56 @@ class Command(BaseCommand):
 
 
 @pytest.mark.parametrize(
-    "command", ["compilemessages", "migrate", "check --deploy", "bundle", "setup"]
+    "command",
+    [
+        "manage.py compilemessages",
+        "manage.py migrate",
+        "manage.py check --deploy",
+        "manage.py createcachetable",
+        "manage.py setup",
+        "manage.py bundle",
+        "-m django findstatic x.css --settings=package.settings",
+        "-m yourlabs.setup",
+    ],
 )
 def test_commands_make_no_key(project: Project, command: str) -> None:
-    """A command of a build, a project's own too, writes no key."""
+    """A command of a build, a project's own too, writes no key, whatever is set."""
     project.write("package/management/commands/bundle.py", OWN_COMMAND)
     project.write(
         "package/settings.py", THREE_LINES.replace("[\n", '[\n    "package",\n', 1)
     )
 
-    result = project.manage(*command.split(), check=False, ALLOWED_HOSTS="x.org")
+    result = project.python(*command.split(), check=False, ALLOWED_HOSTS="x.org")
 
     assert not (project.root / "var/secret_key").exists()
-    assert ("SECRET_KEY is not set" in result.stderr) is (command == "bundle")
+    is_said = "SECRET_KEY is not set" in result.stderr
+    assert is_said is command.endswith("bundle"), result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "manage.py check",
+        "manage.py shell -c 1",
+        "-c django.setup()",
+        "-c settings.DEBUG",
+    ],
+)
+def test_what_could_not_serve_makes_no_key(project: Project, command: str) -> None:
+    """A script of a build, which knows no hosts yet, writes no key."""
+    arguments = command.split()
+    if arguments[0] == "-c":
+        arguments[1] = (
+            f"import django; from django.conf import settings; {arguments[1]}"
+        )
+    variables = {"DJANGO_SETTINGS_MODULE": "package.settings"}
+
+    project.python(*arguments, **variables)
+    is_kept_without = (project.root / "var/secret_key").exists()
+    project.python(*arguments, DEBUG="1", **variables)
+
+    assert not is_kept_without
+    assert (project.root / "var/secret_key").exists()
 
 
 @pytest.mark.parametrize("command", ["collectstatic --noinput", "createcachetable"])
@@ -62,14 +98,10 @@ def test_containers_have_keys_of_their_own(project: Project, command: str) -> No
     assert len(keys) == 2
 
 
-def test_tools_make_no_key(project: Project) -> None:
-    """Neither a check of types nor one of a server's configuration writes a key."""
-    project.write("mypy.ini", MYPY)
-    project.write("shop.py", "price: int = 1\n")
+def test_configuration_is_checked_without_a_key(project: Project) -> None:
+    """A server that only checks its configuration writes no key."""
     project.write("package/wsgi.py", WSGI.format(kind="wsgi"))
-    mypy = ["mypy", "--cache-dir", "/dev/null", "shop.py"]
 
-    project.python("-W", "ignore", "-m", *mypy)
     gunicorn = ["gunicorn", "--check-config", "package.wsgi"]
     project.python("-W", "ignore", "-m", *gunicorn, ALLOWED_HOSTS="example.com")
 

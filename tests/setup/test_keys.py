@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -11,25 +12,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 
 from tests.setup.conftest import Project, clean_environment
-from yourlabs.setup import Setup
+from yourlabs.setup import Setup, environment
 from yourlabs.setup import security as keys
 from yourlabs.setup.values import Invalid
 
 MakeSetup = Callable[..., Setup]
 
+NEW = "n" * 50
+
 
 def test_key_is_kept(tmp_path: Path) -> None:
-    """A key is made once: private, long enough for check --deploy."""
+    """A key is kept once, and for nobody else to read."""
     path = tmp_path / "var/secret_key"
 
-    key = keys.kept_key(path)
+    key = keys.kept_key(path, NEW)
 
-    assert keys.kept_key(path) == key
-    assert len(key) >= 50
-    assert len(set(key)) >= 5
+    assert key == NEW
+    assert keys.kept_key(path, "another") == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["secret_key"]
 
@@ -58,16 +59,16 @@ def test_key_given_in_var(make_setup: MakeSetup, tmp_path: Path) -> None:
     assert setup.settings["SECRET_KEY"] == "mine"
 
 
-def test_empty_key(
-    make_setup: MakeSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file without a key is an error that names it."""
-    monkeypatch.setattr(keys, "WRITING_TIMEOUT", 0.0)
-    (tmp_path / "var").mkdir()
-    (tmp_path / "var/secret_key").touch()
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_empty_key(tmp_path: Path, text: str) -> None:
+    """A file without a key, of a process that was killed perhaps, is given one."""
+    path = tmp_path / "secret_key"
+    path.write_text(text)
 
-    with pytest.raises(ImproperlyConfigured, match=r"secret_key is empty"):
-        make_setup(DEBUG=True).security()
+    key = keys.kept_key(path, NEW)
+
+    assert key == NEW
+    assert keys.kept_key(path, None) == key
 
 
 def test_key_that_is_being_written(
@@ -75,10 +76,9 @@ def test_key_that_is_being_written(
 ) -> None:
     """A key that another process is about to write is waited for."""
     path = tmp_path / "secret_key"
-    path.touch()
-    monkeypatch.setattr("time.sleep", lambda seconds: path.write_text("theirs"))
+    monkeypatch.setattr(environment, "lock", lambda file: path.write_text("theirs"))
 
-    assert keys.kept_key(path) == "theirs"
+    assert keys.kept_key(path, NEW) == "theirs"
 
 
 def test_unreadable_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +89,10 @@ def test_unreadable_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
 
     with pytest.raises(Invalid, match="cannot be read \\(Permission denied\\)"):
-        keys.kept_key(path)
+        keys.kept_key(path, NEW)
 
 
 def test_folder_that_cannot_be_searched(
@@ -103,39 +103,38 @@ def test_folder_that_cannot_be_searched(
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
 
     with pytest.raises(PermissionError):
-        keys.kept_key(tmp_path / "secret_key")
+        keys.kept_key(tmp_path / "secret_key", NEW)
 
 
-def test_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no hard links the key is written in place."""
+def test_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without locks the key is kept all the same."""
 
     def refuse(*args: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     path = tmp_path / "secret_key"
 
-    key = keys.kept_key(path)
+    key = keys.kept_key(path, NEW)
 
-    assert path.read_text().strip() == key
-    assert [entry.name for entry in tmp_path.iterdir()] == ["secret_key"]
+    assert path.read_text().strip() == key == NEW
 
 
-def test_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that cannot be written leaves nothing behind."""
+def test_disk_that_is_full(tmp_path: Path) -> None:
+    """A key that cannot be written is none, and is made when there is space."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            keys.kept_key(tmp_path / "secret_key", NEW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    def refuse(*args: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "write", refuse)
-
-    with pytest.raises(OSError, match="No space left"):
-        keys.kept_key(tmp_path / "secret_key")
-
-    assert list(tmp_path.iterdir()) == []
+    assert keys.kept_key(tmp_path / "secret_key", None) is None
+    assert keys.kept_key(tmp_path / "secret_key", NEW)
 
 
 def test_twenty_processes_agree(project: Project) -> None:

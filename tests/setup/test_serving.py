@@ -141,6 +141,8 @@ HTTPS = "https://example.com/"
         ("setup.security(proxy=True)", {"DYNO": "web.1"}, []),
         ("", {"DYNO": "web.1"}, ["W001"]),
         ("", {"K_SERVICE": "site"}, ["W001"]),
+        ("", {"PORT": "8080"}, ["W001"]),
+        ("", {"GAE_ENV": "standard"}, ["W001"]),
         ("USE_X_FORWARDED_HOST = True", {}, ["W001"]),
         ("USE_X_FORWARDED_PORT = True", {}, ["W001"]),
         ("SECURE_PROXY_SSL_HEADER = ('X-Forwarded-Proto', 'https')", {}, ["W002"]),

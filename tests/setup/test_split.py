@@ -48,8 +48,20 @@ def show(
         "from .base import *\nfrom yourlabs.setup import Setup as S\n"
         "S(globals()).debug('on')\n",
         "from .middle import *\n",
+        "from . import base\nfor n in dir(base):\n"
+        "    globals().update({n: getattr(base, n)} if n.isupper() else {})\n"
+        "base.setup.debug(True)\n",
+        "from .base import *\nfrom .base import setup as s\ndel setup\n"
+        "def switch():\n    s.debug(True)\nswitch()\n",
+        "import importlib\nmodule = importlib.import_module('package.settings.base')\n"
+        "from .base import *\ndel setup\nmodule.setup.debug('1')\n",
+        "from .base import *\nDEBUG = True\nsetup.debug(DEBUG)\n",
+        "exec(open(__file__.replace('local', 'middle')).read())\n",
     ],
-    ids=["star", "module too", "name too", "second", "second alone", "middle"],
+    ids=[
+        *("star", "module too", "name too", "second", "second alone", "middle"),
+        *("upper case", "another name", "imported", "assigned too", "executed"),
+    ],
 )
 def test_debug_on_top(split: Project, top: str) -> None:
     """What local says of DEBUG holds for all that base made of it."""
@@ -141,6 +153,26 @@ def test_assignment_on_top_is_said(split: Project) -> None:
     assert (found["debug"], found["redirect"]) == (True, True)
     assert "DEBUG is True by now" in said
     assert "setup.debug(True)" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("setup.debug(True)", "DEBUG"),
+        ("setup.security(hsts=5)", "SECURE_HSTS_SECONDS"),
+        ("setup.locale(False)", "USE_I18N"),
+    ],
+)
+def test_base_imported_too_late_is_said(split: Project, line: str, name: str) -> None:
+    """Steps before the import of a base with a Setup are undone, which is said."""
+    lines = "from yourlabs.setup import Setup\nsetup = Setup(globals())\n"
+    text = f"{lines}{line}\nfrom .base import *\n"
+    split.write("package/settings/local.py", text)
+
+    _, said = show(split, "package.settings.local")
+
+    assert f"{name}" in said
+    assert "imported after the steps: import it before them" in said
 
 
 def test_settings_of_the_machine_at_the_end(project: Project) -> None:

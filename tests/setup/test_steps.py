@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from yourlabs.setup import Setup
+from yourlabs.setup import Setup, services
 from yourlabs.setup.versions import EMAIL_SETTINGS
 
 MakeSetup = Callable[..., Setup]
@@ -431,9 +431,7 @@ def test_whitenoise(
     make_setup: MakeSetup, monkeypatch: pytest.MonkeyPatch, importable: bool
 ) -> None:
     """Whitenoise serves static files where it is installed, right after redirects."""
-    monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: object() if importable else None
-    )
+    monkeypatch.setattr(services, "has_whitenoise", lambda: importable)
     setup = make_setup(DEBUG=False, ALLOWED_HOSTS=["example.com"])
 
     setup.full()

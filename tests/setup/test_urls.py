@@ -302,6 +302,68 @@ BAD_MAILERS = [
 ]
 
 
+HOSTS = [
+    ("postgres://h1,h2/n", "h1,h2", ""),
+    ("postgres://h1:5432,h2/n", "h1,h2", "5432,"),
+    ("postgres://h1,h2:5433/n", "h1,h2", ",5433"),
+    ("postgis://[::1]:5432,[::2]:5433/n", "::1,::2", "5432,5433"),
+    ("cockroach://h1:26257,h2:26258/n", "h1,h2", "26257,26258"),
+    ("timescale://h1,h2,h3/n", "h1,h2,h3", ""),
+    ("postgres://u:p@%2Frun%2Fdb,h2:5433/n", "/run/db,h2", ",5433"),
+    ("postgres://u:p@/n?host=h1,h2&port=5432,5433", "h1,h2", "5432,5433"),
+    ("postgres://u:p@/n?host=h1,h2&port=5433", "h1,h2", "5433,5433"),
+    ("postgres://u:p@/n?host=h1:5432&host=h2:5433", "h1,h2", "5432,5433"),
+    ("postgres:///n?host=/cloudsql/p:r:i", "/cloudsql/p:r:i", ""),
+]
+
+
+@pytest.mark.parametrize(("url", "hosts", "ports"), HOSTS, ids=[u for u, *_ in HOSTS])
+def test_several_hosts(
+    monkeypatch: pytest.MonkeyPatch, url: str, hosts: str, ports: str
+) -> None:
+    """Several hosts of a URL are the two lists that libpq wants."""
+    monkeypatch.setattr("yourlabs.setup.values.find_spec", lambda name: object())
+
+    entry = database(url, ROOT)
+
+    assert (entry["HOST"], entry["PORT"]) == (hosts, ports)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://h1,h2/n",
+        "oracle://h1:1521,h2:1521/n",
+        "mysql:///n?host=h1,h2",
+        "postgres://h1,/n",
+        "postgres://h1,,h2/n",
+        "postgres://h1:5432,h2:x/n",
+        "postgres://u:p@h1,u:p@h2/n",
+        "postgres:///n?host=h1,h2,h3&port=1,2",
+        "postgres:///n?host=h1&port=x",
+        "postgres://h/n?sslmode=require&sslmode=disable",
+    ],
+)
+def test_hosts_that_cannot_be_meant(url: str) -> None:
+    """Hosts that a service cannot have, or that cannot be counted, are refused."""
+    with pytest.raises(Invalid):
+        database(url, ROOT)
+
+
+REDIS = [
+    ("redis://h1,h2:6380/1", ["redis://h1/1", "redis://h2:6380/1"]),
+    ("redis://h1/1,redis://h2/1", ["redis://h1/1", "redis://h2/1"]),
+    ("rediss://:p@h1/1;rediss://:q@h2", ["rediss://:p@h1/1", "rediss://:q@h2"]),
+    ("redis://[::1],[::2]:1/1", ["redis://[::1]/1", "redis://[::2]:1/1"]),
+]
+
+
+@pytest.mark.parametrize(("url", "expected"), REDIS, ids=[url for url, _ in REDIS])
+def test_several_hosts_of_redis(url: str, expected: list[str]) -> None:
+    """Several hosts, or several URLs, are the one that is written and its replicas."""
+    assert cache(url)["LOCATION"] == expected
+
+
 @pytest.mark.parametrize(("url", "expected"), DATABASES, ids=[u for u, _ in DATABASES])
 def test_databases(url: str, expected: dict[str, Any]) -> None:
     """A URL of a database gives its entry in DATABASES."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yourlabs.runner.chain.command import Runner
     from yourlabs.runner.chain.decorator import task
+    from yourlabs.runner.chain.fencing import token
     from yourlabs.runner.chain.registry import (
         chains,
         start_chain,
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
     from yourlabs.runner.exceptions import (
         AlreadyOwned,
         ChainNameTaken,
+        ChainPaused,
+        ChainRuns,
         InvalidTask,
         RunnerError,
         TakeOverTimeout,
         TaskNotFound,
+        UnknownChain,
+        UnusableDatabase,
         UnusableRunRoot,
     )
     from yourlabs.runner.failures.records import (
@@ -47,15 +52,28 @@ if TYPE_CHECKING:
         task_started,
         task_succeeded,
     )
+    from yourlabs.runner.steer.control import (
+        forget,
+        pause,
+        resume,
+        silence,
+        unsilence,
+        wake,
+    )
+    from yourlabs.runner.steer.document import status
 
 _HOMES = {
     "exceptions": (
         "AlreadyOwned",
         "ChainNameTaken",
+        "ChainPaused",
+        "ChainRuns",
         "InvalidTask",
         "RunnerError",
         "TakeOverTimeout",
         "TaskNotFound",
+        "UnknownChain",
+        "UnusableDatabase",
         "UnusableRunRoot",
     ),
     "failures.records": ("ExceptionCount", "Failure", "Recovery", "Run", "Stall"),
@@ -63,6 +81,7 @@ _HOMES = {
     "chain.task": ("Chain", "Options", "Task"),
     "chain.decorator": ("task",),
     "chain.command": ("Runner",),
+    "chain.fencing": ("token",),
     "chain.registry": ("chains", "start_chain", "stop_all", "stop_chain"),
     "signals": (
         "chain_started",
@@ -74,6 +93,8 @@ _HOMES = {
         "task_succeeded",
     ),
     "chain.thread": ("RunnerThread",),
+    "steer.control": ("forget", "pause", "resume", "silence", "unsilence", "wake"),
+    "steer.document": ("status",),
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -82,6 +103,8 @@ __all__ = [
     "AlreadyOwned",
     "Chain",
     "ChainNameTaken",
+    "ChainPaused",
+    "ChainRuns",
     "ChainStatus",
     "ExceptionCount",
     "Failure",
@@ -97,11 +120,18 @@ __all__ = [
     "Task",
     "TaskNotFound",
     "TaskStatus",
+    "UnknownChain",
+    "UnusableDatabase",
     "UnusableRunRoot",
     "chain_started",
     "chain_stopped",
     "chains",
+    "forget",
+    "pause",
+    "resume",
+    "silence",
     "start_chain",
+    "status",
     "stop_all",
     "stop_chain",
     "task",
@@ -110,6 +140,9 @@ __all__ = [
     "task_stalled",
     "task_started",
     "task_succeeded",
+    "token",
+    "unsilence",
+    "wake",
 ]
 
 

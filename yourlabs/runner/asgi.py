@@ -47,17 +47,7 @@ async def _live(receive: Any, send: Any) -> None:
             hosts.serving()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            await _leave()
+            # Beside the event loop: a task of theirs may need it to end.
+            await asyncio.to_thread(hosts.leave)
             await send({"type": "lifespan.shutdown.complete"})
             return
-
-
-async def _leave() -> None:
-    """Stop the chains, beside the event loop: a task of theirs may need it to end."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        # Another library's loop, trio's: nothing runs on it that chains wait for.
-        hosts.leave()
-    else:
-        await asyncio.to_thread(hosts.leave)

@@ -79,13 +79,8 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
         return [_error(f"RUN_ROOT {root}: {place} cannot be written to.", hint, "E009")]
     kind = _file_system(place)
     if kind.startswith(("nfs", "cifs", "smb", "9p", "fuse")):
-        return [
-            checks.Warning(
-                f"RUN_ROOT {root} is on a {kind} file system, where locks may be lost.",
-                hint=hint,
-                id=f"{TAG}.W012",
-            )
-        ]
+        text = f"RUN_ROOT {root} is on a {kind} file system, where locks may be lost."
+        return [checks.Warning(text, hint=hint, id=f"{TAG}.W012")]
     return [_shared(problem) for problem in examine_root(root)]
 
 
@@ -118,27 +113,21 @@ def check_admins(**_: Any) -> list[checks.CheckMessage]:
         return []
     if is_told:
         return []
-    return [
-        checks.Warning(
-            "ADMINS is empty: nobody is told when a function fails.",
-            hint="Set ADMINS, or RUNNER['EMAIL'] to False when that is meant.",
-            id=f"{TAG}.W011",
-        )
-    ]
+    text = "ADMINS is empty: nobody is told when a function fails."
+    hint = "Set ADMINS, or RUNNER['EMAIL'] to False when that is meant."
+    return [checks.Warning(text, hint=hint, id=f"{TAG}.W011")]
 
 
 def check_first_process(**_: Any) -> list[checks.CheckMessage]:
     """Find that a container has no init, which ends what tasks leave behind."""
     if os.getpid() != 1:
         return []
-    return [
-        checks.Warning(
-            "This process is pid 1: in such a container nobody ends the processes "
-            "that tasks leave behind.",
-            hint="Run the container with an init, as with docker run --init.",
-            id=f"{TAG}.W017",
-        )
-    ]
+    text = (
+        "This process is pid 1: in such a container nobody ends the processes that "
+        "tasks leave behind."
+    )
+    hint = "Run the container with an init, as with docker run --init."
+    return [checks.Warning(text, hint=hint, id=f"{TAG}.W017")]
 
 
 def _error(message: str, hint: str, number: str) -> checks.CheckMessage:

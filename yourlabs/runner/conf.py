@@ -36,8 +36,13 @@ DEFAULTS: dict[str, Any] = {
     "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
+    "PAGE": {},
+    "DATABASE": None,
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
+
+CLUSTER = "yourlabs.runner.cluster"
+"""The backend, and the app, for chains of several machines."""
 
 AUTOSTART_WORDS: dict[str, bool | str] = {
     "auto": "auto",
@@ -238,7 +243,46 @@ def backend() -> str:
     ):
         msg = f"RUNNER['BACKEND'] is {value!r}: expected a dotted path."
         raise ImproperlyConfigured(msg)
+    if value == CLUSTER and apps.apps_ready and not apps.is_installed(CLUSTER):
+        msg = f"RUNNER['BACKEND'] is {CLUSTER!r}, which is missing in INSTALLED_APPS."
+        raise ImproperlyConfigured(msg)
     return value
+
+
+def database() -> str | None:
+    """Return the database that the leases are in. None: the routers say it."""
+    value: str | None = get("DATABASE")
+    if value is not None and value not in settings.DATABASES:
+        msg = f"RUNNER['DATABASE'] is {value!r}, which is not in DATABASES."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+PAGE_KEYS = ("VIEW", "CONTROL", "TOKEN")
+"""Every key that ``RUNNER["PAGE"]`` may have."""
+
+
+def page() -> dict[str, Any]:
+    """Return who may see and steer chains: functions of a request, and a token."""
+    value = get("PAGE")
+    if not isinstance(value, Mapping) or not set(value) <= set(PAGE_KEYS):
+        msg = f"RUNNER['PAGE'] is {value!r}: expected a dict of {', '.join(PAGE_KEYS)}."
+        raise ImproperlyConfigured(msg)
+    found = {key: value.get(key) for key in PAGE_KEYS}
+    for key in ("VIEW", "CONTROL"):
+        try:
+            one = found[key]
+            found[key] = import_string(one) if isinstance(one, str) else one
+        except ImportError as exc:
+            msg = f"RUNNER['PAGE'][{key!r}] cannot be imported: {exc}."
+            raise ImproperlyConfigured(msg) from exc
+        if found[key] is not None and not callable(found[key]):
+            msg = f"RUNNER['PAGE'][{key!r}] is no function of a request."
+            raise ImproperlyConfigured(msg)
+    if found["TOKEN"] is not None and not isinstance(found["TOKEN"], str):
+        msg = "RUNNER['PAGE']['TOKEN'] is no text."
+        raise ImproperlyConfigured(msg)
+    return found
 
 
 def redactors() -> list[Callable[[str], str]]:
@@ -297,5 +341,7 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("E013", "Use True or False.", _check_email),
     ("E015", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
     ("E016", "Give paths of functions that take and return a text.", redactors),
+    ("E018", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
+    ("E025", "Give an alias, or None for that of the routers.", database),
 )
 """How each value is read that is no option of a task: check, hint, reader."""

@@ -33,3 +33,22 @@ class UnusableRunRoot(RunnerError, OSError):
     def __str__(self) -> str:
         # What is wrong and what to do stand in it: the number adds nothing.
         return self.strerror or super().__str__()
+
+
+class UnknownChain(RunnerError, LookupError):
+    """No chain has this name: none is declared here, and nothing is kept of one."""
+
+
+class ChainPaused(RunnerError):
+    """The chain is paused, so it cannot be run now."""
+
+
+class ChainRuns(RunnerError):
+    """The chain has an owner that lives, so it cannot be forgotten."""
+
+
+class UnusableDatabase(RunnerError, OSError):
+    """The database in which the leases of chains are cannot be used now."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()

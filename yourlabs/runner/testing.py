@@ -10,7 +10,6 @@ import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -134,22 +133,24 @@ class EagerChain:
             self.clock.advance(self.cooldown)
             self._next_at = self._thread.tick()
 
+    def _is_own(self, chain: str) -> bool:
+        return chain == self._thread.chain.name
+
     def _started(self, sender: RunnerThread) -> None:
         if sender is self._thread:
             self._ledger = Ledger(sender, "testing", clock=self.clock.time)
 
     def _succeeded(self, sender: Any, *, run: Run) -> None:
-        if run.chain == self._thread.chain.name:
-            self.runs += 1
+        self.runs += self._is_own(run.chain)
 
     def _failed(self, sender: Any, *, failure: Failure, **_: Any) -> None:
-        if failure.chain == self._thread.chain.name:
+        if self._is_own(failure.chain):
             self.runs += 1
             self.failures.append(failure)
             self._report(failure.task)
 
     def _recovered(self, sender: Any, *, recovery: Recovery) -> None:
-        if recovery.chain == self._thread.chain.name:
+        if self._is_own(recovery.chain):
             self.recoveries.append(recovery)
             self._report(recovery.task)
 
@@ -163,10 +164,8 @@ class EagerChain:
 
 
 class _NoWatcher:
-    """Looks after nothing: there is no thread that sleeps."""
-
     def watch(self, thread: RunnerThread) -> None:
-        """Do nothing."""
+        """Do nothing: there is no thread that sleeps."""
 
     unwatch = watch
 
@@ -183,21 +182,19 @@ class MemoryStore:
     control: str = "{}"
 
     def load(self) -> dict[str, Any]:
-        """Return the sections that an owner has saved."""
         return dict(json.loads(self.document))
 
+    read = load
+
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
-        """Keep `sections`, which must be plain JSON, unless `claim` is lost."""
         document = json.dumps(dict(sections))
         if claim.check():
             self.document = document
 
     def desired(self) -> dict[str, Any]:
-        """Return what people want of the chain."""
         return dict(json.loads(self.control))
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Replace what people want of the chain by `change` of it."""
         with self.mutex:
             self.control = json.dumps(change(self.desired()))
 
@@ -215,15 +212,20 @@ class MemoryBackend:
         self._chains: dict[str, MemoryStore] = {}
 
     def names(self) -> list[str]:
-        """Return the names of the chains that something is kept of, sorted."""
         return sorted(name for name in self._chains if not name.endswith(DOWN))
 
+    def forget(self, name: str) -> bool:
+        """Forget a chain; False: it runs."""
+        kept = self._chains.get(name)
+        if kept is not None and kept.claim is not None:
+            return False
+        self._chains.pop(name, None)
+        return True
+
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
-        """Return the right to run `chain` that one more process would have."""
         return MemoryOwnership(self.store(chain), chain, kind, self.clock)
 
     def store(self, chain: Chain) -> MemoryStore:
-        """Return the documents of `chain`."""
         return self._chains.setdefault(chain.name, MemoryStore())
 
 
@@ -246,73 +248,72 @@ class MemoryOwnership:
         self._kept, self._chain, self._clock = kept, chain, clock
         self._identity = Identity(os.getpid(), None, "", 0, "memory", kind)
         self._requests_of_others = RequestTimeout()
-        self._id: str | None = None
         self._asked: int | None = None
 
     def acquire(self) -> MemoryClaim | None:
-        """Try to become the owner. None: another one is, or goes first."""
         if self.error is not None:
             raise self.error
         with self._kept.mutex:
+            old = self._kept.record
             if self._kept.claim is not None:
-                self._ask_anew()
+                if self._kept.requests[:1] == [self]:
+                    self._asked = 0 if old is None else old.seq
                 return None
             now = self._clock.monotonic()
-            if not self._is_first() and self._requests_of_others.keeps_free_for(
-                self._open(), now
-            ):
+            if self._requests_of_others.keeps_free_for(self._open(), now):
                 return None
-            old, now = self._kept.record, self._clock.time()
-            token, paths = 1 if old is None else old.seq + 1, self._chain.paths
             record = OwnerRecord(
-                self._identity, token, now, paths, borrows=self.borrows
+                self._identity,
+                1 if old is None else old.seq + 1,
+                self._clock.time(),
+                self._chain.paths,
+                borrows=self.borrows,
             )
             self._kept.claim = MemoryClaim(self, record)
             return self._kept.claim
 
-    def _is_first(self) -> bool:
-        return self._kept.requests[:1] == [self]
-
     def _open(self) -> str | None:
-        first = self._kept.requests[:1]
-        return None if first in ([], [self]) else first[0]._id
+        """Return the id of another one's request: it asks each owner with a new one."""
+        first = next(iter(self._kept.requests), self)
+        return None if first is self else f"{id(first)}-{first._asked}"
 
-    def _ask_anew(self) -> None:
-        record = self._kept.record
-        if self._is_first() and record is not None and record.seq != self._asked:
-            self._id = uuid.uuid4().hex
-            self._asked = record.seq
+    def withdraw(self) -> None:
+        """Do nothing: what was not acquired is not kept either."""
 
     def owner(self) -> OwnerRecord | None:
-        """Return what the last owner said of itself. None: there was none."""
         return self._kept.record
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Ask any owner to yield after its function, while the block lasts."""
-        self._id = uuid.uuid4().hex
         self._asked = None if self._kept.record is None else self._kept.record.seq
         self._kept.requests.append(self)
         try:
             yield
         finally:
             self._kept.requests.remove(self)
-            self._id = None
 
     def candidate(self) -> Identity | None:
-        """Return who asks for the chain now. None: nobody does."""
         return next((one._identity for one in self._kept.requests), None)
+
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """Say whether the last owner has the chain still."""
+        return self._kept.claim is not None
+
+    def seen_at(self) -> float | None:
+        """Return when there was an owner last."""
+        return None if self._kept.record is None else self._kept.record.since
 
     def death_fd(self) -> None:
         """Return None: there is no process that could die."""
 
     def no_sign_of_life(self) -> str | None:
-        """Say what is wrong with an owner that gave no sign of life for a minute."""
         return self.silent
 
 
 class MemoryClaim:
     """A `Claim` in memory; `die` is what a kill would do to it."""
+
+    lost_because = "It has died."
 
     def __init__(self, ownership: MemoryOwnership, record: OwnerRecord) -> None:
         self._ownership, self._kept = ownership, ownership._kept
@@ -321,34 +322,28 @@ class MemoryClaim:
         self.was_cut = old is not None and not old.released
         run = old.run if old and old.run and old.run.task in record.functions else None
         self.interrupted = None if run is None else old
-        self._is_booked = False
+        self._is_marked = False
         self._kept.record = replace(record, run=run)
 
     def check(self) -> bool:
-        """Say whether the chain is still owned."""
         return self._kept.claim is self
 
     def wanted_by(self) -> str | None:
-        """Return the id of the request that is open. None: nobody asks."""
-        with self._kept.mutex:
-            return self._ownership._requests_of_others.unless_spent(
-                self._ownership._open()
-            )
+        others, open_now = self._ownership._requests_of_others, self._ownership._open()
+        return others.unless_spent(open_now)
 
     def mark(self, run: RunMark | None) -> None:
-        """Note which run goes on; None: none does."""
         with self._kept.mutex:
             if self.check() and self._kept.record is not None:
-                self._is_booked = True
+                self._is_marked = True
                 self._kept.record = replace(self._kept.record, run=run)
 
     def release(self) -> None:
-        """Let go in good order."""
         with self._kept.mutex:
             record = self._kept.record
             if self.check() and record is not None:
-                # What was interrupted before is left to the next owner to book.
-                run = None if self._is_booked else record.run
+                # What was interrupted before is left to the next owner to count.
+                run = None if self._is_marked else record.run
                 self._kept.record = replace(record, released=True, run=run)
                 self._kept.claim = None
 

@@ -7,20 +7,20 @@ import enum
 import importlib
 import inspect
 import os
+import pprint
 import re
 import sys
 from collections.abc import Mapping
-from datetime import date, time, timedelta
-from decimal import Decimal
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
-from uuid import UUID
-from zoneinfo import ZoneInfo
+from urllib.parse import unquote
 
 from django.core.exceptions import ImproperlyConfigured
 
-from yourlabs.setup.context import FILE, context_of
+from yourlabs.setup.context import DEFAULT, FILE, Context, context_of
 from yourlabs.setup.environment import parse_dotenv
+from yourlabs.setup.values import Invalid
 
 MASK = "********"
 
@@ -32,19 +32,12 @@ NOT_SECRET = re.compile(
     r"(?i)(.*_)?KEY_PREFIX|AUTH_PASSWORD_VALIDATORS|PASSWORD_(HASHERS|RESET_TIMEOUT)"
     r"|.*_(COOKIE|HEADER|TOKEN)_NAME"
 )
-SECRET_PLACES = (
-    *("EMAIL_HOST_PASSWORD", "LOCATION", "PASSWORD", "SECRET_KEY", "account_key"),
-    *("SECRET_KEY_FALLBACKS", "password", "secret_key"),
-)
-"""Names whose values may be secret texts, replaced by what gives them."""
+MODULES = "os|re|datetime|decimal|pathlib|secrets|urllib|uuid|zoneinfo"
+"""What expressions need to be imported."""
 
-MODULES = ("os", "re", "datetime", "secrets", "zoneinfo")
-IMPORTS = {f"{name}.": f"import {name}" for name in MODULES} | {
-    "Decimal(": "from decimal import Decimal",
-    "Path(": "from pathlib import Path",
-    "UUID(": "from uuid import UUID",
-    "unquote(": "from urllib.parse import unquote",
-}
+PLAIN = (str, bytes, int, bool, float, type(None))
+WRITTEN_AS = {"datetime": "", "decimal": "decimal.", "uuid": "uuid.", "zoneinfo": ""}
+"""What goes before the ``repr()`` of an object, by the module of its type."""
 
 HEADER = '''"""Settings, frozen by yourlabs.setup.
 
@@ -59,22 +52,21 @@ class CannotFreeze(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the listing or the module; return the exit status.
-
-    ``arguments`` are those of the command line, ``sys.argv[1:]`` when None.
-    """
+    """Print the listing or the module; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m yourlabs.setup",
         description="List each setting with its value (secrets masked) and origin.",
     )
-    text = (
-        "the settings module; that of DJANGO_SETTINGS_MODULE or manage.py if not given"
-    )
-    parser.add_argument("--settings", help=text)
+    text = "the settings module; DJANGO_SETTINGS_MODULE, or that of manage.py, if not"
+    parser.add_argument("--settings", help=f"{text} given")
     text = "print an equivalent settings module that does not need setup"
     parser.add_argument("--freeze", action="store_true", help=text)
     options = parser.parse_args(arguments)
-    name = options.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _default()
+    name = options.settings or os.environ.get("DJANGO_SETTINGS_MODULE")
+    if not name and os.path.isfile("manage.py"):
+        text = Path("manage.py").read_text("utf-8", errors="replace")
+        pattern = r"""DJANGO_SETTINGS_MODULE["'\]\s,=]+["']([\w.]+)["']"""
+        name = next(iter(re.findall(pattern, text)), None)
     if not name:
         print(
             "DJANGO_SETTINGS_MODULE is not set and there is no manage.py here that "
@@ -83,8 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     os.environ["DJANGO_SETTINGS_MODULE"] = name
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, os.getcwd())
     try:
         settings = vars(importlib.import_module(name))
         sys.stdout.write(freeze(settings) if options.freeze else listing(settings))
@@ -92,16 +83,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def _default() -> str | None:
-    """The settings module that the ``manage.py`` of this folder sets."""
-    path = Path("manage.py")
-    if not path.is_file():
-        return None
-    pattern = r"""DJANGO_SETTINGS_MODULE["'\]\s,=]+["']([\w.]+)["']"""
-    match = re.search(pattern, path.read_text("utf-8", errors="replace"))
-    return match[1] if match else None
 
 
 def listing(settings: Mapping[str, Any]) -> str:
@@ -139,119 +120,129 @@ def is_secret(name: str) -> bool:
 def freeze(settings: Mapping[str, Any]) -> str:
     """Return the source of a module that has the same settings, given its ``vars()``.
 
-    The app of this package is left out of ``INSTALLED_APPS``.
-
-    Raises:
-        CannotFreeze: With the names of the settings that cannot be written.
+    Raises ``CannotFreeze`` with the names of the settings that cannot be written.
     """
-    writer = _Writer(str(settings.get("__name__", "")))
     context = context_of(settings)
+    writer = _Writer(settings, _secrets(context) if context else {})
     body, failed = "", []
     for name, value in settings.items():
         if not name.isupper() or name.startswith("_"):
             continue
-        written = context.written.get(name) if context else None
-        writer.secrets = written.secrets if written else {}
-        if is_secret(name) and value and value == os.environ.get(name):
-            writer.secrets = {value: f"os.environ[{name!r}]"}
         if name == "INSTALLED_APPS" and isinstance(value, (list, tuple)):
             ours = ("yourlabs.setup", "yourlabs.setup.apps.SetupConfig")
             value = type(value)(app for app in value if app not in ours)
         try:
-            body += f"{name} = {writer.source(value, name)}\n"
+            source = pprint.pformat(writer.source(value, name), sort_dicts=False)
+            body += f"{name} = {source}\n"
         except CannotFreeze as error:
             failed.append(f"{name} cannot be written as source: {error}")
     if failed:
         raise CannotFreeze("\n".join(failed))
-    function, future = "", ""
     if "parse_dotenv(" in body:
-        function = f"\n\n{inspect.getsource(parse_dotenv)}\n"
-        future = "from __future__ import annotations\n\n"
-        writer.imports.add("import re")
-    imports = "".join(f"{line}\n" for line in sorted(writer.imports))
-    return f"{HEADER}\n{future}{imports}{function}\n{body}"
+        body = f"\n{inspect.getsource(parse_dotenv)}\n\n{body}"
+    pattern = (
+        r"(?<![\w.'\"])(os|re|datetime|pathlib|secrets|zoneinfo|decimal|uuid|urllib)\."
+    )
+    modules = writer.modules | set(re.findall(pattern, body))
+    names = sorted("urllib.parse" if name == "urllib" else name for name in modules)
+    imports = "".join(f"import {name}\n" for name in names)
+    return f"{HEADER}\nfrom __future__ import annotations\n\n{imports}\n{body}"
+
+
+def _secrets(context: Context) -> dict[str, str]:
+    """Texts that are never written, each with an expression that gives it."""
+    path = context.folder("VAR_ROOT") / "secret_key"
+    key = f"pathlib.Path({str(path)!r}).read_text('utf-8').strip()"
+    if not path.is_file():
+        key = "secrets.token_urlsafe(48)"
+    found = {context.settings.get("SECRET_KEY", ""): key}
+    if context.origin("SECRET_KEY") != DEFAULT:
+        found = {}
+    for name in sorted(context.environment.names()):
+        with suppress(Invalid):
+            value = context.environment.get(name)
+            if value is None:
+                continue
+            user, at, _ = value.text.partition("://")[2].partition("@")
+            if user and at:
+                source = f"{value.source}.partition('://')[2].partition('@')[0]"
+                found[user] = source
+                password = f"urllib.parse.unquote({source}.partition(':')[2])"
+                found[unquote(user.partition(":")[2])] = password
+            elif name == "SECRET_KEY_FALLBACKS":
+                split = f"{value.source}.replace(',', ' ').split()"
+                for number, item in enumerate(value.text.replace(",", " ").split()):
+                    found[item] = f"{split}[{number}]"
+            elif is_secret(name):
+                found[value.text] = value.source
+    found.pop("", None)
+    return found
+
+
+class _Source(str):
+    """An expression, in the place of its value."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class _Writer:
-    """Write values as Python source, and note what has to be imported."""
+    """Replace in values what has no ``repr()`` that could be run, and secrets."""
 
-    def __init__(self, module: str) -> None:
-        self.module = module
-        self.imports: set[str] = set()
-        self.secrets: Mapping[str, str] = {}
+    def __init__(self, settings: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
+        self.module = settings.get("__name__")
+        self.modules: set[str] = set()
+        self.secrets = secrets
 
-    def source(self, value: Any, name: str = "", depth: int = 0) -> str:
-        is_place = name in SECRET_PLACES or (not depth and name)
-        if is_place and isinstance(value, str) and value in self.secrets:
-            return self._expression(self.secrets[value])
+    def source(self, value: Any, name: str = "") -> Any:
         kind = type(value)
-        is_finite = kind is float and value - value == 0
-        if kind in (str, bytes, int, bool, type(None)) or is_finite:
-            return repr(value)
         if kind is dict:
-            items = [
-                f"{self.source(k)}: {self.source(v, str(k), depth + 1)}"
-                for k, v in value.items()
-            ]
-            return _lines("{", items, "}", depth)
+            return {self.source(k): self.source(v, str(k)) for k, v in value.items()}
         if kind in (list, tuple, set, frozenset):
-            items = [self.source(item, name, depth + 1) for item in value]
-            if not items or kind is frozenset:
-                inside = _lines("{", items, "}", depth) if items else ""
-                return "[]" if kind is list else f"{kind.__name__}({inside})"
-            if kind is tuple:
-                return _lines("(", items, ",)" if len(items) == 1 else ")", depth)
-            return _lines(
-                *("[", items, "]") if kind is list else ("{", items, "}"), depth
-            )
-        return self._object(value)
+            return kind(self.source(item, name) for item in value)
+        if kind is str:
+            source = self._secret(value, name)
+        elif kind in PLAIN and not (kind is float and value - value != 0):
+            return value
+        else:
+            source = self._object(value)
+        return value if source is None else _Source(source)
+
+    def _secret(self, value: str, name: str) -> str | None:
+        if is_secret(name) and value in self.secrets:
+            return self.secrets[value]
+        begin, at, end = value.partition("@")
+        scheme, separator, user = begin.partition("://")
+        if user and at and user in self.secrets:
+            return f"{scheme + separator!r} + {self.secrets[user]} + {at + end!r}"
+        return None
 
     def _object(self, value: Any) -> str:
+        kind = type(value)
         if isinstance(value, enum.Enum):
-            return f"{self._reference(type(value))}.{value.name}"
+            return f"{self._object(kind)}.{value.name}"
         if isinstance(value, PurePath):
-            return self._expression(f"Path({str(value)!r})")
+            return f"pathlib.Path({str(value)!r})"
         if isinstance(value, re.Pattern):
-            return self._expression(f"re.compile({value.pattern!r}, {value.flags})")
-        known = (date, time, timedelta, Decimal, UUID, ZoneInfo)
-        if type(value).__module__ in {kind.__module__ for kind in known}:
-            return self._expression(repr(value))
-        if type(value).__name__ == "__proxy__":
+            return f"re.compile({value.pattern!r}, {value.flags})"
+        if kind.__module__ in WRITTEN_AS:
+            return WRITTEN_AS[kind.__module__] + repr(value)
+        if kind.__name__ == "__proxy__":
             # Of gettext_lazy(): its function and what that is called with.
             _, (function, arguments, *_) = value.__reduce__()
             module = "django.utils.translation"
             if (function.__module__, function.__name__) == (module, "gettext"):
-                self.imports.add(f"from {module} import gettext_lazy")
-                return f"gettext_lazy({str(arguments[0])!r})"
-        return self._reference(value)
-
-    def _expression(self, source: str) -> str:
-        for beginning, line in IMPORTS.items():
-            if re.search(rf"(?<![\w.'\"]){re.escape(beginning)}", source):
-                self.imports.add(line)
-        return source
-
-    def _reference(self, value: Any) -> str:
-        module = getattr(value, "__module__", None)
-        name = getattr(value, "__qualname__", None)
-        found: Any = sys.modules.get(str(module))
-        for part in str(name).split("."):
+                self.modules.add(module)
+                return f"{module}.gettext_lazy({str(arguments[0])!r})"
+        module = str(getattr(value, "__module__", None))
+        name = str(getattr(value, "__qualname__", None))
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
             found = getattr(found, part, None)
-        if found is not value or module in (None, self.module):
-            raise CannotFreeze(f"it holds an object of {type(value).__qualname__!r}")
-        if module == "builtins":
-            return str(name)
-        self.imports.add(f"import {module}")
+        if found is not value or module == self.module:
+            raise CannotFreeze(f"it holds an object of {kind.__qualname__!r}")
+        self.modules.add(module)
         return f"{module}.{name}"
-
-
-def _lines(opening: str, items: list[str], closing: str, depth: int) -> str:
-    line = f"{opening}{', '.join(items)}{closing}"
-    if len(line) + 4 * depth <= 68 and "\n" not in line:
-        return line
-    indent = "    " * (depth + 1)
-    body = "".join(f"{indent}{item},\n" for item in items)
-    return f"{opening}\n{body}{'    ' * depth}{closing.lstrip(',')}"
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
 
 from yourlabs.setup.context import Context, context_of, notice
-from yourlabs.setup.environment import called_command, is_serving
-from yourlabs.setup.security import MISSING_HOSTS, misses_hosts
+from yourlabs.setup.environment import called_command
+from yourlabs.setup.security import MISSING_HOSTS, demand_hosts, misses_hosts
 
 PLATFORMS = (
-    *("DYNO", "FLY_APP_NAME", "K_SERVICE", "RAILWAY_ENVIRONMENT", "RENDER"),
-    *("VERCEL", "WEBSITE_HOSTNAME"),
+    "AWS_LAMBDA_FUNCTION_NAME DYNO FLY_APP_NAME GAE_ENV K_SERVICE KOYEB_APP_NAME "
+    "PORT RAILWAY_ENVIRONMENT RENDER VERCEL WEBSITE_HOSTNAME"
 )
 """Variables of platforms where TLS always ends at a proxy."""
 
@@ -42,8 +42,8 @@ class SetupConfig(AppConfig):
             return
         for remark in context.remarks(module):
             notice(remark)
-        if misses_hosts(context, module) and is_serving():
-            context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+        demand_hosts(context, module)
+        if context.problems:
             context.finish()
 
 
@@ -68,7 +68,7 @@ def check_proxy(**kwargs: Any) -> list[CheckMessage]:
         text = "SECURE_PROXY_SSL_HEADER names no header: it is HTTP_ and capitals."
         return [Warning(text, hint=hint, id="yourlabs_setup.W002")]
     is_proxied = settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT
-    if header or not (is_proxied or any(name in os.environ for name in PLATFORMS)):
+    if header or not (is_proxied or os.environ.keys() & set(PLATFORMS.split())):
         return []
     text = (
         "There is a proxy, and nothing says which requests reached it by HTTPS: all "
@@ -79,5 +79,6 @@ def check_proxy(**kwargs: Any) -> list[CheckMessage]:
 
 def _finished() -> tuple[Context | None, dict[str, Any]]:
     """The settings as Django has them, and what has set them up, if anything."""
-    module = vars(sys.modules.get(str(settings.SETTINGS_MODULE), object))
-    return context_of(module), dict(module)
+    module = sys.modules.get(str(settings.SETTINGS_MODULE))
+    found = vars(module) if module else {}
+    return context_of(found), found

@@ -5,56 +5,44 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
+
+from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.setup import environment
-from yourlabs.setup.environment import Value
 from yourlabs.setup.values import Invalid, as_bool
 
 FILE, ENVIRONMENT, DEFAULT = "file", "environment", "default"
 
 T = TypeVar("T")
-P = ParamSpec("P")
-C = TypeVar("C", bound="Context")
+F = TypeVar("F", bound=Callable[..., None])
 
 latest: Context | None = None
 """What this process set up last."""
 
 _said: set[str] = set()
-_warned: set[str] = set()
 
 
-# Here and in the modules this one imports, named tuples: importing dataclasses would
-# double what a settings module pays for all of it.
+# Named tuples: importing dataclasses costs as much as importing all of this.
 class Written(NamedTuple):
-    """A setting that a step wrote: the very object, and what was in it.
-
-    By its identity it is known from an equal value that the project set, by the copy
-    from one that the project changed in place. ``secrets`` are texts never to be
-    printed, each with an expression that gives it.
-    """
+    """A setting that a step wrote: known by its identity, and whole by the copy."""
 
     value: Any
     copy: Any
     origin: str
-    secrets: Mapping[str, str]
 
 
-def step(
-    function: Callable[Concatenate[C, P], None],
-) -> Callable[Concatenate[C, P], None]:
-    """Make a function of a context a step: nothing without a project, problems once.
-
-    A step that another step calls leaves its problems to that one.
-    """
+def step(function: F) -> F:
+    """Make a function a step: nothing without a project, problems once, at the end."""
 
     @functools.wraps(function)
-    def run(self: C, *args: P.args, **kwargs: P.kwargs) -> None:
-        if not self.ready:
+    def run(self: Context, *args: Any, **kwargs: Any) -> None:
+        if self.location is None:
             return
         if not self.depth:
             self.adopt_caller()
@@ -70,23 +58,16 @@ def step(
         if not self.depth:
             self.finish()
 
-    return cast("Callable[Concatenate[C, P], None]", run)
+    return cast("F", run)
 
 
 class Context:
-    """The settings of a project and what is known of each.
-
-    Not safe to share between threads; a settings module is imported by one.
-    """
+    """The settings of a project and what is known of each, for one thread."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         global latest
         self.settings = settings
         self.location = environment.locate(settings)
-        self.ready = self.location is not None
-        """Whether the project was found. Steps do nothing otherwise."""
-        self.paths: list[str] = []
-        """The folders that ``create_paths()`` makes."""
         self.said: dict[str, Any] = {}
         self.written: dict[str, Written] = {}
         self.claims: dict[str, tuple[str, ...]] = {}
@@ -97,10 +78,12 @@ class Context:
             text = "Could not find your project root, not setting up"
             notice(text, once=False)
             return
+        self.root = self.location.root
         base = context_of(settings)
+        self.earlier = None if base else latest
         if base is not None:
             # The module that this one imported all names from has a Setup too.
-            for name in ("paths", "said", "written", "claims", "done"):
+            for name in ("said", "written", "claims", "done"):
                 setattr(self, name, copy.copy(getattr(base, name)))
         latest = self
         self.environment = environment.Environment(self.root / ".env")
@@ -111,58 +94,39 @@ class Context:
             notice(f"{self.root / '.env'}: skipped line {lines}, no NAME=value")
         self.set("PROJECT_ROOT", self.root)
 
-    @property
-    def root(self) -> Path:
-        """The project's folder."""
-        assert self.location is not None
-        return self.location.root
-
-    @property
-    def var(self) -> Path:
-        """The folder of what the project writes."""
-        return self.folder("VAR_ROOT", self.root / "var")
-
     def adopt_caller(self) -> None:
-        """Act on the module that is calling, where that has imported this object.
-
-        In ``from .base import *``, what ``base`` made is called for another module.
-        """
+        """Act on the module that is calling, where that has all names of this one."""
         for frame in environment.frames():
             if frame.f_code.co_name == "<module>":
-                if any(value is self for value in tuple(frame.f_globals.values())):
-                    self.settings = frame.f_globals
+                found = frame.f_globals
+                if context_of(found) is self or any(
+                    v is self for v in [*found.values()]
+                ):
+                    self.settings = found
                 return
 
     def is_ours(self, name: str, settings: Mapping[str, Any] | None = None) -> bool:
         """Whether a step wrote the value that a name has now."""
         settings = self.settings if settings is None else settings
-        if name not in self.written or name not in settings:
+        ours = self.written.get(name)
+        if ours is None or name not in settings:
             return False
-        ours, value = self.written[name], settings[name]
-        return ours.value is value and bool(ours.copy == value)
+        return settings[name] is ours.value and bool(settings[name] == ours.copy)
 
     def is_free(self, name: str) -> bool:
         """Whether a step may write a setting: the project has not set it."""
         return name not in self.settings or self.is_ours(name)
 
-    def set(
-        self,
-        name: str,
-        value: Any,
-        origin: str = DEFAULT,
-        secrets: Mapping[str, str] | None = None,
-    ) -> None:
+    def set(self, name: str, value: Any, origin: str = DEFAULT) -> None:
         """Write a setting, unless the project has set it."""
         if self.is_free(name):
             self.settings[name] = value
-            before = copy.deepcopy(value)
-            self.written[name] = Written(value, before, origin, secrets or {})
+            self.written[name] = Written(value, copy.deepcopy(value), origin)
 
     def unset(self, *names: str) -> None:
         """Take back settings that steps wrote."""
-        for name in names:
-            if self.is_ours(name):
-                del self.settings[name], self.written[name]
+        for name in filter(self.is_ours, names):
+            del self.settings[name], self.written[name]
 
     def claim(self, variable: str, *names: str) -> bool:
         """Say which settings a variable is for; return whether all may be written."""
@@ -171,25 +135,20 @@ class Context:
             self.problems[".env"] = self.environment.problem
         return all(map(self.is_free, names))
 
-    def variable(
-        self, name: str, read: Callable[[str], T]
-    ) -> tuple[T | None, Value | None]:
-        """Return a variable as ``read`` gives it. None twice when it is unset or bad.
-
-        What is wrong is told at the end of the outermost step.
-        """
+    def variable(self, name: str, read: Callable[[str], T]) -> T | None:
+        """Return a variable as ``read`` gives it, None when it is unset or bad."""
         try:
             value = self.environment.get(name)
-            return (None, None) if value is None else (read(value.text), value)
+            return None if value is None else read(value.text)
         except Invalid as problem:
             self.problems[name] = str(problem)
-            return None, None
+            return None
 
     def set_from(self, name: str, read: Callable[[str], Any]) -> None:
         """Write a setting of the name of a variable, where that is set."""
         if self.claim(name, name):
-            value, source = self.variable(name, read)
-            if source is not None:
+            value = self.variable(name, read)
+            if value is not None:
                 self.set(name, value, ENVIRONMENT)
 
     def is_debug(self) -> bool:
@@ -199,6 +158,7 @@ class Context:
             self.set_from("DEBUG", as_bool)
         if "DEBUG" not in self.settings:
             self.set("DEBUG", environment.is_in_development())
+        self.said["made_for"] = bool(self.settings["DEBUG"])
         return bool(self.settings["DEBUG"])
 
     def again(self, *steps: str) -> None:
@@ -208,11 +168,7 @@ class Context:
                 self.done[name](self)
 
     def finish(self) -> None:
-        """Tell what is wrong, and which variables the settings file has overruled.
-
-        Raises:
-            ImproperlyConfigured: With a line for each problem.
-        """
+        """Raise ``ImproperlyConfigured`` for what is wrong, else remark on the rest."""
         if not self.problems:
             for remark in self.remarks(self.settings):
                 notice(remark)
@@ -222,75 +178,70 @@ class Context:
         if environment.called_command() != "setup":
             # Some who import settings hide why they could not: a shell, mypy.
             for line in lines:
-                _say(line, once=True)
-        from django.core.exceptions import ImproperlyConfigured
-
+                _say(line)
         raise ImproperlyConfigured("\n".join(lines))
 
     def remarks(self, settings: Mapping[str, Any]) -> Iterator[str]:
         """Yield what a person may not have meant, of this module or one on top."""
+
+        def is_files(name: str) -> bool:
+            value, _, origin = self.written.get(name, (None, None, FILE))
+            # By identity: Django fills in what DATABASES leaves out.
+            is_ours = origin != FILE and settings.get(name) is value
+            return name in settings and not is_ours
+
         lost = []
         for variable, names in self.claims.items():
-            taken = [name for name in names if self._is_files(name, settings)]
+            taken = ", ".join(filter(is_files, names))
             if taken and self.environment.has(variable):
-                lost.append(f"{variable} ({', '.join(taken)})")
+                lost.append(f"{variable} ({taken})")
         if lost:
             yield f"Set, but the settings file has its own: {', '.join(lost)}"
-        ours, value = self.written.get("DEBUG"), settings.get("DEBUG")
-        if ours is not None and ours.value != value:
+        if self.earlier and self.earlier.settings is settings:
+            said = (n for n, (*_, of) in self.earlier.written.items() if of == FILE)
+            if lost := [n for n in said if self.origin(n, settings) != FILE]:
+                yield (
+                    f"{', '.join(lost)}: replaced by a module with a Setup of its own, "
+                    "imported after the steps: import it before them"
+                )
+        value = bool(settings.get("DEBUG"))
+        if self.said.get("made_for", value) != value:
             yield (
-                f"DEBUG is {value!r} by now, others are made for {ours.value!r}: "
+                f"DEBUG is {value!r} by now, others are made for {not value!r}: "
                 f"call setup.debug({value!r}) in the module that sets it"
             )
-
-    def _is_files(self, name: str, settings: Mapping[str, Any]) -> bool:
-        ours = self.written.get(name)
-        # By identity: Django fills in what DATABASES leaves out.
-        is_same = ours is not None and settings.get(name) is ours.value
-        return name in settings and not (is_same and ours and ours.origin != FILE)
 
     def origin(self, name: str, settings: Mapping[str, Any] | None = None) -> str:
         """Return where a setting is from: ``file``, ``environment`` or ``default``."""
         return self.written[name].origin if self.is_ours(name, settings) else FILE
 
-    def has_app(self, name: str, unknown: bool = False) -> bool:
-        """Whether an app is installed; ``unknown`` where that is not set yet."""
-        if "INSTALLED_APPS" not in self.settings:
-            return unknown
-        apps = self.settings["INSTALLED_APPS"]
-        apps = apps if isinstance(apps, (list, tuple, set)) else ()
-        return any(f"{app}.".startswith(f"{name}.") for app in apps)
+    def has_app(self, name: str) -> bool:
+        """Whether an app is installed, by its name or by that of its class."""
+        apps = str(self.settings.get("INSTALLED_APPS"))
+        return bool(re.search(rf"'{re.escape(name)}['.]", apps))
 
-    def folder(self, name: str, default: Path) -> Path:
-        """Return the folder that a setting names, ``default`` when it names none."""
+    def default_folder(self, name: str) -> Path:
+        """Return where the folder of a setting is when nothing says where."""
+        folder = self.folder("VAR_ROOT") if name != "VAR_ROOT" else self.root
+        return folder / name.removesuffix("_ROOT").lower()
+
+    def folder(self, name: str) -> Path:
+        """Return the folder that a setting names."""
         value = self.settings.get(name)
         if isinstance(value, (str, os.PathLike)) and str(value):
             return Path(os.path.abspath(os.path.join(self.root, value)))
-        return default
+        return self.default_folder(name)
 
-    def add_path(self, name: str) -> None:
-        """Have ``create_paths()`` make the folder of a setting, or make it now."""
-        value = self.settings.get(name)
-        if isinstance(value, (str, os.PathLike)) and str(value):
-            # Django takes its own from the current folder, where they are relative.
-            is_djangos = name in ("MEDIA_ROOT", "STATIC_ROOT")
-            path = os.path.abspath(
-                value if is_djangos else self.folder(name, self.root)
-            )
-            if path not in self.paths:
-                self.paths.append(path)
-            if "create_paths" in self.done:
-                self.make_folder(path)
-
-    def make_folder(self, path: str) -> None:
-        """Make a folder; one that cannot be made is one warning."""
-        private = (self.folder(n, self.var / "run") for n in ("RUN_ROOT", "LOG_ROOT"))
-        mode = 0o750 if path in map(str, private) else 0o777
+    def make_folder(self, name: str) -> None:
+        """Make the folder of a setting; one that cannot be made is one warning."""
+        path = self.folder(name)
         try:
-            os.makedirs(path, mode=mode, exist_ok=True)
+            os.makedirs(
+                path, 0o750 if name in ("LOG_ROOT", "RUN_ROOT") else 0o777, True
+            )
         except OSError as error:
             self.warn(path, error)
-            if path == str(self.folder("STATIC_ROOT", self.root)):
+            if name == "STATIC_ROOT":
                 self.said["static_root"] = False
                 self.again("security")
 
@@ -300,8 +251,7 @@ class Context:
             self.said["disk"] = True
             warning(
                 f"cannot write {path} ({error.strerror}): logs go to the console only, "
-                "and a SECRET_KEY that is not in the environment lasts as long as "
-                "this process"
+                "and a SECRET_KEY that is not in the environment ends with this process"
             )
 
 
@@ -310,9 +260,8 @@ def context_of(settings: Mapping[str, Any]) -> Context | None:
     if latest is None or settings is latest.settings:
         return latest
     # What one module made and another one imported is the very same object.
-    for name, written in latest.written.items():
-        is_object = isinstance(written.value, (list, dict, Path))
-        if is_object and settings.get(name) is written.value:
+    for name, (value, _, _) in latest.written.items():
+        if isinstance(value, (list, dict, Path)) and settings.get(name) is value:
             return latest
     return None
 
@@ -323,14 +272,12 @@ def notice(line: str, *, once: bool = True) -> None:
         _say(line, once=once)
 
 
-def warning(line: str, *, always: bool = True) -> None:
-    """Say what is wrong, once a process; without ``always`` if it is the first."""
-    if always or not _warned:
-        _warned.add(line)
-        _say(f"Warning: {line}", once=True)
+def warning(line: str) -> None:
+    """Say what is wrong, once a process."""
+    _say(f"Warning: {line}")
 
 
-def _say(line: str, *, once: bool) -> None:
+def _say(line: str, *, once: bool = True) -> None:
     # The process that an autoreloader started is its second: the first has spoken.
     names = ("RUN_MAIN", "WERKZEUG_RUN_MAIN")
     is_child = any(os.environ.get(name) == "true" for name in names)

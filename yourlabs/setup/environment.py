@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from yourlabs.setup.values import Invalid
 
-MAX_FILE_SIZE = 1024 * 1024
-"""Bytes read from a file named by a variable: more is no setting."""
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on POSIX: nothing is locked there
+    fcntl = None  # type: ignore[assignment]
 
 SERVE_COMMANDS = frozenset({"runserver", "runserver_plus"})
 """Commands of development: ``DEBUG`` is on unless something says otherwise."""
@@ -29,31 +31,33 @@ class Value(NamedTuple):
 
 
 class Environment:
-    """Variables by name, of the process first, of a ``.env`` file second.
+    """Variables of the process, then of a ``.env`` file; each may be ``NAME_FILE``.
 
-    A variable is also read from the file that ``NAME_FILE`` names. A variable that
-    is set in the environment, if only to nothing, hides what ``.env`` says of it.
-    Nothing is written to ``os.environ``. Not changed after it is made, so safe to
-    share between threads.
-
-    Args:
-        dotenv: The path of the ``.env`` file. It need not exist.
-        variables: Those of the process, ``os.environ`` when None.
+    What is set in the environment, if only to nothing, hides what ``.env`` says of it.
     """
 
     def __init__(
         self, dotenv: Path, *, variables: Mapping[str, str] | None = None
     ) -> None:
+        # Why the file cannot be read, or the numbers of its lines that are none, with
+        # the names they begin with.
         self.problem: str | None = None
-        """Why the ``.env`` file cannot be read, or None."""
         self.bad_lines: dict[int, str] = {}
-        """The numbers of its lines that are none, with the names they begin with."""
         self._dotenv = dotenv
         self._variables = os.environ if variables is None else variables
         self._file: dict[str, str] = {}
         # A folder called .env is somebody's virtual environment.
-        if dotenv.is_file():
-            self._read_dotenv()
+        if not dotenv.is_file():
+            return
+        try:
+            text = dotenv.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            self.problem = f"cannot be read: {_reason(error)}"
+            return
+        self._file, numbers = parse_dotenv(text, self._variables)
+        for number in numbers:
+            line = text.split("\n")[number - 1]
+            self.bad_lines[number] = re.sub(r"\s*(?:export\s+)?(\w*).*", r"\1", line)
 
     def names(self) -> set[str]:
         """Return the names of all variables, without the ``_FILE`` of some."""
@@ -68,14 +72,9 @@ class Environment:
             return True
 
     def get(self, name: str) -> Value | None:
-        """Return the value of a variable, None when it is unset or empty.
-
-        Raises:
-            Invalid: When both ``NAME`` and ``NAME_FILE`` are set, when the file that
-                ``NAME_FILE`` names cannot be read, or the line of ``.env``.
-        """
+        """Return a variable, None when it is unset or empty. Raises ``Invalid``."""
         indirect = f"{name}_FILE"
-        read = f"Path({str(self._dotenv)!r}).read_text('utf-8-sig')"
+        read = f"pathlib.Path({str(self._dotenv)!r}).read_text('utf-8-sig')"
         layers = {"os.environ": self._variables}
         layers[f"parse_dotenv({read}, os.environ)[0]"] = self._file
         for source, layer in layers.items():
@@ -84,41 +83,27 @@ class Environment:
             text, path = layer.get(name, "").strip(), layer.get(indirect, "").strip()
             if text and path:
                 raise Invalid(f"{indirect} is set as well, set only one of the two")
-            if path:
-                return _read(path, indirect)
-            return Value(text, f"{source}[{name!r}].strip()") if text else None
+            if not path:
+                return Value(text, f"{source}[{name!r}].strip()") if text else None
+            try:
+                text = Path(path).read_text("utf-8").strip()
+            except (OSError, ValueError) as error:
+                reason = _reason(error)
+                raise Invalid(f"the file that {indirect} names: {reason}") from None
+            if not text:
+                raise Invalid(f"the file that {indirect} names is empty")
+            return Value(text, f"pathlib.Path({path!r}).read_text('utf-8').strip()")
         for number, begun in self.bad_lines.items():
             if begun in (name, indirect):
                 expected = "expected NAME=value, a value in quotes with both of them"
                 raise Invalid(f"{self._dotenv}, line {number}: {expected}")
         return None
 
-    def _read_dotenv(self) -> None:
-        try:
-            text = self._dotenv.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            self.problem = f"cannot be read: {reason}"
-            return
-        self._file, numbers = parse_dotenv(text, self._variables)
-        for number in numbers:
-            line = text.split("\n")[number - 1]
-            self.bad_lines[number] = re.sub(r"\s*(?:export\s+)?(\w*).*", r"\1", line)
 
-
-def _read(path: str, indirect: str) -> Value:
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_FILE_SIZE + 1)
-    except (OSError, ValueError) as error:
-        # Neither the path nor str(error), which holds it: a password that was put
-        # into the wrong variable would be shown.
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise Invalid(f"the file that {indirect} names: {reason}") from None
-    if len(text) > MAX_FILE_SIZE or not text.strip():
-        size = "larger than 1 MiB" if text.strip() else "empty"
-        raise Invalid(f"the file that {indirect} names is {size}")
-    return Value(text.strip(), f"Path({path!r}).read_text('utf-8').strip()")
+def _reason(error: Exception) -> str:
+    # Not str(error), which holds the path: a password that was put into the wrong
+    # variable would be shown.
+    return getattr(error, "strerror", None) or "it is not UTF-8"
 
 
 def parse_dotenv(
@@ -126,11 +111,8 @@ def parse_dotenv(
 ) -> tuple[dict[str, str], list[int]]:
     """Return the variables of a ``.env`` file and the numbers of its bad lines.
 
-    The dialect that docker compose and python-dotenv share: ``NAME=value``, with or
-    without ``export``; a value in quotes may have several lines, in double quotes
-    ``\\n``, ``\\"``, ``\\\\`` and ``\\$`` as well; one without quotes ends before
-    `` #``. ``${NAME}`` and ``${NAME:-default}`` are replaced, but in single quotes,
-    by ``variables`` and by earlier lines. A name alone is left to ``variables``.
+    In the dialect that docker compose and python-dotenv share. ``${NAME}`` and
+    ``${NAME:-default}`` are replaced by ``variables`` first, then by earlier lines.
     """
     # Self-contained, because ``--freeze`` copies this function.
     entry = re.compile(
@@ -174,10 +156,7 @@ def parse_dotenv(
 
 
 class Location(NamedTuple):
-    """The project's folder, the one on ``sys.path``, the one of the settings.
-
-    Symbolic links are kept as they are written.
-    """
+    """The project's folder, the one on ``sys.path``, the one of the settings."""
 
     root: Path
     import_root: Path
@@ -186,12 +165,12 @@ class Location(NamedTuple):
     def find_module(self, name: str) -> str | None:
         """Return the dotted name of the module ``name`` nearest to the settings.
 
-        Looks in the folder of the settings, then upwards to the import root.
-        None when there is no such module.
+        That is in their folder, or one above up to the import root; None without any.
         """
         for folder in _upwards(self.directory, self.import_root):
-            files = (folder / f"{name}.py", folder / name / "__init__.py")
-            if any(file.is_file() for file in files):
+            if any(
+                (folder / f"{name}{end}").is_file() for end in (".py", "/__init__.py")
+            ):
                 return ".".join((*folder.relative_to(self.import_root).parts, name))
         return None
 
@@ -199,10 +178,8 @@ class Location(NamedTuple):
 def locate(settings: Mapping[str, Any]) -> Location | None:
     """Find the project of a settings module, of which these are the ``globals()``.
 
-    ``PROJECT_ROOT`` in the settings decides. Else it is the nearest folder with a
-    ``manage.py``, from the module's own up to the one above its import root; else
-    the import root: two folders up for ``package/settings.py``. None when nothing
-    says where the module is, or that is no folder.
+    Without ``PROJECT_ROOT`` it is the nearest folder with a ``manage.py``, up to the
+    one above the import root; else the import root. None when nothing says where.
     """
     file, names = _module(settings)
     folder = file.parent if file else None
@@ -223,18 +200,13 @@ def locate(settings: Mapping[str, Any]) -> Location | None:
 
 def _module(settings: Mapping[str, Any]) -> tuple[Path | None, list[str]]:
     """The file of the settings module, with the names it may have."""
-    spec, file = settings.get("__spec__"), settings.get("__file__")
     given = os.environ.get("DJANGO_SETTINGS_MODULE", "")
-    names = [getattr(spec, "name", None), settings.get("__name__"), given]
+    file, names = settings.get("__file__"), [str(settings.get("__name__")), given]
     if file is None and given:
         with suppress(ImportError, ValueError, AttributeError):
             file = getattr(importlib.util.find_spec(given), "origin", None)
-        names = [given]
-    if not isinstance(file, str):
-        return None, []
-    known = [name for name in names if isinstance(name, str) and name]
-    # One that was not imported (runpy, exec) does not know whether it is in a package.
-    return Path(os.path.abspath(file)), [n for n in known if spec or "." in n]
+    # Links are kept as they are written.
+    return (Path(os.path.abspath(file)), names) if file else (None, [])
 
 
 def _import_root(path: Path, names: list[str]) -> Path:
@@ -251,7 +223,6 @@ def _import_root(path: Path, names: list[str]) -> Path:
 
 
 def _upwards(start: Path, end: Path) -> Iterator[Path]:
-    """``start`` and its parents up to and with ``end``."""
     yield start
     yield from (folder for folder in start.parents if folder.is_relative_to(end))
 
@@ -261,7 +232,6 @@ def called_command() -> str | None:
 
     Django's own view of the command line decides, because it may not be that of
     the process; before Django has one, a program named like ``manage.py`` does.
-    ``python -m yourlabs.setup`` is the command ``setup``.
     """
     for frame in frames():
         name = frame.f_globals.get("__name__")
@@ -271,8 +241,7 @@ def called_command() -> str | None:
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
     if getattr(main, "name", None) == "yourlabs.setup.__main__":
         return "setup"
-    program = os.path.basename(sys.argv[0]) if sys.argv else ""
-    if program in ("manage.py", "django-admin", "django-admin.py"):
+    if os.path.basename("".join(sys.argv[:1])) in ("manage.py", "django-admin"):
         return sys.argv[1] if len(sys.argv) > 1 else "help"
     return None
 
@@ -285,15 +254,12 @@ def is_in_development() -> bool:
 def is_serving() -> bool:
     """Whether an application is being made that answers requests.
 
-    That is: ``get_wsgi_application()`` or ``get_asgi_application()`` was called, a
-    module of one of these names is being imported, or a server of development runs.
+    By a function of Django or a module named so, or by a server of development.
     """
     for frame in frames():
-        name = str(frame.f_globals.get("__name__"))
-        is_module = frame.f_code.co_name == "<module>"
-        if name in ("django.core.wsgi", "django.core.asgi") or (
-            is_module and name.rpartition(".")[2] in ("wsgi", "asgi")
-        ):
+        package, _, name = str(frame.f_globals.get("__name__")).rpartition(".")
+        is_module = frame.f_code.co_name == "<module>" or package == "django.core"
+        if is_module and name in ("wsgi", "asgi"):
             return True
     return is_in_development()
 
@@ -304,3 +270,11 @@ def frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def lock(file: Any) -> None:
+    """Wait until no other process has this file, or descriptor, locked."""
+    # Some file systems have no locks.
+    with suppress(OSError):
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)

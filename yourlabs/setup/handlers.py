@@ -7,37 +7,21 @@ import logging
 import logging.handlers
 import os
 import sys
-import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
 from yourlabs.setup.context import warning
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - not on POSIX: rotation is not locked there
-    fcntl = None  # type: ignore[assignment]
-
-RETRY_AFTER = 60.0
-"""Seconds before a file that could not be written is tried again."""
+from yourlabs.setup.environment import lock
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class RotatingFileHandler(logging.handlers.RotatingFileHandler):
-    """Rotate a file that several processes write, and survive a full disk.
-
-    When the file cannot be written this says so once a process and drops records,
-    which the console has as well, trying again after a minute.
-    """
-
-    _tried_again_at = 0.0
+    """Rotate a file that several processes write, and survive a full disk."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, into the file that has the name by now."""
-        if time.monotonic() < self._tried_again_at:
-            return
         if self.stream is not None and not self._is_current():
             self._close_stream()
         super().emit(record)
@@ -48,8 +32,7 @@ class RotatingFileHandler(logging.handlers.RotatingFileHandler):
         # The folder itself is locked: a lock file would have to be kept for ever.
         folder = os.open(os.path.dirname(self.baseFilename), os.O_RDONLY)
         try:
-            if fcntl is not None:
-                fcntl.flock(folder, fcntl.LOCK_EX)
+            lock(folder)
             with suppress(FileNotFoundError):
                 if os.path.getsize(self.baseFilename) > self.maxBytes // 2:
                     super().doRollover()
@@ -57,27 +40,21 @@ class RotatingFileHandler(logging.handlers.RotatingFileHandler):
             os.close(folder)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Give the file up for a while when the disk is the reason."""
+        """Say once that the disk is the reason: the console has the record too."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
             return
-        self._tried_again_at = time.monotonic() + RETRY_AFTER
         self._close_stream()
         folder = os.path.dirname(self.baseFilename)
-        warning(
-            f"cannot write logs to {folder} ({error.strerror}): "
-            "they go to the console only",
-            always=False,
-        )
+        warning(f"cannot write logs to {folder} ({error.strerror})")
 
     def _is_current(self) -> bool:
         try:
-            named = os.stat(self.baseFilename)
             written = os.fstat(self.stream.fileno())  # type: ignore[union-attr]
+            return os.path.samestat(os.stat(self.baseFilename), written)
         except OSError:
             return False
-        return (named.st_dev, named.st_ino) == (written.st_dev, written.st_ino)
 
     def _close_stream(self) -> None:
         stream, self.stream = self.stream, None

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from yourlabs.setup import environment
-from yourlabs.setup.context import (
-    DEFAULT,
-    ENVIRONMENT,
-    FILE,
-    Context,
-    notice,
-    step,
-    warning,
-)
+import django
+
+from yourlabs.setup import environment, services
+from yourlabs.setup.context import DEFAULT, FILE, Context, notice, step, warning
 from yourlabs.setup.values import Invalid, as_bool, as_hosts, as_list, as_origins
 from yourlabs.setup.versions import django_version
 
@@ -28,20 +19,22 @@ HSTS_SECONDS = 60
 YEAR = 31536000
 """Seconds from which on the lists of browsers take a site in."""
 
-TOOLS = re.compile(r"(^|/)(d?mypy|pylint|sphinx(-build)?)(/__main__\.py)?$")
-
-WRITING_TIMEOUT = 2.0
-"""Seconds an empty key file is given to be filled by whoever made it."""
-
 POLICY = {
-    "default-src": ["'self'"],
-    "base-uri": ["'self'"],
-    "form-action": ["'self'"],
+    **{name: ["'self'"] for name in ("default-src", "base-uri", "form-action")},
     "img-src": ["'self'", "data:"],
-    "object-src": ["'none'"],
-    "frame-ancestors": ["'none'"],
+    **{name: ["'none'"] for name in ("object-src", "frame-ancestors")},
 }
 """A content security policy that the admin works with."""
+
+MIDDLEWARE = """
+middleware.security.SecurityMiddleware
+contrib.sessions.middleware.SessionMiddleware
+middleware.common.CommonMiddleware
+middleware.csrf.CsrfViewMiddleware
+contrib.auth.middleware.AuthenticationMiddleware
+contrib.messages.middleware.MessageMiddleware
+middleware.clickjacking.XFrameOptionsMiddleware
+"""
 
 MISSING_HOSTS = (
     "not set, and DEBUG is off: set it to the names this site is served "
@@ -110,20 +103,18 @@ def security(
         raise ValueError(f"{csp=}, expected 'report', 'enforce', False or a policy")
     given = {"hsts": hsts, "preload": preload, "proxy": proxy, "csp": csp}
     context.said |= {name: value for name, value in given.items() if value is not None}
-    _set_secret_key(context)
+    if context.said.get("csp") and django_version() < (6, 0):
+        notice("security(csp=...) needs Django 6.0 or later, ignored")
+        context.said["csp"] = None
+    context.is_debug()
     _set_hosts(context)
+    _set_secret_key(context)
     _set_https(context)
-    _set_csp(context)
+    _set_middleware(context)
     names = "UserAttributeSimilarity MinimumLength CommonPassword NumericPassword"
     prefix = "django.contrib.auth.password_validation."
     validators = [{"NAME": f"{prefix}{name}Validator"} for name in names.split()]
     context.set("AUTH_PASSWORD_VALIDATORS", validators)
-    context.set("MIDDLEWARE", _middleware(context))
-
-
-def has_whitenoise() -> bool:
-    """Whether whitenoise can be imported."""
-    return importlib.util.find_spec("whitenoise") is not None
 
 
 def _set_https(context: Context) -> None:
@@ -136,43 +127,25 @@ def _set_https(context: Context) -> None:
     context.set("SECURE_HSTS_SECONDS", seconds, origin)
     context.set("SECURE_HSTS_INCLUDE_SUBDOMAINS", seconds > 0, origin)
     context.set("SECURE_HSTS_PRELOAD", seconds > 0 and bool(is_asked), origin)
+    context.unset("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
     if context.said.get("proxy"):
         header = ("HTTP_X_FORWARDED_PROTO", "https")
         context.set("SECURE_PROXY_SSL_HEADER", header, FILE)
         context.set("USE_X_FORWARDED_HOST", True, FILE)
-    else:
-        context.unset("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST")
 
 
-def _set_csp(context: Context) -> None:
+def _set_middleware(context: Context) -> None:
+    names = [f"django.{name}" for name in MIDDLEWARE.split()]
     context.unset("SECURE_CSP", "SECURE_CSP_REPORT_ONLY")
-    csp = context.said.get("csp")
-    if csp and django_version() < (6, 0):
-        notice("security(csp=...) needs Django 6.0 or later, ignored")
-        csp = context.said["csp"] = None
-    if csp:
-        name = "SECURE_CSP_REPORT_ONLY" if csp == "report" else "SECURE_CSP"
-        policy = {directive: [*sources] for directive, sources in POLICY.items()}
-        context.set(name, csp if isinstance(csp, dict) else policy, FILE)
-
-
-def _middleware(context: Context) -> list[str]:
-    names = [
-        "django.middleware.security.SecurityMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "django.contrib.messages.middleware.MessageMiddleware",
-        "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    ]
-    if context.said.get("csp"):
+    if csp := context.said.get("csp"):
         names.insert(1, "django.middleware.csp.ContentSecurityPolicyMiddleware")
+        name = "SECURE_CSP_REPORT_ONLY" if csp == "report" else "SECURE_CSP"
+        context.set(name, csp if isinstance(csp, dict) else dict(POLICY), FILE)
     # Without the folder, whitenoise could only warn that it is not there.
-    if has_whitenoise() and context.said.get("static_root", True):
+    if services.has_whitenoise() and context.said.get("static_root", True):
         # Before everything that costs time, after what redirects to HTTPS.
         names.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
-    return names
+    context.set("MIDDLEWARE", names)
 
 
 def _set_hosts(context: Context) -> None:
@@ -181,12 +154,9 @@ def _set_hosts(context: Context) -> None:
     # The app asks when all modules of settings are read. Without it this is all there
     # is, and the module on top may still say which hosts there are.
     module = os.environ.get("DJANGO_SETTINGS_MODULE")
-    if context.settings.get("__name__") != module or context.has_app("yourlabs.setup"):
-        return
-    is_told = context.problems.keys() & {"ALLOWED_HOSTS", "DEBUG"}
-    is_missing = misses_hosts(context, context.settings) and not is_told
-    if is_missing and environment.is_serving():
-        context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+    is_on_top = context.settings.get("__name__") == module
+    if is_on_top and not context.has_app("yourlabs.setup"):
+        demand_hosts(context, context.settings)
 
 
 def misses_hosts(context: Context, settings: dict[str, Any]) -> bool:
@@ -196,149 +166,104 @@ def misses_hosts(context: Context, settings: dict[str, Any]) -> bool:
     return not (settings.get(name) or settings.get("DEBUG") or is_said)
 
 
+def demand_hosts(context: Context, settings: dict[str, Any]) -> None:
+    """Note that there are no hosts, where requests are served."""
+    is_told = context.problems.keys() & {"ALLOWED_HOSTS", "DEBUG"}
+    if misses_hosts(context, settings) and not is_told and environment.is_serving():
+        context.problems["ALLOWED_HOSTS"] = MISSING_HOSTS
+
+
 def _set_secret_key(context: Context) -> None:
     name = "SECRET_KEY"
-    if context.claim(name, name) and name not in context.settings:
-        key, source = context.variable(name, str)
-        if key is not None and source is not None:
-            context.set(name, key, ENVIRONMENT, {key: source.source})
-        elif name not in context.problems:
-            _keep_secret_key(context)
-    name = "SECRET_KEY_FALLBACKS"
-    if context.claim(name, name):
-        values, source = context.variable(name, as_list)
-        if values is not None and source is not None:
-            split = f"{source.source}.replace(',', ' ').split()"
-            secrets = {key: f"{split}[{n}]" for n, key in enumerate(values)}
-            context.set(name, values, ENVIRONMENT, secrets)
+    context.set_from(name, str)
+    if name not in context.settings and name not in context.problems:
+        # Not at the top: needed once in the life of a project.
+        import secrets
+
+        key = _kept_or_none(context, secrets.token_urlsafe(48))
+        context.set(name, key or secrets.token_urlsafe(48))
+    context.set_from("SECRET_KEY_FALLBACKS", as_list)
 
 
-def _keep_secret_key(context: Context) -> None:
-    path, key = context.var / "secret_key", None
+def _kept_or_none(context: Context, new: str) -> str | None:
+    path = context.folder("VAR_ROOT") / "secret_key"
     command = environment.called_command()
-    # What a step of a build leaves behind is the same in all containers of an image:
-    # a command makes no key, unless it goes on, or writes a module that reads the key.
-    is_made = command in (None, "check", "run_functions", "shell", "shell_plus")
-    is_made |= environment.is_serving() or "--freeze" in sys.argv
-    # Nor does a tool that only imports settings, or tries whether they can be.
-    program = sys.argv[0] if sys.argv else ""
-    is_made &= not TOOLS.search(program)
-    is_made &= not {"--check-config", "--deploy"} & set(sys.argv)
+    # What a step of a build leaves behind is the same in all containers of the image.
+    # So a key is kept by what serves, and where there are hosts or DEBUG is on by
+    # programs of other names than manage.py, by chains, and by a person who looks.
+    is_kept = command in (None, "check", "run_functions", "shell")
+    is_kept &= not misses_hosts(context, context.settings)
+    is_kept |= environment.is_serving()
+    is_kept &= not {"--check-config", "--deploy"} & set(sys.argv)
+    is_kept |= "--freeze" in sys.argv
     try:
-        key = kept_key(path, make=is_made)
+        key = kept_key(path, new if is_kept else None)
     except Invalid as problem:
         context.problems["SECRET_KEY"] = str(problem)
-        return
+        return None
     except OSError as error:
         context.warn(path.parent, error)
-    source = f"Path({str(path)!r}).read_text('utf-8').strip()"
-    if key is None:
-        key, source = passing_key(), "secrets.token_urlsafe(48)"
-        if command and not is_made and command != "setup" and not _is_djangos(command):
-            warning(
-                "SECRET_KEY is not set, and none is kept yet: "
-                "this command has one of its own, that ends with it"
-            )
-    elif came_with_image(path):
+        return None
+    if key is None and command and not is_step(command):
+        warning(
+            "SECRET_KEY is not set, and none is kept yet: "
+            "this command has one of its own, that ends with it"
+        )
+    elif key and came_with_image(path):
         warning(
             f"SECRET_KEY is that of {path}, which is older than this container: "
-            "whoever has the image has it too. Set SECRET_KEY, or SECRET_KEY_FILE, "
-            "or have that folder on a volume"
+            "whoever has the image has it too. Set SECRET_KEY or SECRET_KEY_FILE, or "
+            "have that folder on a volume"
         )
-    context.set("SECRET_KEY", key, DEFAULT, {key: source})
+    return key
 
 
-def _is_djangos(command: str) -> bool:
-    import glob
-
-    spec = importlib.util.find_spec("django")
-    folder = os.path.dirname(spec.origin or "") if spec else ""
-    places = ("core/management/commands", "contrib/*/management/commands")
-    return any(glob.glob(f"{folder}/{place}/{command}.py") for place in places)
+def is_step(command: str) -> bool:
+    """Whether a command is one of Django's own, or of this app: those do not go on."""
+    package = Path(django.__file__).parent
+    folders = [Path(__file__).parent, package / "core", *package.glob("contrib/*")]
+    return any((f / f"management/commands/{command}.py").is_file() for f in folders)
 
 
 def came_with_image(path: Path) -> bool:
-    """Whether a file of a container was there before the container was.
-
-    False outside of containers, and for a file on a volume.
-    """
+    """Whether a file of a container, on no volume, was there before the container."""
     marks = map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))
     if "KUBERNETES_SERVICE_HOST" not in os.environ and not any(marks):
         return False
-    with suppress(OSError, ValueError, IndexError, AttributeError):
-        found = os.stat(path)
-        if found.st_dev != os.stat("/").st_dev:
-            return False
-        with open("/proc/1/stat", encoding="utf-8", errors="replace") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-        since_boot = ticks / os.sysconf("SC_CLK_TCK") - time.clock_gettime(
-            time.CLOCK_BOOTTIME
-        )
-        started_at = time.time() + since_boot
-        return found.st_mtime < started_at - 1 or not os.access(path, os.W_OK)
-    return False
+    try:
+        # Whatever starts a container writes this file for it.
+        found, started_at = os.stat(path), os.stat("/etc/hosts").st_mtime
+        is_on_volume = found.st_dev != os.stat("/").st_dev
+    except OSError:
+        return False
+    is_old = found.st_mtime < started_at - 1 or not os.access(path, os.W_OK)
+    return is_old and not is_on_volume
 
 
-def kept_key(path: Path, *, make: bool = True) -> str | None:
-    """Return the key kept at ``path``, made when there is none and ``make`` is true.
+def kept_key(path: Path, new: str | None) -> str | None:
+    """Return the key kept at ``path``, the same to all who call this at once.
 
-    However many processes call this at once, all of them return the same key.
-
-    Raises:
-        OSError: When there is no key and none can be kept there.
-        Invalid: When there is a file that cannot be used. The message names it.
+    ``new`` is kept where there is none. Raises ``OSError`` when none can be kept, and
+    ``Invalid`` when there is a file that cannot be read.
     """
     try:
-        return _read(path)
-    except FileNotFoundError:
-        if not make:
+        with suppress(FileNotFoundError):
+            if key := path.read_text("utf-8", errors="surrogateescape").strip():
+                return key
+        if new is None:
             return None
-        _make(path)
+        os.makedirs(path.parent, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "r+", encoding="utf-8") as file:
+            # Who comes second waits here, and reads what the first has written.
+            environment.lock(file)
+            key = file.read().strip()
+            if not key:
+                file.write(f"{new}\n")
+            return key or new
     except PermissionError as error:
         # Where not even the folder can be searched, nothing is known of the file.
         if not os.path.lexists(path):
             raise
-        raise Invalid(
-            f"{path} cannot be read ({error.strerror}): let this user read it, "
-            "or set SECRET_KEY"
-        ) from None
-    return _read(path)
-
-
-def passing_key() -> str:
-    """Return a key that is kept nowhere."""
-    # Not at the top: needed once in the life of a project.
-    import secrets
-
-    return secrets.token_urlsafe(48)
-
-
-def _read(path: Path) -> str:
-    deadline = time.monotonic() + WRITING_TIMEOUT
-    while True:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            key = file.read(4096).strip()
-        if key:
-            return key
-        # Empty: another process has made the file and is about to fill it, at once.
-        if time.monotonic() > deadline:
-            raise Invalid(f"{path} is empty: remove it, or set SECRET_KEY")
-        time.sleep(0.01)
-
-
-def _make(path: Path) -> None:
-    os.makedirs(path.parent, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        # Another process was faster: it is its key then.
-        return
-    try:
-        os.write(descriptor, passing_key().encode() + b"\n")
-        os.fsync(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
-    finally:
-        os.close(descriptor)
+        reason = f"{path} cannot be read ({error.strerror})"
+        raise Invalid(f"{reason}: let this user read it, or set SECRET_KEY") from None

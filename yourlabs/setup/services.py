@@ -1,14 +1,15 @@
-"""What Django calls the services that URLs name."""
+"""What Django calls the services that URLs name. All of it raises ``Invalid``."""
 
 from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from yourlabs.setup import values
-from yourlabs.setup.values import Invalid, Url, known, need, number, parse_url, typed
+from yourlabs.setup.values import Invalid, Url, known, need, number, typed
 
 _DJANGO, _GIS = "django.db.backends.", "django.contrib.gis.db.backends."
 ENGINES = {
@@ -28,8 +29,7 @@ ENGINES = {
     "timescalegis": "timescale.db.backends.postgis",
 }
 SWITCHES = "ATOMIC_REQUESTS AUTOCOMMIT CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS"
-PLACES = {"host": "HOST", "unix_socket": "HOST", "port": "PORT", "user": "USER"}
-PLACES |= {"dbname": "NAME"}
+PLACES = {"user": "USER", "dbname": "NAME"}
 
 EMAIL_TIMEOUT = 10
 """Seconds an SMTP server is waited for when the URL says nothing."""
@@ -64,12 +64,8 @@ STORAGES = {
 
 
 def database(text: str, root: Path) -> dict[str, Any]:
-    """Return the ``DATABASES`` entry of a URL, relative to ``root`` for SQLite.
-
-    Raises:
-        Invalid: When it is no URL of a database that is known.
-    """
-    url = parse_url(
+    """Return the ``DATABASES`` entry of a URL, relative to ``root`` for SQLite."""
+    url = values.parse_url(
         re.sub(r"(?i)^(\s*(sqlite3?|spatialite)://):memory:\s*$", r"\1", text)
     )
     engine = known(url, ENGINES, "DATABASES")
@@ -82,6 +78,7 @@ def database(text: str, root: Path) -> dict[str, Any]:
         name = url.path[1:].removeprefix(":memory:")
         name = os.path.join(root, name) if name else ":memory:"
         return {"ENGINE": engine, **sqlite(name, url.options)}
+    url = _located(url)
     if not engine.endswith(("postgresql", "postgis", "cockroachdb")):
         url.one_host()
     # Without a port Django would take Oracle's name for all there is to know.
@@ -97,12 +94,28 @@ def database(text: str, root: Path) -> dict[str, Any]:
     }
     if not any(ports):
         entry["PORT"] = ""
-    _add_options(entry, *_dialect(engine, url.options))
+    _add_options(entry, url.options, {})
     if not entry["NAME"] and "service" not in entry.get("OPTIONS", {}):
         raise Invalid("expected the name of a database after the host, as /name")
     if "/" in url.raw_path[1:]:
         raise Invalid("expected one name of a database, a / in it as %2F")
     return entry
+
+
+def _located(url: Url) -> Url:
+    """Return a URL whose options say where the server is with that as its hosts."""
+    given, hosts = dict(url.options), url.hosts
+    if found := given.pop("host", "") or given.pop("unix_socket", ""):
+        is_socket = found.startswith("/")
+        items = [] if is_socket else found.split(",")
+        hosts = [values.host_and_port(item) for item in items] or [(found, None)]
+    if found := given.pop("port", ""):
+        ports = [number(port, "port") for port in found.split(",")]
+        ports *= len(hosts) if len(ports) == 1 else 1
+        if len(ports) != len(hosts):
+            raise Invalid("expected one port, or one for each host")
+        hosts = [(host, port) for (host, _), port in zip(hosts, ports, strict=True)]
+    return url._replace(hosts=hosts, options=given)
 
 
 def sqlite(name: str, options: dict[str, str]) -> dict[str, Any]:
@@ -119,51 +132,40 @@ def sqlite(name: str, options: dict[str, str]) -> dict[str, Any]:
     return entry
 
 
-def _dialect(
-    engine: str, given: dict[str, str]
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return options as the driver knows them, of what providers write in URLs."""
-    extra: dict[str, Any] = {}
-    if "mysql" in engine:
-        given = {n.replace("-", "_"): v for n, v in given.items() if n != "reconnect"}
-        if "ssl_ca" in given:
-            extra["ssl"] = {"ca": given.pop("ssl_ca")}
-    names = {"pgbouncer": "disable_server_side_cursors"}
-    given = {names.get(name, name): value for name, value in given.items()}
-    if "currentSchema" in given:
-        extra["options"] = f"-c search_path={given.pop('currentSchema')}"
-    return given, extra
-
-
 def _add_options(
     entry: dict[str, Any], given: dict[str, str], options: dict[str, Any]
 ) -> None:
-    for name, value in given.items():
+    """Add options as Django and the driver know them, of what providers write."""
+    is_mysql = "mysql" in entry.get("ENGINE", "")
+    for given_name, value in given.items():
+        name = given_name.replace("-", "_") if is_mysql else given_name
+        name = "disable_server_side_cursors" if name == "pgbouncer" else name
         upper = name.upper()
         if upper in SWITCHES.split():
-            entry[upper] = values.switch(value, name)
+            entry[upper] = values.as_bool(value, f"expected the option {name} to be")
         elif upper == "CONN_MAX_AGE":
             entry[upper] = None if value.lower() == "none" else number(value, name)
         elif upper == "TIME_ZONE":
             entry[upper] = value
         elif name in PLACES and "HOST" in entry:
-            entry[PLACES[name]] = typed(value, name)
-        else:
+            entry[PLACES[name]] = value
+        elif name == "currentSchema":
+            options["options"] = f"-c search_path={value}"
+        elif is_mysql and name == "ssl_ca":
+            options["ssl"] = {"ca": value}
+        elif not (is_mysql and name == "reconnect"):
             options[name] = typed(value, name)
     if options:
         entry["OPTIONS"] = options
 
 
 def cache(text: str) -> dict[str, Any]:
-    """Return the ``CACHES`` entry of a URL.
-
-    Raises:
-        Invalid: When it is no URL of a cache that is known.
-    """
-    url = parse_url(text)
+    """Return the ``CACHES`` entry of a URL, or of several URLs of Redis."""
+    urls = re.split(r"[,;](?=rediss?://)", text.strip())
+    url = values.parse_url(urls[0])
     backend = known(url, CACHES, "CACHES")
     entry: dict[str, Any] = {"BACKEND": f"django.core.cache.backends.{backend}"}
-    entry["LOCATION"] = _cache_location(text.strip(), url, backend)
+    entry["LOCATION"] = _cache_location(urls, url, backend)
     options: dict[str, Any] = {}
     for name, value in url.options.items():
         if name in CACHE_OPTIONS:
@@ -171,9 +173,12 @@ def cache(text: str) -> dict[str, Any]:
             is_text = name == "key_prefix"
             read = value if is_text else None if is_none else number(value, name)
             entry[CACHE_OPTIONS[name]] = read
+        elif backend.startswith("redis"):
+            # It stays in the URL, where the client would refuse it at the first use.
+            number(value, name) if name == "db" else typed(value, name)
         elif backend.startswith("memcached"):
             options[name] = typed(value, name)
-        elif not backend.startswith("redis"):
+        else:
             if name not in ("max_entries", "cull_frequency"):
                 raise Invalid("the options are max_entries, cull_frequency, timeout")
             options[name.upper()] = number(value, name)
@@ -182,9 +187,12 @@ def cache(text: str) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value != ""}
 
 
-def _cache_location(text: str, url: Url, backend: str) -> str | list[str]:
+def _cache_location(urls: list[str], url: Url, backend: str) -> str | list[str]:
     if backend.startswith("redis"):
-        return _redis_location(text, url)
+        found = [location for text in urls for location in _redis_location(text)]
+        # Django splits a string at these, in the middle of a password if need be.
+        is_split = len(found) > 1 or "," in found[0] or ";" in found[0]
+        return found if is_split else found[0]
     if url.user or url.password:
         raise Invalid("expected no user and no password: this cache takes none")
     if backend.startswith("memcached"):
@@ -204,7 +212,10 @@ def _cache_location(text: str, url: Url, backend: str) -> str | list[str]:
     return name
 
 
-def _redis_location(text: str, url: Url) -> str | list[str]:
+def _redis_location(text: str) -> list[str]:
+    url = values.parse_url(text)
+    if url.scheme != "unix" and not re.fullmatch(r"/?|/\d+/?", url.path):
+        raise Invalid("expected the number of a database after the host, as /1")
     base, _, query = text.partition("?")
     kept = [i for i in query.split("&") if i.partition("=")[0] not in CACHE_OPTIONS]
     # Celery writes CERT_NONE; the client of Redis knows it as none.
@@ -213,19 +224,12 @@ def _redis_location(text: str, url: Url) -> str | list[str]:
     end = f"?{'&'.join(kept)}" if any(kept) else ""
     match = re.fullmatch(r"(.*?://(?:.*@)?)([^/]*)(.*)", base)
     begin, hosts, path = match.groups() if match else ("", base, "")
-    found = [f"{begin}{host}{path}{end}" for host in hosts.split(",")]
-    # Django splits a string at these, in the middle of a password if need be.
-    is_split = len(found) > 1 or "," in found[0] or ";" in found[0]
-    return found if is_split else found[0]
+    return [f"{begin}{host}{path}{end}" for host in hosts.split(",")]
 
 
 def mailer(text: str) -> dict[str, Any]:
-    """Return the ``MAILERS`` entry of a URL.
-
-    Raises:
-        Invalid: When it is no URL of a mailer that is known.
-    """
-    url = parse_url(text)
+    """Return the ``MAILERS`` entry of a URL."""
+    url = values.parse_url(text)
     backend = known(url, MAILERS, "MAILERS or EMAIL_BACKEND")
     entry = {"BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
     if backend == "filebased":
@@ -240,8 +244,9 @@ def _smtp_options(url: Url) -> dict[str, Any]:
         raise Invalid("expected nothing after the host and the port of the server")
     given, (host, port) = dict(url.options), url.one_host()
     use_ssl, use_tls = url.scheme in ("smtps", "smtp+ssl"), url.scheme == "smtp+tls"
-    use_ssl = values.switch(given.pop("ssl", str(use_ssl)), "ssl")
-    use_tls = values.switch(given.pop("tls", str(use_tls)), "tls")
+    expected = "expected the options tls and ssl to be"
+    use_ssl = values.as_bool(given.pop("ssl", str(use_ssl)), expected)
+    use_tls = values.as_bool(given.pop("tls", str(use_tls)), expected)
     if port == 465 and not use_ssl:
         raise Invalid("expected smtps:// with the port 465, it is TLS from the start")
     if use_ssl and use_tls:
@@ -269,11 +274,8 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
 
     The class of S3 for static files is not complete: files may have hashes in their
     names or not. An entry of files on disk is nothing but their folder.
-
-    Raises:
-        Invalid: When it is no URL of a storage that is known.
     """
-    url = parse_url(text)
+    url = values.parse_url(text)
     backend, bucket, user, password = known(url, STORAGES, "STORAGES")
     given, (host, _) = dict(url.options), url.one_host()
     kinds = {"media": ["media"], "static": ["static"], "both": ["media", "static"]}
@@ -291,50 +293,31 @@ def storage(text: str) -> dict[str, dict[str, Any]]:
     options: dict[str, Any] = {bucket: host, user: url.user, password: url.password}
     options |= {name: typed(value, name) for name, value in given.items()}
     options = {name: value for name, value in options.items() if name and value != ""}
+    entry = {"BACKEND": f"storages.backends.{backend}Storage"}
     return {
-        kind: {
-            "BACKEND": f"storages.backends.{backend}Storage",
-            "OPTIONS": {**options, "location": folder.strip("/")},
-        }
+        kind: {**entry, "OPTIONS": {**options, "location": folder.strip("/")}}
         for kind, folder in folders.items()
     }
 
 
+def has_whitenoise() -> bool:
+    """Whether whitenoise can be imported."""
+    return find_spec("whitenoise") is not None
+
+
 def storages(
-    found: dict[str, dict[str, Any]], is_debug: bool, is_compressed: bool
+    found: dict[str, dict[str, Any]], is_debug: bool
 ) -> dict[str, dict[str, Any]]:
     """Return ``STORAGES``: files on disk, but for what a URL says of some."""
-    static = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-    if is_debug:
-        static = static.replace("Manifest", "")
-    elif is_compressed:
+    kind = "Static" if is_debug else "ManifestStatic"
+    static = f"django.contrib.staticfiles.storage.{kind}FilesStorage"
+    if has_whitenoise() and not is_debug:
         static = "whitenoise.storage.CompressedManifestStaticFilesStorage"
     media = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
     entries: dict[str, Any] = {"default": media, "staticfiles": {"BACKEND": static}}
-    for name, kind in (("default", "media"), ("staticfiles", "static")):
-        entry = dict(found.get(kind, {}))
-        if "BACKEND" in entry:
-            static = "Static" if is_debug else "ManifestStatic"
-            if kind == "static":
-                entry["BACKEND"] = entry["BACKEND"].replace("S3S", f"S3{static}S")
-            entries[name] = entry
+    if "BACKEND" in found.get("media", {}):
+        entries["default"] = found["media"]
+    if "BACKEND" in found.get("static", {}):
+        backend = found["static"]["BACKEND"].replace("S3S", f"S3{kind}S")
+        entries["staticfiles"] = {**found["static"], "BACKEND": backend}
     return entries
-
-
-def password_source(password: Any, source: str) -> dict[str, str]:
-    """Return an expression for the password of a URL that ``source`` gives."""
-    expression = f"unquote({source}.partition('@')[0].rpartition(':')[2])"
-    return {password: expression} if password else {}
-
-
-def location_sources(entry: dict[str, Any], source: str) -> dict[str, str]:
-    """Return expressions for the locations of a cache that ``source`` gives."""
-    found = entry.get("LOCATION", "")
-    userinfo = f"{source}.partition('://')[2].partition('@')[0]"
-    secrets = {}
-    for location in [found] if isinstance(found, str) else found:
-        begin, at, end = location.partition("@")
-        if at:
-            scheme = begin.partition("://")[0]
-            secrets[location] = f"'{scheme}://' + {userinfo} + {at + end!r}"
-    return secrets

@@ -10,12 +10,12 @@ from typing import Any
 
 from yourlabs.setup import services
 from yourlabs.setup.context import DEFAULT, ENVIRONMENT, FILE, Context, notice, step
-from yourlabs.setup.security import debug, has_whitenoise, security
+from yourlabs.setup.security import debug, security
 from yourlabs.setup.values import one_of
 from yourlabs.setup.versions import admin, email
 
+FOLDERS = ("VAR_ROOT", "RUN_ROOT", "LOG_ROOT", "MEDIA_ROOT", "STATIC_ROOT")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-DEBUG_FALSE = {"()": "django.utils.log.RequireDebugFalse"}
 VERBOSE = "%(levelname)s %(asctime)s %(name)s %(process)d %(thread)d %(message)s"
 FORMATTERS: dict[str, dict[str, Any]] = {
     "simple": {"format": "%(levelname)s %(message)s"},
@@ -37,14 +37,13 @@ def full(context: Context) -> None:
 @step
 def defaults(context: Context) -> None:
     """Set what every project needs: its urls and its kind of keys."""
-    assert context.location is not None
     context.set("SITE_ID", 1)
     context.set("DEFAULT_AUTO_FIELD", "django.db.models.BigAutoField")
-    if urls := context.location.find_module("urls"):
-        context.set("ROOT_URLCONF", urls)
-    for name in ("wsgi", "asgi"):
-        if module := context.location.find_module(name):
-            context.set(f"{name.upper()}_APPLICATION", f"{module}.application")
+    names = {"urls": "ROOT_URLCONF"}
+    names |= {name: f"{name.upper()}_APPLICATION" for name in ("wsgi", "asgi")}
+    for name, setting in names.items():
+        if context.location and (module := context.location.find_module(name)):
+            context.set(setting, module + ".application" * (name != "urls"))
 
 
 @step
@@ -54,11 +53,8 @@ def filesystem(context: Context) -> None:
     ``RUN_ROOT`` is where the runner has its pidfiles.
     """
     context.set("PROJECT_ROOT", context.root)
-    context.set("VAR_ROOT", context.root / "var")
-    context.set("RUN_ROOT", context.var / "run")
-    context.set("LOG_ROOT", context.var / "log")
-    for name in ("VAR_ROOT", "RUN_ROOT", "LOG_ROOT"):
-        context.add_path(name)
+    for name in FOLDERS[:3]:
+        context.set(name, context.default_folder(name))
 
 
 @step
@@ -68,8 +64,9 @@ def create_paths(context: Context) -> None:
     A folder that cannot be made is one warning on stderr, no error.
     """
     filesystem(context)
-    for path in context.paths:
-        context.make_folder(path)
+    for name in FOLDERS:
+        if context.settings.get(name):
+            context.make_folder(name)
 
 
 @step
@@ -99,12 +96,9 @@ def static(context: Context) -> None:
 @step
 def template(context: Context) -> None:
     """Set the templates: of ``templates`` in the project, then of the apps."""
-    names = (
-        "template.%s.request",
-        "contrib.auth.%s.auth",
-        "contrib.messages.%s.messages",
-    )
-    processors = ["django." + name % "context_processors" for name in names]
+    names = "template.{0}.request contrib.auth.{0}.auth contrib.messages.{0}.messages"
+    names = names.format("context_processors")
+    processors = [f"django.{name}" for name in names.split()]
     engine = {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [context.root / "templates"],
@@ -141,52 +135,40 @@ def database(context: Context) -> None:
     ``REPLICA_DATABASE_URL`` is ``DATABASES["replica"]``, and so for every name.
     ``DATABASE_PASSWORD`` is the password of a URL that has none.
     """
-    sqlite = services.sqlite(str(context.var / "db.sqlite3"), {})
+    sqlite = services.sqlite(str(context.folder("VAR_ROOT") / "db.sqlite3"), {})
     entries = {"default": {"ENGINE": "django.db.backends.sqlite3", **sqlite}}
-    secrets: dict[str, str] = {}
     problems, origin = len(context.problems), DEFAULT
     for name in sorted({"DATABASE_URL", *context.environment.names()}):
         match = re.fullmatch(r"(?:([A-Z]\w*)_)?DATABASE_URL", name)
         if match and context.claim(name, "DATABASES") and context.environment.has(name):
-            origin = ENVIRONMENT
-            password = name.replace("_URL", "_PASSWORD")
-            entry = _database(context, name, password, secrets)
-            entries |= {(match[1] or "default").lower(): entry}
+            origin, alias = ENVIRONMENT, (match[1] or "default").lower()
+            entries[alias] = _database(context, name, name.replace("_URL", "_PASSWORD"))
     if origin == DEFAULT and context.environment.has("DATABASE_PASSWORD"):
         notice("DATABASE_PASSWORD is set, but DATABASE_URL is not: it is not used")
     if len(context.problems) == problems:
-        context.set("DATABASES", entries, origin, secrets)
+        context.set("DATABASES", entries, origin)
 
 
-def _database(
-    context: Context, url: str, password: str, secrets: dict[str, str]
-) -> dict[str, Any]:
+def _database(context: Context, url: str, password: str) -> dict[str, Any]:
     root = context.root
-    entry, source = context.variable(url, lambda text: services.database(text, root))
-    text, file = context.variable(password, str)
-    if entry is None or source is None:
-        return {}
-    given = entry.get("PASSWORD")
-    if text is None or file is None or given == text:
-        secrets |= services.password_source(given, source.source)
-        return entry
+    entry = context.variable(url, lambda text: services.database(text, root))
+    text = context.variable(password, str)
+    given = (entry or {}).get("PASSWORD")
+    if entry is None or text is None or given == text:
+        return entry or {}
     if given != "":
         context.problems[password] = f"{url} has another password, or takes none"
-    secrets[text] = file.source
     return {**entry, "PASSWORD": text}
 
 
 @step
 def cache(context: Context) -> None:
     """Set ``CACHES`` from ``CACHE_URL``; memory of the process without it."""
-    if not context.claim("CACHE_URL", "CACHES"):
-        return
-    entry, source = context.variable("CACHE_URL", services.cache)
-    if entry is not None and source is not None:
-        secrets = services.location_sources(entry, source.source)
-        context.set("CACHES", {"default": entry}, ENVIRONMENT, secrets)
-    elif "CACHE_URL" not in context.problems:
-        context.set("CACHES", {"default": services.cache("locmem://")})
+    if context.claim("CACHE_URL", "CACHES"):
+        entry = context.variable("CACHE_URL", services.cache)
+        default = {"default": entry or services.cache("locmem://")}
+        if "CACHE_URL" not in context.problems:
+            context.set("CACHES", default, ENVIRONMENT if entry else DEFAULT)
 
 
 @step
@@ -195,8 +177,9 @@ def logging(context: Context) -> None:
     is_free = [context.claim(name, "LOGGING") for name in ("LOG_LEVEL", "LOG_FORMAT")]
     if not all(is_free):
         return
-    given, _ = context.variable("LOG_LEVEL", one_of(LEVELS))
-    level, log_format = given or "INFO", _log_format(context)
+    given = context.variable("LOG_LEVEL", one_of(LEVELS))
+    log_format = context.variable("LOG_FORMAT", one_of(FORMATTERS))
+    level = given or "INFO"
     mails: dict[str, Any] = {
         "level": "ERROR",
         "filters": ["require_debug_false"],
@@ -208,7 +191,9 @@ def logging(context: Context) -> None:
     setting: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"require_debug_false": dict(DEBUG_FALSE)},
+        "filters": {
+            "require_debug_false": {"()": "django.utils.log.RequireDebugFalse"}
+        },
         "formatters": {name: dict(value) for name, value in FORMATTERS.items()},
         "handlers": {"console": console, "mail_admins": mails},
         # Handled by the root logger; mails are the only thing of their own.
@@ -220,9 +205,9 @@ def logging(context: Context) -> None:
         quiet = ("django.template", "django.utils.autoreload")
         setting["loggers"] |= {name: {"level": "INFO"} for name in quiet}
     if log_format == "json":
-        setting["loggers"]["django.server"] = _logger(["console"], "INFO")
-    file = _add_file(context, setting, "log_file", "django", "verbose")
-    setting["root"]["handlers"] += file
+        server = {"handlers": ["console"], "level": "INFO", "propagate": False}
+        setting["loggers"]["django.server"] = server
+    _add_file(context, setting, setting["root"]["handlers"], "django", "verbose")
     for name, (least, formatter) in context.said.get("loggers", {}).items():
         _add_logger(context, setting, name, least, formatter)
     context.set("LOGGING", setting, ENVIRONMENT if given or log_format else DEFAULT)
@@ -266,48 +251,40 @@ def applications(context: Context) -> None:
     Both where ``INSTALLED_APPS`` is not set yet.
     """
     ours = context.said.get("logging")
-    if not (context.is_free("LOGGING") or context.settings["LOGGING"] is ours):
-        return
-    for name in ("runner", "smoke"):
-        is_installed = context.has_app(f"yourlabs.{name}", unknown=True)
-        if is_installed and name not in context.said.get("loggers", {}):
-            add_logger(context, name)
-
-
-def _log_format(context: Context) -> str | None:
-    return context.variable("LOG_FORMAT", one_of(FORMATTERS))[0]
-
-
-def _logger(handlers: list[str], level: str) -> dict[str, Any]:
-    return {"handlers": handlers, "level": level, "propagate": False}
+    is_open = "INSTALLED_APPS" not in context.settings
+    if context.is_free("LOGGING") or context.settings["LOGGING"] is ours:
+        names = {"runner", "smoke"} - context.said.get("loggers", {}).keys()
+        for name in sorted(names):
+            if is_open or context.has_app(f"yourlabs.{name}"):
+                add_logger(context, name)
 
 
 def _add_logger(
     context: Context, setting: dict[str, Any], name: str, level: str, formatter: str
 ) -> None:
     if name not in setting.setdefault("loggers", {}):
-        file = _add_file(context, setting, f"{name}_log_file", name, formatter)
-        setting["loggers"][name] = _logger(["console", *file], level)
+        logger = {"handlers": ["console"], "level": level, "propagate": False}
+        setting["loggers"][name] = logger
+        _add_file(context, setting, logger["handlers"], name, formatter)
 
 
 def _add_file(
-    context: Context, setting: dict[str, Any], handler: str, stem: str, formatter: str
-) -> list[str]:
-    """Add a file, where one can be written; return the names of what was added."""
-    root = str(context.folder("LOG_ROOT", context.var / "log"))
+    context: Context, setting: dict[str, Any], handlers: Any, name: str, formatter: str
+) -> None:
+    """Add a file to a setting and to some handlers in it, where it can be written."""
+    root = context.folder("LOG_ROOT")
     if not os.path.isdir(root):
-        context.make_folder(root)
-    if not os.path.isdir(root):
-        return []
-    effective = os.access in os.supports_effective_ids
-    if not os.access(root, os.W_OK | os.X_OK, effective_ids=effective):
+        context.make_folder("LOG_ROOT")
+    if not os.access(root, os.W_OK | os.X_OK):
         context.warn(root, OSError(errno.EACCES, os.strerror(errno.EACCES)))
-        return []
-    formatter = "json" if _log_format(context) == "json" else formatter
+        return
+    handler = "log_file" if name == "django" else f"{name}_log_file"
+    if context.variable("LOG_FORMAT", one_of(FORMATTERS)) == "json":
+        formatter = "json"
     setting.setdefault("formatters", {}).setdefault(formatter, FORMATTERS[formatter])
     setting.setdefault("handlers", {})[handler] = {
         "class": "yourlabs.setup.handlers.RotatingFileHandler",
-        "filename": os.path.join(root, stem.replace(os.sep, "_") + ".log"),
+        "filename": str(root / f"{name.replace(os.sep, '_')}.log"),
         "maxBytes": 16 * 1024 * 1024,
         "backupCount": 5,
         "encoding": "utf-8",
@@ -315,25 +292,20 @@ def _add_file(
         "delay": True,
         "formatter": formatter,
     }
-    return [handler]
+    handlers.append(handler)
 
 
 def _set_root(context: Context, kind: str) -> None:
+    found = context.variable("STORAGE_URL", services.storage) or {}
+    folder = found.get(kind, {}).get("folder")
     name = f"{kind.upper()}_ROOT"
-    found, _ = context.variable("STORAGE_URL", services.storage)
-    folder = (found or {}).get(kind, {}).get("folder")
-    value = Path(folder) if folder else context.var / kind
+    value = Path(folder) if folder else context.default_folder(name)
     context.set(name, value, ENVIRONMENT if folder else DEFAULT)
-    context.add_path(name)
+    context.again("create_paths")
 
 
 def _set_storages(context: Context) -> None:
     context.claim("STORAGE_URL", "STORAGES")
-    found, source = context.variable("STORAGE_URL", services.storage)
-    entries = services.storages(found or {}, context.is_debug(), has_whitenoise())
-    secrets: dict[str, str] = {}
-    for entry in entries.values():
-        for key in ("secret_key", "account_key"):
-            text = entry.get("OPTIONS", {}).get(key)
-            secrets |= services.password_source(text, source.source if source else "")
-    context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT, secrets)
+    found = context.variable("STORAGE_URL", services.storage) or {}
+    entries = services.storages(found, context.is_debug())
+    context.set("STORAGES", entries, ENVIRONMENT if found else DEFAULT)

@@ -39,16 +39,20 @@ ELSEWHERE = {
 """Schemes that Django alone does not know, and what to do."""
 
 
+NUMBERS = "timeout|port|size|retries|interval|idle|lifetime|connections|count|expire"
+"""What the names of options end with that say how long or how many."""
+
+
 class Invalid(ValueError):
     """A value that cannot be used. The message never holds any of it."""
 
 
-def as_bool(text: str) -> bool:
+def as_bool(text: str, expected: str = "expected") -> bool:
     """Read a switch. Raises ``Invalid`` for anything but the words it knows."""
     word = text.strip().lower()
-    if word in TRUE or word in FALSE:
+    if word in TRUE | FALSE:
         return word in TRUE
-    raise Invalid("expected one of 1, true, yes, on, 0, false, no, off")
+    raise Invalid(f"{expected} one of 1, true, yes, on, 0, false, no, off")
 
 
 def as_list(text: str) -> list[str]:
@@ -56,52 +60,39 @@ def as_list(text: str) -> list[str]:
     return [item for item in re.split(r"[,\s]+", text) if item]
 
 
-def as_hosts(text: str) -> list[str]:
-    """Read host names. Raises ``Invalid`` for what no request is ever made to."""
-    return _items(
-        as_list(text),
-        r"\*|\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f]*:[0-9a-f:.]+\]",
-        "expected host names separated by commas, without scheme, port, path, quotes "
-        "or other characters, like example.com,.example.org; "
-        "letters beyond ASCII as xn--",
-    )
+def _list_of(
+    pattern: str, expected: str, split: Callable[[str], list[str]] = as_list
+) -> Callable[[str], list[str]]:
+    """Return what reads a list, and raises ``Invalid`` where an item is none."""
+
+    def read(text: str) -> list[str]:
+        items = split(text)
+        for number, item in enumerate(items, start=1):
+            if not re.fullmatch(pattern, item, re.IGNORECASE | re.ASCII):
+                raise Invalid(f"{expected}; item {number} of {len(items)} is none")
+        return items
+
+    return read
 
 
-def as_origins(text: str) -> list[str]:
-    """Read origins. Raises ``Invalid`` for what has no scheme, or has a path."""
-    return _items(
-        as_list(text),
-        r"[a-z][a-z0-9+.-]*://((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
-        r"(:(?!0)\d{1,5})?",
-        "expected origins separated by commas, with scheme and without path or quotes, "
-        "like https://example.com,https://*.example.org",
-    )
-
-
-def as_addresses(text: str) -> list[tuple[str, str]]:
-    """Read mail addresses, as pairs of the item and its address.
-
-    Raises:
-        Invalid: When an item has no address, or something beside it.
-    """
-    items = [
-        item.strip()
-        for item in re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)", text)
-        if item.strip()
-    ]
-    pattern = r"(?:[^<>@;$]*<)?([^\s@<>()\[\];:,\"'$\\]+@[^\s@<>()\[\];:,\"'$\\/]+)>?"
-    expected = "expected addresses separated by commas, like me@example.com"
-    _items(items, pattern, expected)
-    if any(item.endswith(">") != ("<" in item) for item in items):
-        raise Invalid(expected)
-    return [(item, item.rpartition("<")[2].rstrip(">")) for item in items]
-
-
-def _items(items: list[str], pattern: str, expected: str) -> list[str]:
-    for number, item in enumerate(items, start=1):
-        if not re.fullmatch(pattern, item, re.IGNORECASE | re.ASCII):
-            raise Invalid(f"{expected}; item {number} of {len(items)} is none")
-    return items
+as_hosts = _list_of(
+    r"\*|\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f]*:[0-9a-f:.]+\]",
+    "expected host names separated by commas, without scheme, port, path, quotes or "
+    "other characters, like example.com,.example.org; letters beyond ASCII as xn--",
+)
+as_origins = _list_of(
+    r"[a-z][a-z0-9+.-]*://((\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+    r"(:(?!0|[7-9]\d{4}|6[6-9]\d{3}|65[6-9]\d\d|655[4-9]\d|6553[6-9])\d{1,5})?",
+    "expected origins separated by commas, with scheme and without path or quotes, "
+    "like https://example.com,https://*.example.org",
+)
+_ADDRESS = r"[^\s@<>()\[\];:,\"'$\\]+@[^\s@<>()\[\];:,\"'$\\/]+"
+_COMMA = r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*\Z)"
+as_addresses = _list_of(
+    rf"{_ADDRESS}|[^<>@;$]*<{_ADDRESS}>",
+    "expected addresses separated by commas, like me@example.com",
+    lambda text: [item.strip() for item in re.split(_COMMA, text) if item.strip()],
+)
 
 
 def one_of(words: Iterable[str]) -> Callable[[str], str]:
@@ -139,15 +130,7 @@ class Url(NamedTuple):
 
 
 def parse_url(text: str) -> Url:
-    """Take a URL apart and decode its parts.
-
-    The rules are stricter than those of RFC 3986: where another parser would guess
-    (a fragment, a second ``@``, a ``+`` in a password), this one refuses.
-
-    Raises:
-        Invalid: When it is no URL, or a character should have been encoded. The
-            message holds nothing of the URL.
-    """
+    """Take a URL apart; raise ``Invalid`` where others guess (a ``#``, an ``@``)."""
     text = text.strip()
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -166,13 +149,16 @@ def parse_url(text: str) -> Url:
     user, password, location, path, query = (part or "" for part in match.groups())
     if (match[1] is not None or location) and "@" in path + query:
         raise Invalid(ENCODE)
-    hosts = [_host_and_port(item) for item in location.split(",")]
+    hosts = [host_and_port(item) for item in location.split(",")]
     user, password = _decode(user), _decode(password)
+    if len(hosts) > 1 and ("", None) in hosts:
+        raise Invalid("expected a host before and after each comma")
     options = _options(query)
     return Url(scheme.lower(), user, password, hosts, _decode(path), path, options)
 
 
-def _host_and_port(location: str) -> tuple[str, int | None]:
+def host_and_port(location: str) -> tuple[str, int | None]:
+    """Take the place of a server apart. Raises ``Invalid``."""
     address = r"\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^:\[\]]*"
     match = re.fullmatch(rf"({address})(?::(\d{{1,5}}))?", location)
     host = _decode(match[1].strip("[]")) if match else ""
@@ -186,12 +172,15 @@ def _host_and_port(location: str) -> tuple[str, int | None]:
 
 
 def _options(query: str) -> dict[str, str]:
-    options = {}
+    options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         name, equals, value = item.partition("=")
         if not name or not equals:
             raise Invalid(f"expected options like ?name=value&other=value; {ENCODE}")
-        options[_decode(name)] = _decode(value)
+        name, value = _decode(name), _decode(value)
+        if name in options and name != "host":
+            raise Invalid("expected each option once")
+        options[name] = f"{options[name]},{value}" if name in options else value
     if any(name.lower() in ("password", "passwd", "pwd") for name in options):
         raise Invalid("expected the password before the host, as user:password@host")
     return options
@@ -210,27 +199,16 @@ def _decode(text: str) -> str:
 
 
 def typed(text: str, name: str) -> bool | int | float | str:
-    """Return an option as the type it looks like: drivers check theirs.
-
-    Raises:
-        Invalid: When the option says how long or how many, and is no number.
-    """
+    """Return an option as what it looks like. Raises ``Invalid`` for no number."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if re.fullmatch(r"0|-?[1-9]\d{0,15}", text):
         return int(text)
     if re.fullmatch(r"\d{1,15}\.\d{1,15}", text):
         return float(text)
-    if re.search(r"(?i)(timeout|port|size|retries|interval|idle|lifetime)$", name):
+    if re.search(rf"(?i)({NUMBERS})$", name):
         raise Invalid(f"expected the option {name} to be a number, without a unit")
     return text
-
-
-def switch(text: str, name: str) -> bool:
-    """Return an option that is on or off. Raises ``Invalid``, which names it."""
-    if text.lower() in TRUE | FALSE:
-        return text.lower() in TRUE
-    raise Invalid(f"expected the option {name} to be true or false")
 
 
 def number(text: str, name: str) -> int:
@@ -242,17 +220,15 @@ def number(text: str, name: str) -> int:
 
 def known(url: Url, schemes: dict[str, Any], setting: str) -> Any:
     """Return what a scheme means. Raises ``Invalid`` when it is not among them."""
-    for names, value in schemes.items():
+    for names, value in {**schemes, **ELSEWHERE}.items():
         if url.scheme in names.split():
-            return value
-    for names, advice in ELSEWHERE.items():
-        if url.scheme in names.split():
-            raise Invalid(f"{url.scheme}:// is not known: {advice}")
+            if names in schemes:
+                return value
+            raise Invalid(f"{url.scheme}:// is not known: {value}")
     # Not the scheme that was found: it may be the beginning of a password.
-    raise Invalid(
-        f"expected a URL that begins with one of {', '.join(' '.join(schemes).split())}"
-        f"; for anything else set {setting} in the settings file"
-    )
+    names = ", ".join(" ".join(schemes).split())
+    expected = f"expected a URL that begins with one of {names}"
+    raise Invalid(f"{expected}; for anything else set {setting} in the settings file")
 
 
 def need(engine: str) -> None:

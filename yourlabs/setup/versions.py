@@ -1,69 +1,24 @@
-"""Which release of Django this is, and mail, whose settings depend on that."""
+"""Mail, whose settings depend on which release of Django this is."""
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import sys
 from typing import Any
+
+import django
 
 from yourlabs.setup import services
 from yourlabs.setup.context import DEFAULT, ENVIRONMENT, Context, step
 from yourlabs.setup.values import as_addresses
 
-EMAIL_SETTINGS = {
-    "file_path": "EMAIL_FILE_PATH",
-    "host": "EMAIL_HOST",
-    "password": "EMAIL_HOST_PASSWORD",
-    "username": "EMAIL_HOST_USER",
-    "port": "EMAIL_PORT",
-    "ssl_certfile": "EMAIL_SSL_CERTFILE",
-    "ssl_keyfile": "EMAIL_SSL_KEYFILE",
-    "timeout": "EMAIL_TIMEOUT",
-    "use_ssl": "EMAIL_USE_SSL",
-    "use_tls": "EMAIL_USE_TLS",
-}
+_NAMES = "file_path host port timeout use_ssl use_tls ssl_certfile ssl_keyfile"
+EMAIL_SETTINGS = {name: f"EMAIL_{name.upper()}" for name in _NAMES.split()}
+EMAIL_SETTINGS |= {"password": "EMAIL_HOST_PASSWORD", "username": "EMAIL_HOST_USER"}
 """Options of a mailer, and their settings before Django 6.1."""
 
 
 def django_version() -> tuple[int, int]:
-    """Return the first two numbers of Django's version.
-
-    A settings module may be read before Django is imported, and importing Django only
-    to ask for its version costs as much as all the rest of this library's work there.
-    """
-    if "django" not in sys.modules:
-        spec = importlib.util.find_spec("django")
-        if spec is not None and spec.origin is not None:
-            try:
-                with open(spec.origin, encoding="utf-8") as file:
-                    match = re.search(r"^VERSION = \((\d+), (\d+),", file.read(), re.M)
-            except (OSError, UnicodeDecodeError):
-                # Of a package in an archive, or without sources, there is no text.
-                match = None
-            if match is not None:
-                return int(match[1]), int(match[2])
-    import django
-
+    """Return the first two numbers of Django's version."""
     return django.VERSION[:2]
-
-
-def mail_settings(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of this release for the default mailer."""
-    options = entry.get("OPTIONS", {})
-    if django_version() < (6, 1):
-        settings = {EMAIL_SETTINGS[name]: value for name, value in options.items()}
-        return {
-            "EMAIL_BACKEND": entry["BACKEND"],
-            "EMAIL_TIMEOUT": services.EMAIL_TIMEOUT,
-            **settings,
-        }
-    mailers = {"default": entry}
-    if "host" in options:
-        # The handler that mails errors lets those of the mail server through, into
-        # the request that failed, unless its mailer is silent.
-        mailers["admins"] = {**entry, "OPTIONS": {**options, "fail_silently": True}}
-    return {"MAILERS": mailers}
 
 
 @step
@@ -77,33 +32,38 @@ def email(context: Context) -> None:
     names = ("MAILERS", *EMAIL_SETTINGS.values(), "EMAIL_BACKEND")
     if not context.claim("EMAIL_URL", *names):
         return
-    entry, source = context.variable("EMAIL_URL", services.mailer)
+    given = context.variable("EMAIL_URL", services.mailer)
     if "EMAIL_URL" in context.problems:
         return
-    origin, secrets = DEFAULT, {}
-    if entry is None or source is None:
-        entry = services.mailer("console" if context.is_debug() else "smtp")
-    else:
-        password = entry.get("OPTIONS", {}).get("password")
-        origin = ENVIRONMENT
-        secrets = services.password_source(password, source.source)
+    entry = given or services.mailer("console" if context.is_debug() else "smtp")
+    options = entry.get("OPTIONS", {})
+    found: dict[str, Any] = {"MAILERS": {"default": entry}}
+    if django_version() < (6, 1):
+        found = {EMAIL_SETTINGS[name]: value for name, value in options.items()}
+        found = {"EMAIL_TIMEOUT": services.EMAIL_TIMEOUT, **found}
+        found["EMAIL_BACKEND"] = entry["BACKEND"]
+    elif "host" in options:
+        # The handler that mails errors lets those of the mail server through, into
+        # the request that failed, unless its mailer is silent.
+        silent = {**entry, "OPTIONS": {**options, "fail_silently": True}}
+        found["MAILERS"]["admins"] = silent
     context.unset(*names)
-    for name, value in mail_settings(entry).items():
-        context.set(name, value, origin, secrets)
+    for name, value in found.items():
+        context.set(name, value, ENVIRONMENT if given else DEFAULT)
     context.again("logging")
 
 
 @step
 def admin(context: Context) -> None:
     """Set ``ADMINS`` from the variable ``ADMINS``: addresses, with commas."""
-    context.set_from("ADMINS", lambda text: admins(as_addresses(text)))
 
+    def read(text: str) -> list[Any]:
+        addresses = as_addresses(text)
+        if django_version() >= (6, 0):
+            return addresses
+        # Pairs before Django 6.0. Not at the top: it takes long to import.
+        from email.utils import parseaddr
 
-def admins(addresses: list[tuple[str, str]]) -> list[Any]:
-    """Return ``ADMINS``: addresses as they are written, as pairs before Django 6.0."""
-    if django_version() >= (6, 0):
-        return [item for item, _ in addresses]
-    return [
-        (item.rpartition("<")[0].strip().strip('"'), address)
-        for item, address in addresses
-    ]
+        return [*map(parseaddr, addresses)]
+
+    context.set_from("ADMINS", read)

@@ -207,6 +207,8 @@ def test_a_recovery_says_when_it_was_down() -> None:
 
     assert "Down since:                   2026-11-21 17:03:04 UTC" in body
     assert "Up since:                     2026-11-21 20:03:04 UTC" in body
+    assert "\nLast exception:               ZeroDivisionError\n" in body
+    assert "\nException:" not in body
     assert "Next mail:                    when something happens." in body
 
 

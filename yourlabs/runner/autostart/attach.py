@@ -9,7 +9,6 @@ a chain, or has it started in the child that a server forks, or at the first req
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import os
 import sys
@@ -45,6 +44,8 @@ SERVED_BY = (WSGIHandler, ASGIHandler)
 
 T = TypeVar("T")
 
+_GONE: Any = object()
+
 _DISPATCH_UID, _AGAIN_UID = f"{__name__}.serves", f"{__name__}.again"
 
 
@@ -61,15 +62,15 @@ class Startable(Protocol):
     def start(self) -> None: ...
 
 
-_waiting: list[tuple[Startable, bool | str]] = []
+_waiting: dict[Startable, bool | str] = {}
 """
 Chains that wait for a fork or for the first request, with what the settings say.
 
-Changed by single list operations only: a lock could be held by another thread while
-the process forks, and nobody would release it in the child.
+Changed by single operations only: a lock could be held by another thread while the
+process forks, and nobody would release it in the child.
 """
 
-_unstarted: list[Startable] = []
+_unstarted: dict[Startable, None] = {}
 """Chains for which there was no thread to be had. Changed as `_waiting` is."""
 
 _announced: set[tuple[int, Role, str]] = set()
@@ -94,12 +95,9 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     """
     decision = decide(collect(autostart))
     _announce(decision)
-    for entry in list(_waiting):
-        if entry[0] is thread:
-            with contextlib.suppress(ValueError):
-                _waiting.remove(entry)
+    _waiting.pop(thread, None)
     if decision.role in LATER:
-        _waiting.append((thread, autostart))
+        _waiting[thread] = autostart
         # After a fork too: there are forks that call no hook, and modules that
         # overwrite the one hook that uWSGI has.
         request_started.connect(_on_request, weak=False, dispatch_uid=_DISPATCH_UID)
@@ -165,7 +163,7 @@ def _resume(**changes: bool) -> None:
     for thread, autostart in waiting:
         decision = decide(replace(facts, autostart=autostart))
         if decision.role in LATER:
-            _waiting.append((thread, autostart))
+            _waiting[thread] = autostart
             continue
         _announce(decision)
         try:
@@ -179,15 +177,10 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take(waiting: list[T]) -> list[T]:
-    """Empty a list, whoever else does so at the same time."""
-    taken = []
-    while waiting:
-        try:
-            taken.append(waiting.pop(0))
-        except IndexError:  # pragma: no cover - another request was faster
-            break
-    return taken
+def _take(waiting: dict[Startable, T]) -> list[tuple[Startable, T]]:
+    """Empty it, whoever else does so at the same time."""
+    taken = [(thread, waiting.pop(thread, _GONE)) for thread in list(waiting)]
+    return [(thread, value) for thread, value in taken if value is not _GONE]
 
 
 def _follow(decision: Decision, thread: Startable) -> None:
@@ -212,7 +205,7 @@ def _start(thread: Startable) -> None:
         if thread.ident is not None:
             raise
         thread.reason = f"No thread is to be had: {exc}."
-        _unstarted.append(thread)
+        _unstarted[thread] = None
         request_started.connect(_start_again, weak=False, dispatch_uid=_AGAIN_UID)
         if thread.reason != before:
             logger.error(
@@ -224,9 +217,9 @@ def _start(thread: Startable) -> None:
             )
 
 
-def _start_again(sender: Any, **_: Any) -> None:
+def _start_again(sender: Any, **kwargs: Any) -> None:
     request_started.disconnect(dispatch_uid=_AGAIN_UID)
-    for thread in _take(_unstarted):
+    for thread, _ in _take(_unstarted):
         _start(thread)
 
 

@@ -1,8 +1,8 @@
 """
 Is this a process that should run chains? A decision, from facts that others collect.
 
-The question is put each time a chain is declared, again in a forked child of a process
-that declared one, and with the first request.
+The question is asked each time a chain is declared, again in a forked child of a
+process that declared one, and with the first request.
 """
 
 from __future__ import annotations
@@ -65,22 +65,17 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """
-    What to do with a chain, and why.
-
-    Attributes:
-        role: What to do.
-        host: What this process is, in two or three words: `gunicorn worker`.
-        reason: One sentence for the log and for `status()`.
-        delay: Seconds that the thread waits after the apps are ready.
-        quiet: The sentence is no news in this process: a command, a test run.
-    """
+    """What to do with a chain, and why."""
 
     role: Role
     host: str
+    """What this process is, in two or three words: `gunicorn worker`."""
     reason: str
+    """One sentence for the log and for `status()`."""
     delay: float = 0.0
+    """Seconds that the thread waits after the apps are ready."""
     quiet: bool = False
+    """The sentence is no news in this process: a command, a test run."""
 
     @property
     def starts(self) -> bool:

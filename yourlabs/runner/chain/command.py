@@ -51,10 +51,8 @@ class Runner:
         Args:
             functions: Dotted paths or callables, in order.
             name: Of the chain. None: the functions' names joined by ``_``.
-            killconcurrent: Take the chain over from another process. False: be
-                refused when there is one.
-            takeover_timeout: How long to wait for the other process, as a
-                `timedelta` or in seconds.
+            killconcurrent: Take the chain over. False: be refused when it is run.
+            takeover_timeout: How long to wait for it, a `timedelta` or seconds.
             once: Run each function once, without cooldowns.
 
         Raises:

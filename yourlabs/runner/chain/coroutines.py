@@ -33,15 +33,15 @@ class LoopThread(threading.Thread):
     Runs one coroutine in an event loop, and cancels what it leaves behind.
 
     Attributes:
-        over: Done when nothing runs in the loop any more, whatever happened in it.
-        context: What the coroutine began with; afterwards what it ended with.
         busy: The processor time that it took, in seconds, once it is over.
         task: What the coroutine runs in. None: it has not begun.
     """
 
     def __init__(self, name: str, func: Callable[[], Awaitable[Any]]) -> None:
         super().__init__(name=f"{name}-asyncio", daemon=True)
+        # Done when nothing runs in the loop any more, whatever happened in it.
         self.over: Future[None] = Future()
+        # What the coroutine began with; afterwards what it ended with.
         self.context = contextvars.copy_context()
         self.busy = 0.0
         self.task: asyncio.Task[Any] | None = None

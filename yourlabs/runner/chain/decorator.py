@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from yourlabs.runner.chain.loading import make_task
@@ -80,18 +81,19 @@ def task(
         for option, value in given.items()
         if value is not UNSET
     }
-
-    def decorate(function: F) -> F:
-        # Above @staticmethod or @classmethod: what is found in the class is inside.
-        inside: Any = function
-        if isinstance(function, (staticmethod, classmethod)):
-            inside = function.__func__
-        made = make_task(inside, name=name, declared=declared)
-        try:
-            inside.runner_task = made
-        except (AttributeError, TypeError):
-            msg = f"{function!r} cannot be decorated: wrap it in a plain function."
-            raise InvalidTask(msg) from None
-        return function
-
+    decorate = partial(_decorate, name=name, declared=declared)
     return decorate if func is None else decorate(func)
+
+
+def _decorate(function: F, **options: Any) -> F:
+    # Above @staticmethod or @classmethod: what is found in the class is inside.
+    inside: Any = function
+    if isinstance(function, (staticmethod, classmethod)):
+        inside = function.__func__
+    made = make_task(inside, **options)
+    try:
+        inside.runner_task = made
+    except (AttributeError, TypeError):
+        msg = f"{function!r} cannot be decorated: wrap it in a plain function."
+        raise InvalidTask(msg) from None
+    return function

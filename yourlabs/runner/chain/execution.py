@@ -14,14 +14,11 @@ from types import CoroutineType
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
+from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
-from yourlabs.runner.chain.interrupted import (
-    Interrupted,
-    describe_interruption,
-    is_shutdown,
-)
+from yourlabs.runner.chain.fencing import running_token
+from yourlabs.runner.chain.history import History
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -52,17 +49,18 @@ class Execution:
     `is_overdue`, and call `stalled`.
 
     Attributes:
-        task: What is run.
-        chain: Name of the chain.
+        task, chain: What is run, and the name of its chain.
         key: Identifies the task in the chain's state.
         options: The task's, as they were when this was made.
         more: It is to be run again at once: the last run returned True, or was cut by
             the end of the process.
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
+        token: Of the ownership under which it is run.
+        history: What it has done, over all owners of the chain.
         runs, failures: How many there were since this was made.
-        started: When the last run began, on the monotonic clock.
-        last_run: The same in seconds since the epoch. None: there was none.
+        started, last_run: When the last run began, on the monotonic clock, and in
+            seconds since the epoch. None: there was none.
         is_called: The task's own code is running.
         coroutines: Runs what the function returns. None: it is no coroutine function.
     """
@@ -76,7 +74,9 @@ class Execution:
         self.more = False
         self.cooldown = timedelta()
         self.downtime = Downtime()
+        self.history = History()
         self.runs = self.failures = 0
+        self.token: int | None = None
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
@@ -113,6 +113,7 @@ class Execution:
     def _run(self) -> float:
         context = contextvars.Context()
         context.run(running_chain.set, threading.current_thread())
+        context.run(running_token.set, self.token)
         self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, instant(self.last_run))
@@ -156,7 +157,7 @@ class Execution:
         self._note_hang(ended)
         self.runs += 1
         db.drop_connections()
-        if len(context) > 1:
+        if len(context) > 2:
             # The task used something that lives in its context, maybe a cache.
             context.run(db.close_caches)
         return ended
@@ -190,20 +191,16 @@ class Execution:
         )
 
     def interrupt(self, record: OwnerRecord) -> float:
-        """
-        Count the run that the owner of `record` began and did not live to end.
-
-        Return when the cooldown ends, which grows with each such run in a row.
-        """
+        """Count a run that its owner did not live to end; return when to go on."""
         now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
         self.runs += 1
-        exc = Interrupted(describe_interruption(record, now))
+        exc = interrupted.Interrupted(interrupted.describe(record, now))
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
-        self._count(described, ended, in_a_row)
+        self._count(described, ended, in_a_row, took=max(0.0, now - since))
         self.cooldown = interrupted_cooldown(self.options.fail_cooldown, in_a_row)
         self._tell(exc, described, timedelta(seconds=max(0.0, now - since)))
         return ended + self.cooldown.total_seconds()
@@ -221,14 +218,10 @@ class Execution:
             down_since=instant(downtime.since) if downtime.is_down else None,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what was run, as plain values for the chain's state."""
-        counts = {"runs": self.runs, "failures": self.failures}
-        return {"task": self.task.path, **counts, "last_run": self.last_run}
-
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
         self.cooldown = self.options.cooldown(failed=False)
+        self.history.succeeded(self.last_run or 0.0, ended - self.started)
         self._count_more(ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
@@ -237,13 +230,9 @@ class Execution:
                 extra={"action": "task_succeeded", "task": self.task.name},
             )
         if signals.task_succeeded.receivers:
-            run = Run(
-                self.task,
-                self.chain,
-                instant(self.last_run or 0),
-                instant(self._clock.time()),
-                timedelta(seconds=ended - self.started),
-            )
+            times = instant(self.last_run or 0), instant(self._clock.time())
+            duration = timedelta(seconds=ended - self.started)
+            run = Run(self.task, self.chain, *times, duration)
             send_robust(signals.task_succeeded, self.task.sender, run=run)
         if self.downtime.is_down:
             self._recover(ended)
@@ -254,8 +243,7 @@ class Execution:
         if not self.more:
             self._more_runs = 0
             return
-        if not self._more_runs:
-            self._more_since = self.started
+        self._more_since = self._more_since if self._more_runs else self.started
         self._more_runs += 1
         seconds = ended - self._more_since
         if self._more_told or self._more_runs < MORE_RUNS or seconds < MORE_SECONDS:
@@ -292,27 +280,38 @@ class Execution:
     def _after_failure(self, exc: BaseException, ended: float) -> float:
         self.more = False
         try:
-            if is_shutdown(exc):
+            if interrupted.is_shutdown(exc):
                 self.more = True
                 return ended
             self.cooldown = self.options.cooldown(failed=True)
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
-            self._count(described, ended)
+            self._count(described, ended, took=ended - self.started)
             self._tell(exc, described, timedelta(seconds=ended - self.started))
         finally:
             forget(exc)
         return ended + self.cooldown.total_seconds()
 
-    def _count(self, described: Described, ended: float, in_a_row: int = 0) -> None:
+    def _count(
+        self,
+        described: Described,
+        ended: float,
+        in_a_row: int = 0,
+        *,
+        took: float = 0.0,
+    ) -> None:
         self.failures += 1
+        texts = described.exception_type, described.message, described.traceback
+        self.history.failed(self.last_run or 0.0, took, *texts)
         latest = Latest(**vars(described), at=self._clock.time())
         with self._counting:
             if not self.downtime.is_down:
                 self._began = ended
-            downtime = self.downtime.failed(latest, lasted=ended - self._began)
-            self.downtime = replace(downtime, interrupted=in_a_row)
+            lasted = ended - self._began
+            self.downtime = self.downtime.failed(
+                latest, lasted=lasted, interrupted=in_a_row
+            )
 
     def _tell(
         self, exc: BaseException, described: Described, duration: timedelta

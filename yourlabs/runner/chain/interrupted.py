@@ -1,4 +1,11 @@
-"""A run whose process ended before it did: by kill -9, out of memory, a crash."""
+"""
+A run whose process ended before it did: by kill -9, out of memory, a crash.
+
+The kernel releases the lock of a process that has died. The next owner finds the mark
+of the run in the record (`Claim.interrupted`, of `ownership.pidfile`). Its loop
+(`ChainLoop`, in `chain.loop`) then counts a failed run, whose message is made here, and
+serves the cooldown that `failures.downtime.interrupted_cooldown` says.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +22,7 @@ class Interrupted(RunnerError):
     """The process that ran the task ended before the task did."""
 
 
-def describe_interruption(record: OwnerRecord, now: float) -> str:
+def describe(record: OwnerRecord, now: float) -> str:
     """
     Return what is known of the end of a process that ended while it ran a task.
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain import db
 from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.plan import Plan, plan_after
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
+from yourlabs.runner.chain.steering import Steering, describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
@@ -27,13 +27,10 @@ from yourlabs.runner.storage.base import Store
 MAX_BACKOFF_S = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
 
-BUSY_S = 0.001
-"""How long a hosted chain without cooldowns may work at a stretch, in seconds. It is
-well below the interpreter's switch interval, so that a request waits no longer."""
-
-REST_FACTOR, MAX_REST_S = 3.0, 1.0
-"""How many times as long it rests then, so that requests keep three quarters of the
-processor; and its longest such rest, in seconds."""
+BUSY_S, REST_FACTOR, MAX_REST_S = 0.001, 3.0, 1.0
+"""How long a hosted chain without cooldowns may work at a stretch, in seconds: well
+below the interpreter's switch interval. It rests so many times as long then, so that
+requests keep three quarters of the processor, at most so many seconds."""
 
 
 class ChainLoop:
@@ -44,14 +41,11 @@ class ChainLoop:
     requests, which anybody may set.
 
     Attributes:
-        chain: What it runs.
-        tasks: Its tasks as they are run here, in order.
-        state: What the next owner is to know.
-        reason: Why the chain does not run; empty where there is nothing to say.
-        is_new_start: See `RunnerThread`.
-        failed: In `Mode.ONCE`: a task has failed, or could not be run.
+        chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
+        steering: What people want of the chain.
         plan: What comes next. None: the chain is not run here.
         current: What is being run. None: nothing is.
+        trouble: Tells what keeps the chain from running.
         stands_by: Another process has the chain, or goes first.
         stop_asked, wake_asked: No further run is to begin; or the next one now.
     """
@@ -68,14 +62,7 @@ class ChainLoop:
         sender: Any,
         watch: Callable[[], None],
     ) -> None:
-        """
-        Make it; nothing is touched yet.
-
-        Args:
-            chain, ownership, store, mode, clock, trouble: As of `RunnerThread`.
-            sender: Of the signals `chain_started` and `chain_stopped`.
-            watch: Called when `check` is to be called from now on.
-        """
+        """Make it for the thread `sender`; `watch` has `check` called from now on."""
         self.chain, self.mode, self.ownership = chain, mode, ownership
         ownership.borrows = mode is Mode.ONCE
         # One a task, however often it comes: it is down, or up, as a whole.
@@ -85,12 +72,13 @@ class ChainLoop:
         }
         self.tasks = tuple(executions[task] for task in chain.tasks)
         self.state = Checkpoint(store, self.tasks, clock)
+        self.steering = Steering(chain.name, store, self.state, clock)
         self.reason = ""
         self.is_new_start = self.failed = self.stands_by = False
         self.plan: Plan | None = None
         self.current: Execution | None = None
         self.stop_asked = self.wake_asked = self._yield_asked = False
-        self._clock, self._trouble = clock, trouble
+        self._clock, self.trouble = clock, trouble
         self._sender, self._watch = sender, watch
         # Held while the chain is claimed or let go of: the watcher does so, too.
         self._claiming = threading.Lock()
@@ -112,16 +100,20 @@ class ChainLoop:
             return self._stand_by(now)
         plan = self.plan or self._begin(claim)
         if not claim.check():
-            self._lose()
+            self._lose(claim)
             return now
         if self._yield_asked and self._yields(claim):
             return now
+        self.steering.note()
+        paused = self.steering.paused_for()
+        if paused:
+            return self._pause(paused)
         plan = self._woken(plan)
         if self.stop_asked:
             return plan.deadline
         if plan.deadline > self._clock.monotonic():
             # It could run: whoever was told of trouble need not wait until it does.
-            self._trouble.clear()
+            self.trouble.clear()
             return plan.deadline
         return self._run_next(claim, plan)
 
@@ -148,10 +140,10 @@ class ChainLoop:
         self.wake_asked = False
         self._watch()
         if self._standby.problem is not None:
-            self.reason = self._trouble.report(self._standby.problem)
+            self.reason = self.trouble.report(self._standby.problem)
         elif self._standby.has_looked:
             self.reason = ""
-            self._trouble.clear()
+            self.trouble.clear()
         soon = self._standby.next_look(now)
         if soon is None:
             return math.inf
@@ -165,6 +157,7 @@ class ChainLoop:
         is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
+        self.steering.begin()
         # Only now: where that fails, the next claim is the first one.
         self._is_first = False
         # What ended under a claim that was lost is known nowhere else.
@@ -183,13 +176,11 @@ class ChainLoop:
                 extra={"action": "chain_started", "chain": self.chain.name},
             )
         send_robust(signals.chain_started, self._sender)
-        # Nor does what a receiver used rest until the next run.
-        db.drop_connections()
         self.plan = self._resume(claim, plan, is_started=is_started)
         return self.plan
 
     def _resume(self, claim: Claim, plan: Plan, *, is_started: bool) -> Plan:
-        """Book a run that was interrupted, and return what comes next."""
+        """Count a run that was interrupted, and return what comes next."""
         record = claim.interrupted
         if record is None or record.run is None:
             return plan
@@ -199,6 +190,7 @@ class ChainLoop:
         counted = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
         # It is saved before the mark in the owner's record is gone.
         self.state.save(counted)
+        self.steering.served(failed=True)
         claim.mark(None)
         is_again = execution.downtime.interrupted > 1
         if self.mode is Mode.ONCE or (is_started and not is_again):
@@ -207,11 +199,11 @@ class ChainLoop:
         self._log_cooldown(execution)
         return counted
 
-    def _lose(self) -> None:
+    def _lose(self, claim: Claim) -> None:
         logger.critical(
-            "[%s] The pidfile was removed or replaced: another process may run "
-            "this chain too. It is no longer run here.",
+            "[%s] %s Another process may run this chain too. It is no longer run here.",
             self.chain.name,
+            claim.lost_because,
             extra={"action": "ownership_lost", "chain": self.chain.name},
         )
         self._lost_plan = self.plan or Plan()
@@ -250,25 +242,33 @@ class ChainLoop:
                 claim, self._claim = self._claim, None
                 if claim is not None:
                     claim.release()
-
-    def end(self) -> None:
-        """Let go for good, of the telling of troubles too."""
-        try:
-            self.let_go()
-        finally:
-            self._trouble.close()
+                self.ownership.withdraw()
 
     def break_down(self, exc: BaseException) -> None:
         """Say what the machinery itself raised; begin anew a little later."""
         # First of all: whatever fails below, it is tried again, and not at once.
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
-        self.reason = self._trouble.report(exc)
+        self.reason = self.trouble.report(exc)
         self._fail_single_pass()
         # Another process may be able to run it meanwhile.
         self.let_go()
 
     # Running.
+
+    def _pause(self, seconds: float) -> float:
+        """Run nothing until the pause is over, or ended; return when to look around."""
+        # It could run: whoever was told of trouble need not wait until it does.
+        self.trouble.clear()
+        if self.mode is Mode.ONCE:
+            logger.error(
+                "[%s] Nothing was run. %s",
+                self.chain.name,
+                describe_pause(self.steering.desired.paused),
+                extra={"action": "paused_once", "chain": self.chain.name},
+            )
+            self._fail_single_pass()
+        return self._clock.monotonic() + seconds
 
     def _woken(self, plan: Plan) -> Plan:
         """Return what is next: at once, where somebody has asked for that."""
@@ -276,6 +276,9 @@ class ChainLoop:
         if self.wake_asked and not self.tasks[plan.index].more:
             self.wake_asked = False
             self.plan = plan = replace(plan, deadline=0.0)
+        if self.steering.is_woken() and self.mode is not Mode.ONCE:
+            self.plan = plan = replace(plan, deadline=0.0)
+            self.steering.take_wake(plan)
         return plan
 
     def _run_next(self, claim: Claim, plan: Plan) -> float:
@@ -284,6 +287,7 @@ class ChainLoop:
         claim.mark(RunMark(execution.task.path, self._clock.time(), plan.index))
         # Before the task is seen to run, or its last run would seem to last still.
         execution.started = self._clock.monotonic()
+        execution.token = claim.token
         self.current = execution
         try:
             deadline = execution.run()
@@ -295,7 +299,7 @@ class ChainLoop:
         else:
             deadline = self._go_on(claim, plan, execution, deadline)
         # Only now: it takes its time, and a kill in it interrupts no run.
-        self._trouble.clear()
+        self.trouble.clear()
         return deadline
 
     def _go_on(
@@ -310,11 +314,11 @@ class ChainLoop:
             claim.mark(None)
             self._log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            rest = self._rest_for_host(execution)
-            if rest:
+            if rest := self._rest_for_host(execution):
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
+        self.steering.served(failed=execution.downtime.is_down, plan=plan)
         return deadline
 
     def _rest_for_host(self, execution: Execution) -> float:
@@ -349,17 +353,19 @@ class ChainLoop:
                 extra={"action": "cooling_down", "task": execution.task.name},
             )
 
-    # For the watcher, which calls this in its own thread.
-
     def check(self) -> bool:
-        """Say whether something has changed that the thread is to look at."""
+        """Say whether the thread is to look around; for the watcher, in its own."""
         claim = self._claim
         if claim is None:
             return self.stands_by and self._check_standby()
         if not claim.check():
             return True
         self._yield_asked = claim.wanted_by() is not None
-        return self._yield_asked
+        is_new = self.steering.look()
+        if self.current is not None:
+            # The chain's own thread has no time for it.
+            self.steering.note()
+        return is_new or self._yield_asked
 
     def _check_standby(self) -> bool:
         failed: Exception | None = None

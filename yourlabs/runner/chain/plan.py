@@ -12,18 +12,14 @@ MAX_DUE = 1e15
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    What a chain does next.
-
-    Attributes:
-        index: Of the task that is next.
-        deadline: When it may begin, in seconds on the owner's monotonic clock.
-        after: Key of the task whose cooldown ends then; empty where there is none.
-    """
+    """What a chain does next."""
 
     index: int = 0
+    """Of the task that is next."""
     deadline: float = 0.0
+    """When it may begin, in seconds on the owner's monotonic clock."""
     after: str = ""
+    """Key of the task whose cooldown ends then; empty where there is none."""
 
 
 def plan_after(
@@ -68,12 +64,10 @@ def plan_from_json(
 
     Args:
         value: What was read. Whatever no owner can have written counts for nothing.
-        keys: As for `plan_to_json`.
+        keys, offset: As for `plan_to_json`, in this process.
         now: On this process's monotonic clock, in seconds.
-        offset: As for `plan_to_json`, in this process.
-        longest: By key, the longest cooldown that a task can have now, in seconds.
-            More than that is left only when a clock was set or the cooldown was made
-            shorter; it is the most that is waited for then.
+        longest: By key, the longest cooldown that a task can have now, in seconds: the
+            most that is waited for, should a clock have been set.
     """
     if not isinstance(value, Mapping):
         return Plan()

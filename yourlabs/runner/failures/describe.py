@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from linecache import checkcache, getline
+from linecache import getline
 from types import FrameType, TracebackType
 
 from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, signature
@@ -275,13 +275,8 @@ def _frames(tb: TracebackType | None) -> list[Frame]:
     step = step or tb
     frames: list[Frame] = []
     known: dict[tuple[int, int | None], Frame] = {}
-    checked: set[str] = set()
     while step is not None:
-        code = step.tb_frame.f_code
-        if code.co_filename not in checked:
-            checked.add(code.co_filename)
-            checkcache(code.co_filename)
-        key = id(code), step.tb_lineno
+        key = id(step.tb_frame.f_code), step.tb_lineno
         if key not in known:
             known[key] = _frame(step.tb_frame, step.tb_lineno or 0)
         frames.append(known[key])
@@ -291,7 +286,8 @@ def _frames(tb: TracebackType | None) -> list[Frame]:
 
 def _frame(frame: FrameType, line: int) -> Frame:
     # Python's own formatter marks the place in each line, for which it parses the
-    # line: that takes longer than everything else that a failure costs.
+    # line: that takes longer than everything else that a failure costs. It also looks
+    # whether a file was changed; what was written later is not what runs here.
     code, module = frame.f_code, _module(frame)
     path, name = code.co_filename[:MAX_LINE], code.co_name[:MAX_LINE]
     source = getline(code.co_filename, line, frame.f_globals)[:MAX_LINE].strip()

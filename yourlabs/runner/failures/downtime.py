@@ -108,7 +108,9 @@ class Downtime:
     """How many runs ever took too long."""
     hang: Hang | None = None
 
-    def failed(self, latest: Latest, *, lasted: float) -> Downtime:
+    def failed(
+        self, latest: Latest, *, lasted: float, interrupted: int = 0
+    ) -> Downtime:
         """
         Return it with one more failure.
 
@@ -116,6 +118,8 @@ class Downtime:
             latest: The failure.
             lasted: How long the task has been down. Of no account for the first
                 failure of a downtime.
+            interrupted: How many failures in a row, with this one, took their process
+                with them.
         """
         # Before it is cut again: half a password would not be known as one.
         message = redact(latest.message[:MAX_LATEST])
@@ -131,6 +135,7 @@ class Downtime:
             since=since,
             lasted=max(0.0, lasted),
             consecutive=consecutive + 1,
+            interrupted=interrupted,
             failures=self.failures + 1,
             seen=_counted(seen, latest, self.failures + 1),
             latest=latest,

@@ -26,7 +26,8 @@ def printable(text: str) -> str:
     Line feeds and tabs stay. What is returned can be written to any file, header
     apart, and encoded as UTF-8.
     """
-    if text.isprintable():
+    # What a failure is made of has line feeds and nothing else to spell out.
+    if text.replace("\n", "").isprintable():
         return text
     text = text.replace("\r\n", "\n")
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -248,8 +248,10 @@ def own_frame(stack: str) -> str:
 def _downtime(report: Report) -> Iterator[tuple[str, str]]:
     latest = report.what.latest
     if latest is not None:
-        yield "Exception", latest.exception_type.removeprefix("builtins.")
-        yield "Message", one_line(latest.message, 1_000)
+        last = "" if report.is_down else "Last "
+        name = latest.exception_type.removeprefix("builtins.")
+        yield f"{last}exception".capitalize(), name
+        yield f"{last}message".capitalize(), one_line(latest.message, 1_000)
     if report.down_since is not None:
         yield "Down since", _moment(report.down_since)
         if not report.is_down:

@@ -162,7 +162,7 @@ class Subscriber:
                 f"{report.reason}. It counts as told."
             )
         elif send.handed_to:
-            text = f"Handed {label} to {send.handed_to}: {report.reason}"
+            text += f" (handed to {send.handed_to})"
         extra = {"action": action, "task": report.task}
         logger.log(level, "[%s] %s", report.task, text, extra=extra)
         return True

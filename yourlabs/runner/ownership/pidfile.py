@@ -119,6 +119,9 @@ class PidfileOwnership:
         token = 0 if record is None else record.seq
         self._takeover.ask(token, process.this_process(self.kind))
 
+    def withdraw(self) -> None:
+        """Do nothing: what was not acquired is not kept either."""
+
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner wrote. It may be gone; None: nothing readable."""
         return parse_record(self.read())
@@ -150,6 +153,23 @@ class PidfileOwnership:
             return process.this_process(self.kind)
         request = self._takeover.read()
         return None if request is None else request.candidate
+
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """Say whether the process lives that wrote the record, and did not let go."""
+        if record is None or record.released:
+            return False
+        if process.is_here(record.owner):
+            return process.is_alive(record.owner)
+        # In another container: its pid says nothing here, its record is touched.
+        seen_at = self.seen_at()
+        return seen_at is not None and self._clock.time() - seen_at < SILENCE_S
+
+    def seen_at(self) -> float | None:
+        """Return when the record was written or touched last."""
+        try:
+            return os.stat(self.path, follow_symlinks=False).st_mtime
+        except OSError:
+            return None
 
     def death_fd(self) -> int | None:
         """Return a pidfd of the owner, which the caller closes. None: there is none."""
@@ -192,6 +212,8 @@ class PidfileOwnership:
 class PidfileClaim:
     """A `Claim` on a pidfile: the lock is held until `release`, or the process ends."""
 
+    lost_because = "The pidfile was removed or replaced."
+
     def __init__(self, ownership: PidfileOwnership, descriptor: int) -> None:
         """Write into the record who owns the chain now."""
         self._ownership = ownership
@@ -221,6 +243,16 @@ class PidfileClaim:
         )
         files.write(descriptor, encode_block(self._head, self._unbooked))
         _written[self._path] = self.token
+
+    def rewrite(self, record: OwnerRecord) -> None:
+        """Say in the record who has the chain: this lock alone does not decide."""
+        self._head = encode_head(record)
+        self.token = _written[self._path] = record.seq
+        run = record.run or self._unbooked
+        block = encode_block(self._head, run, released=record.released)
+        if self._is_ours():
+            with contextlib.suppress(OSError):
+                files.write(self._descriptor, block)
 
     def check(self) -> bool:
         """Say whether the path still names the inode that is locked here."""

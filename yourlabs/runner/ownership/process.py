@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from pathlib import Path
@@ -20,6 +21,7 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+@functools.cache
 def boot_id() -> str:
     """Return the kernel's name for this boot; empty where there is none."""
     try:
@@ -72,10 +74,9 @@ def is_alive(identity: Identity) -> bool:
 
 def pidfd_of(identity: Identity) -> int | None:
     """
-    Return a descriptor that becomes readable when that process ends.
+    Return a descriptor that becomes readable when that process ends, to be closed.
 
-    None when it has ended, when its pid belongs to another process by now, or where
-    there are no pidfds, or they are refused. The caller closes it.
+    None: it has ended, or there are no pidfds here.
     """
     if not is_here(identity):
         return None

@@ -19,27 +19,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add ``--freeze``."""
-        parser.add_argument(
-            "--freeze",
-            action="store_true",
-            help="print an equivalent settings module that does not need setup",
-        )
+        text = "print an equivalent settings module that does not need setup"
+        parser.add_argument("--freeze", action="store_true", help=text)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the listing or the module."""
-        if not settings.SETTINGS_MODULE:
+        name = settings.SETTINGS_MODULE
+        if not name:
             raise CommandError("There is no settings module: settings were configured.")
         # In a process of its own: in this one Django has already filled in what
         # DATABASES leaves out, and that cannot be told from what the module says.
-        command = [sys.executable, "-m", "yourlabs.setup"]
-        if options["freeze"]:
-            command.append("--freeze")
-        environ = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "YOURLABS_QUIET": "1",
-        }
+        command = [sys.executable, "-m", "yourlabs.setup", "--settings", name]
+        command += ["--freeze"] * options["freeze"]
+        path = os.pathsep.join(filter(None, sys.path))
+        environ = {**os.environ, "PYTHONPATH": path, "YOURLABS_QUIET": "1"}
         result = subprocess.run(command, env=environ, capture_output=True, text=True)
         if result.returncode:
             raise CommandError(result.stderr.strip(), returncode=result.returncode)

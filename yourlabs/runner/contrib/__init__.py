@@ -1,0 +1,1 @@
+"""What the runner does for other packages: each needs an extra."""
