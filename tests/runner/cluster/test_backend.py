@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -15,6 +16,7 @@ from django.test import modify_settings, override_settings
 
 from yourlabs import runner
 from yourlabs.runner import conf
+from yourlabs.runner.chain.cannot_run import down_chain
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.cluster.backend import ClusterBackend
 from yourlabs.runner.cluster.checks import check_engine, check_table
@@ -82,10 +84,10 @@ def test_checks_find_nothing() -> None:
 @CLUSTER
 @pytest.mark.django_db
 def test_missing_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The app without its migration is an error, where the database is looked into."""
+    """The app without its migration is found where the database is looked into."""
     monkeypatch.setattr(LeaseRow._meta, "db_table", "missing")
 
-    assert ids(check_table(databases=["default"])) == ["yourlabs_runner.E027"]
+    assert ids(check_table(databases=["default"])) == ["yourlabs_runner.W027"]
     assert check_table(databases=["other"]) == []
     assert check_table() == []
 
@@ -129,12 +131,16 @@ def test_backend_without_app() -> None:
 
 
 @pytest.mark.parametrize("chosen", [None, "default", "other"])
-def test_migration_of_one_database(chosen: str | None) -> None:
+def test_migration_of_one_database(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The table is made in the chosen database alone."""
     module = importlib.import_module("yourlabs.runner.cluster.migrations.0001_initial")
     (operation,) = module.Migration.operations
-    databases = {"default": {}, "other": {}}
-    with override_settings(RUNNER={"DATABASE": chosen}, DATABASES=databases):
+    databases = ("default", "other")
+    other = dict(settings.DATABASES["default"])
+    monkeypatch.setitem(settings.DATABASES, "other", other)
+    with override_settings(RUNNER={"DATABASE": chosen}):
         made = [
             alias
             for alias in databases
@@ -188,25 +194,31 @@ def test_documents_of_a_reader() -> None:
         store.steer(lambda _: {"wake": object()})
     LeaseRow.objects.update(document='{"version": 2}')
     assert store.load() == {}
+    with pytest.raises(ValueError, match="its version is 2"):
+        backend.store(CHAIN).read()
+    LeaseRow.objects.update(lease_until=9e9)
+    assert not backend.forget("chain")
+    LeaseRow.objects.update(lease_until=0)
+    assert backend.forget("chain")
+    assert backend.store(CHAIN).read() == {}
 
 
 @CLUSTER
 @pytest.mark.django_db
 def test_trouble_is_of_one_machine() -> None:
     """What keeps a chain from running is told from files: it may be the database."""
-    down = make_chain([note_token.runner_task], name="chain.down")
-
-    assert isinstance(ClusterBackend().store(down), FileStore)
+    assert isinstance(ClusterBackend().store(down_chain(CHAIN)), FileStore)
 
 
+@pytest.mark.django_db
 def test_connection_is_its_own() -> None:
     """The connection is in no pool, and its timeouts are shorter than a lease."""
-    settings: dict[str, Any] = connections["default"].settings_dict
-    before = dict(settings["OPTIONS"])
+    theirs: dict[str, Any] = connections["default"].settings_dict
+    before = dict(theirs["OPTIONS"])
     connection = open_connection("default")
     try:
         assert connection is not connections["default"]
         assert connection.settings_dict["OPTIONS"]["timeout"] == 3
-        assert settings["OPTIONS"] == before
+        assert theirs["OPTIONS"] == before
     finally:
         connection.close()

@@ -191,11 +191,7 @@ class Execution:
         )
 
     def interrupt(self, record: OwnerRecord) -> float:
-        """
-        Count the run that the owner of `record` began and did not live to end.
-
-        Return when the cooldown ends, which grows with each such run in a row.
-        """
+        """Count a run that its owner did not live to end; return when to go on."""
         now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since

@@ -64,7 +64,7 @@ class ClusterBackend:
             OSError: They cannot be removed.
         """
         try:
-            return rows.forget(name) and self._files.forget(name)
+            return rows.remove(name) and self._files.forget(name)
         except Error as exc:
             raise _unusable(exc) from exc
 
@@ -99,7 +99,7 @@ class ClusterStore:
 
     def read(self) -> dict[str, Any]:
         """
-        Return what was saved last, for who does not own the chain.
+        Return the same for who does not own the chain.
 
         Raises:
             UnusableDatabase: It cannot be read.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core import checks
-from django.db import Error, connections
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from yourlabs.runner import conf
 from yourlabs.runner.cluster import rows
@@ -25,16 +26,15 @@ def register() -> None:
 
 def check_engine(**_: Any) -> list[checks.CheckMessage]:
     """Find a kind of database that the leases were never tried with."""
-    if conf.backend() != conf.CLUSTER:
-        return []
-    vendor = connections[rows.alias()].vendor
+    alias = _alias()
+    vendor = ENGINES[0] if alias is None else connections[alias].vendor
     if vendor in ENGINES:
         return []
     return [
-        _error(
+        checks.Error(
             f"The leases of chains are in a database of the kind {vendor}.",
-            "Use PostgreSQL, MariaDB or MySQL, and name it in RUNNER['DATABASE'].",
-            "E026",
+            hint="Name a PostgreSQL, MariaDB or MySQL in RUNNER['DATABASE'].",
+            id=f"{TAG}.E026",
         )
     ]
 
@@ -43,25 +43,34 @@ def check_table(
     *, databases: Sequence[str] | None = None, **_: Any
 ) -> list[checks.CheckMessage]:
     """Find that the table is missing, or loses what was committed."""
-    alias = rows.alias()
-    if conf.backend() != conf.CLUSTER or alias not in (databases or ()):
+    alias = _alias()
+    if alias is None or alias not in (databases or ()):
         return []
     connection = connections[alias]
+    if LeaseRow._meta.db_table not in connection.introspection.table_names():
+        return [
+            # No error: it would keep `migrate` from making the table.
+            checks.Warning(
+                f"The database {alias!r} has no table for the leases of chains.",
+                hint=f"Run: manage.py migrate --database {alias}",
+                id=f"{TAG}.W027",
+            )
+        ]
+    if connection.features.supports_transactions:
+        return []
+    return [
+        checks.Error(
+            f"The database {alias!r}, where leases are, has no transactions.",
+            hint="Use an engine with transactions, like InnoDB.",
+            id=f"{TAG}.E028",
+        )
+    ]
+
+
+def _alias() -> str | None:
+    """Return the database of the leases. None: there are none, or not in any."""
     try:
-        tables = connection.introspection.table_names()
-        has_transactions = connection.features.supports_transactions
-    except Error as exc:
-        text = f"The database {alias!r}, where leases of chains are, fails: {exc}"
-        return [_error(text, "Start it, or correct DATABASES.", "E027")]
-    if LeaseRow._meta.db_table not in tables:
-        text = f"The database {alias!r} has no table for the leases of chains."
-        return [_error(text, f"Run: manage.py migrate --database {alias}", "E027")]
-    if not has_transactions:
-        text = f"The database {alias!r}, where leases are, has no transactions."
-        hint = "Use an engine with transactions, like InnoDB."
-        return [_error(text, hint, "E028")]
-    return []
-
-
-def _error(message: str, hint: str, number: str) -> checks.CheckMessage:
-    return checks.Error(message, hint=hint, id=f"{TAG}.{number}")
+        return rows.alias() if conf.backend() == conf.CLUSTER else None
+    except ImproperlyConfigured:
+        # Other checks say so.
+        return None

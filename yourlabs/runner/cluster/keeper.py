@@ -155,7 +155,7 @@ class Keeper:
         """Let go of it, whether it is held or not; wait as `save` does."""
         with self._changed:
             lease.is_released = True
-            lease.pending.update(record="", lease_until=0.0)
+            lease.pending.update(record="", lease_until=rows.Clock())
             lease.written.clear()
             self._changed.notify()
         self._wait(lease)

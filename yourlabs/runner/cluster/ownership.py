@@ -17,7 +17,7 @@ from pathlib import Path
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.cluster import rows
 from yourlabs.runner.cluster.keeper import Keeper, Lease
-from yourlabs.runner.cluster.lease import LEASE_S, TIMEOUT_S, interrupted
+from yourlabs.runner.cluster.lease import TIMEOUT_S, interrupted
 from yourlabs.runner.cluster.root import identify
 from yourlabs.runner.exceptions import UnusableDatabase
 from yourlabs.runner.ownership import process
@@ -125,15 +125,15 @@ class ClusterOwnership:
         return self._local.owner()
 
     def lives(self, record: OwnerRecord | None) -> bool:
-        """Say whether the lease goes on, and its holder, where that can be told."""
+        """Say whether who wrote the record has the chain still."""
         if record is None or record.released:
             return False
-        return not process.is_here(record.owner) or process.is_alive(record.owner)
+        return process.is_alive(record.owner)
 
     def seen_at(self) -> float | None:
-        """Return when the lease was renewed last, by the clock of the database."""
-        until = rows.ends_at(self._chain.name)
-        return None if until is None else until - LEASE_S
+        """Return when there was a holder last, in seconds since the epoch."""
+        age = rows.age(self._chain.name)
+        return None if age is None else time.time() - age
 
     @contextmanager
     def request(self) -> Iterator[None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import os
 import uuid
 from pathlib import Path
 
 from yourlabs.runner.ownership import files, process
+from yourlabs.runner.ownership.descriptors import close_ours
 from yourlabs.runner.ownership.root import make_run_root
 
 NAME = "cluster.id"
@@ -35,23 +36,16 @@ def identify(root: Path) -> str:
 
 
 def _make(path: str) -> bytes:
-    """Write the id once: of all processes that try, one wins and the others read it."""
-    temporary = f"{path}.{uuid.uuid4().hex}"
+    """Return the id, which one of the processes that make it has written."""
+    descriptor = files.open_to_write(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, uuid.uuid4().hex.encode())
-        finally:
-            os.close(descriptor)
-        # A name that is taken stays as it is, unless it holds no id.
-        if files.read(path, 32):
-            os.replace(temporary, path)
-        else:
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        known = os.pread(descriptor, 32, 0)
+        if len(known) != 32:
+            known = uuid.uuid4().hex.encode()
+            files.write(descriptor, known)
+        return known
     except OSError as exc:
         raise files.unusable(path, exc) from None
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-    return files.read(path, 32)
+        close_ours(descriptor)

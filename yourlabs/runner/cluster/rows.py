@@ -118,12 +118,30 @@ def write(name: str, holder: str, **values: Any) -> bool:
     return bool(table().filter(pk=key_of(name), holder=holder).update(**values))
 
 
+def remove(name: str) -> bool:
+    """Remove the row of a chain that has no holder; say whether there is none left."""
+    table().filter(pk=key_of(name), lease_until__lt=Clock()).delete()
+    return not table().filter(pk=key_of(name)).exists()
+
+
 def read(name: str, column: str) -> str | None:
     """Return one column of a row. None: there is no row."""
     found: str | None = (
         table().filter(pk=key_of(name)).values_list(column, flat=True).first()
     )
     return found
+
+
+def age(name: str) -> float | None:
+    """Return how many seconds ago there was a holder. None: there was none."""
+    try:
+        row = look([name]).get(name)
+    except Error:
+        return None
+    if row is None or row.record is None:
+        return None
+    # Who lets go ends the lease; who does not has renewed it before.
+    return -row.left if row.record.released else LEASE_S - row.left
 
 
 def owner(name: str) -> OwnerRecord | None:
@@ -135,19 +153,3 @@ def owner(name: str) -> OwnerRecord | None:
     if row is None or row.record is None:
         return None
     return row.record if row.left > 0 else replace(row.record, released=True)
-
-
-def ends_at(name: str) -> float | None:
-    """Return when the lease of a chain ends, or ended. None: there was none."""
-    try:
-        until = table().filter(pk=key_of(name)).values_list("lease_until", flat=True)
-        return until.first() or None
-    except Error:
-        return None
-
-
-def forget(name: str) -> bool:
-    """Remove the row of a chain. False: its lease goes on."""
-    rows = table().filter(pk=key_of(name))
-    rows.filter(lease_until__lt=Clock()).delete()
-    return not rows.exists()

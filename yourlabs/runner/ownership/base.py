@@ -1,9 +1,11 @@
 """
 Who runs a chain: what every kind of ownership offers.
 
-Two kinds are here: a file lock (`yourlabs.runner.ownership.pidfile`) and one in memory
-for tests (`yourlabs.runner.testing`). One suite of tests holds both to these words:
-``tests/runner/test_ownership.py``.
+There are three: a file lock (`yourlabs.runner.ownership.pidfile`), a lease in a
+database above it (`yourlabs.runner.cluster`), and one in memory for tests
+(`yourlabs.runner.testing`). A `yourlabs.runner.storage.base.Backend` hands them out, so
+that is where another kind is plugged in. ``tests/runner/test_ownership.py`` holds them
+to these words.
 """
 
 from __future__ import annotations
