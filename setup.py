@@ -22,6 +22,7 @@ setup(
     extras_require={
         "smoke": ["model-bakery>=1.20"],
         "tasks": ["django-tasks-db>=0.13", "django-tasks>=0.12"],
+        "apprise": ["apprise>=1.9"],
     },
     classifiers=[
         "Development Status :: 5 - Production/Stable",

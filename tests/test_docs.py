@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -10,13 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management.base import BaseCommand
 
 from tests.doc_blocks import DOCS, ROOT, Block, Session, blocks
 from tests.docs_project import project  # noqa: F401
 from yourlabs import runner
 from yourlabs.runner import checks, conf, signals
 from yourlabs.runner.chain.task import OPTIONS
+from yourlabs.runner.management.commands import runner as steering
 from yourlabs.runner.management.commands.run_functions import Command
+from yourlabs.runner.web.metrics import PREFIX, families
 
 SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
 
@@ -24,6 +28,7 @@ IN_A_PROJECT = [
     "howto/machines.rst",
     "howto/priority.rst",
     "howto/server_overrides.rst",
+    "howto/steer.rst",
     "howto/signals.rst",
     "howto/tasks.rst",
     "howto/testing.rst",
@@ -33,6 +38,7 @@ IN_A_PROJECT = [
     "reference/command.rst",
     "reference/log.rst",
     "reference/settings.rst",
+    "reference/status.rst",
 ]
 """Pages whose commands are for the project that the tutorial makes."""
 
@@ -258,3 +264,31 @@ def test_transcript_of_the_readme(tmp_path: Path) -> None:
     session = Session(tmp_path)
     del session.environ["DJANGO_SETTINGS_MODULE"]
     session.run(Block("README.rst", command.line, "sh", line), shown.content)
+
+
+def test_verbs_of_the_runner_are_documented() -> None:
+    """The page has each verb and argument of the command that steers."""
+    page = read("reference/status.rst")
+    parser = steering.Command().create_parser("manage.py", "runner")
+    of_django = BaseCommand().create_parser("manage.py", "x")
+    known = {one for action in parser._actions for one in action.option_strings}
+    django = {one for action in of_django._actions for one in action.option_strings}
+
+    assert [] == [verb for verb in steering.VERBS if f"``{verb}``" not in page]
+    listed = set(re.findall(r"^``(--[\w-]+)", page, re.MULTILINE))
+    assert known - django == listed
+
+
+def test_metrics_are_documented() -> None:
+    """The page, the alerts and the dashboard name metrics that there are."""
+    names = {PREFIX + family.name for family in families([], 0.0)}
+    page = set(re.findall(r"``(yourlabs_runner_\w+)``", read("reference/status.rst")))
+    used = {
+        found.removesuffix("_sum").removesuffix("_count")
+        for name in ("alerts.yml", "grafana.json")
+        for found in re.findall(r"yourlabs_runner_\w+", read(f"_static/{name}"))
+    }
+
+    assert names == page
+    assert used <= names
+    json.loads(read("_static/grafana.json"))

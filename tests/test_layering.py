@@ -18,6 +18,7 @@ CORE = [
         "exceptions",
         "autostart/classify",
         "autostart/kinds",
+        "chain/history",
         "chain/plan",
         "chain/status",
         "chain/task",
@@ -31,11 +32,13 @@ CORE = [
         "notify/throttle",
         "notify/told",
         "ownership/record",
+        "storage/desired",
     )
 ]
 
 PURE = {
     "__future__",
+    "array",
     "collections",
     "dataclasses",
     "datetime",

@@ -825,7 +825,7 @@ def test_clock_that_was_set(
 
 @pytest.mark.parametrize(
     ("cooldown", "runs", "pause", "saves"),
-    [(2.0, 3, 2.0, 3), (0.1, 20, 0.1, 0), (1.0, 31, 1.0, 1)],
+    [(2.0, 3, 2.0, 3), (0.1, 20, 0.1, 0), (1.0, 11, 1.0, 2)],
     ids=["long", "short", "counts"],
 )
 def test_when_a_cooldown_is_saved(

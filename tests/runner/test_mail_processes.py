@@ -106,6 +106,7 @@ class Project:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
+        self.scripts = 0
         values = {
             "folder": str(folder),
             "port": port,
@@ -118,7 +119,9 @@ class Project:
 
     def run(self, script: str, *arguments: object) -> subprocess.Popen[str]:
         """Start a script with Django's settings at hand."""
-        path = self.folder / "script.py"
+        # A name of its own: the process before may be about to read its script.
+        self.scripts += 1
+        path = self.folder / f"script_{self.scripts}.py"
         path.write_text(textwrap.dedent(script))
         environment = {
             **os.environ,

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from yourlabs.runner.exceptions import (
         AlreadyOwned,
         ChainNameTaken,
+        ChainPaused,
+        ChainRuns,
         InvalidTask,
         RunnerError,
         TakeOverTimeout,
         TaskNotFound,
+        UnknownChain,
         UnusableDatabase,
         UnusableRunRoot,
     )
@@ -49,15 +52,27 @@ if TYPE_CHECKING:
         task_started,
         task_succeeded,
     )
+    from yourlabs.runner.steer.control import (
+        forget,
+        pause,
+        resume,
+        silence,
+        unsilence,
+        wake,
+    )
+    from yourlabs.runner.steer.document import status
 
 _HOMES = {
     "exceptions": (
         "AlreadyOwned",
         "ChainNameTaken",
+        "ChainPaused",
+        "ChainRuns",
         "InvalidTask",
         "RunnerError",
         "TakeOverTimeout",
         "TaskNotFound",
+        "UnknownChain",
         "UnusableDatabase",
         "UnusableRunRoot",
     ),
@@ -78,6 +93,8 @@ _HOMES = {
         "task_succeeded",
     ),
     "chain.thread": ("RunnerThread",),
+    "steer.control": ("forget", "pause", "resume", "silence", "unsilence", "wake"),
+    "steer.document": ("status",),
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -86,6 +103,8 @@ __all__ = [
     "AlreadyOwned",
     "Chain",
     "ChainNameTaken",
+    "ChainPaused",
+    "ChainRuns",
     "ChainStatus",
     "ExceptionCount",
     "Failure",
@@ -101,12 +120,18 @@ __all__ = [
     "Task",
     "TaskNotFound",
     "TaskStatus",
+    "UnknownChain",
     "UnusableDatabase",
     "UnusableRunRoot",
     "chain_started",
     "chain_stopped",
     "chains",
+    "forget",
+    "pause",
+    "resume",
+    "silence",
     "start_chain",
+    "status",
     "stop_all",
     "stop_chain",
     "task",
@@ -116,6 +141,8 @@ __all__ = [
     "task_started",
     "task_succeeded",
     "token",
+    "unsilence",
+    "wake",
 ]
 
 

@@ -93,16 +93,16 @@ def _mail_to_console() -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the command `run_functions` with `arguments`."""
+    """Run the command `run_functions`, or `runner` where `arguments` begin so."""
     # As for manage.py: before anything is looked up.
     parser = CommandParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--settings")
     parser.add_argument("--pythonpath")
     parser.add_argument("-v", "--verbosity", type=int, default=1)
-    options = Namespace(verbosity=1)
+    options, rest = Namespace(verbosity=1), arguments
     # What is wrong with them the command says.
     with contextlib.suppress(CommandError):
-        options = parser.parse_known_args(arguments)[0]
+        options, rest = parser.parse_known_args(arguments)
         handle_default_options(options)
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         on_screen = sys.stderr.isatty() and options.verbosity < 2
@@ -116,9 +116,13 @@ def main(arguments: list[str]) -> None:
     if not apps.is_installed(RunnerConfig.name):
         # A project whose settings do not have it: failures are told all the same.
         RunnerConfig(RunnerConfig.name, runner).ready()
-    from yourlabs.runner.management.commands.run_functions import Command
+    from yourlabs.runner.management.commands import run_functions
+    from yourlabs.runner.management.commands import runner as steering
 
-    Command().run_from_argv(["python -m", "yourlabs.runner", *arguments])
+    # A function has a dotted path, so that no verb can be one.
+    steers = rest[:1] and rest[0] in steering.VERBS
+    command = steering.Command() if steers else run_functions.Command()
+    command.run_from_argv(["python -m", "yourlabs.runner", *arguments])
 
 
 if __name__ == "__main__":

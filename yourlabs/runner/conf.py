@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "REDACT": (),
     "STOP_TIMEOUT": timedelta(seconds=10),
     "BACKEND": "yourlabs.runner.storage.file",
+    "PAGE": {},
     "DATABASE": None,
 }
 """Every key that the setting ``RUNNER`` may have, with its default."""
@@ -257,6 +258,33 @@ def database() -> str | None:
     return value
 
 
+PAGE_KEYS = ("VIEW", "CONTROL", "TOKEN")
+"""Every key that ``RUNNER["PAGE"]`` may have."""
+
+
+def page() -> dict[str, Any]:
+    """Return who may see and steer chains: functions of a request, and a token."""
+    value = get("PAGE")
+    if not isinstance(value, Mapping) or not set(value) <= set(PAGE_KEYS):
+        msg = f"RUNNER['PAGE'] is {value!r}: expected a dict of {', '.join(PAGE_KEYS)}."
+        raise ImproperlyConfigured(msg)
+    found = {key: value.get(key) for key in PAGE_KEYS}
+    for key in ("VIEW", "CONTROL"):
+        try:
+            one = found[key]
+            found[key] = import_string(one) if isinstance(one, str) else one
+        except ImportError as exc:
+            msg = f"RUNNER['PAGE'][{key!r}] cannot be imported: {exc}."
+            raise ImproperlyConfigured(msg) from exc
+        if found[key] is not None and not callable(found[key]):
+            msg = f"RUNNER['PAGE'][{key!r}] is no function of a request."
+            raise ImproperlyConfigured(msg)
+    if found["TOKEN"] is not None and not isinstance(found["TOKEN"], str):
+        msg = "RUNNER['PAGE']['TOKEN'] is no text."
+        raise ImproperlyConfigured(msg)
+    return found
+
+
 def redactors() -> list[Callable[[str], str]]:
     """Return the functions that texts pass through before they are sent."""
     value = get("REDACT")
@@ -313,6 +341,7 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("E013", "Use True or False.", _check_email),
     ("E015", f"The default is {DEFAULTS['BACKEND']!r}.", backend),
     ("E016", "Give paths of functions that take and return a text.", redactors),
+    ("E018", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
     ("E025", "Give an alias, or None for that of the routers.", database),
 )
 """How each value is read that is no option of a task: check, hint, reader."""

@@ -35,6 +35,18 @@ class UnusableRunRoot(RunnerError, OSError):
         return self.strerror or super().__str__()
 
 
+class UnknownChain(RunnerError, LookupError):
+    """No chain has this name: none is declared here, and nothing is kept of one."""
+
+
+class ChainPaused(RunnerError):
+    """The chain is paused, so it cannot be run now."""
+
+
+class ChainRuns(RunnerError):
+    """The chain has an owner that lives, so it cannot be forgotten."""
+
+
 class UnusableDatabase(RunnerError, OSError):
     """The database in which the leases of chains are cannot be used now."""
 

@@ -21,7 +21,6 @@ from yourlabs.runner.log import logger
 ORDER = (
     # Copies of the parent's locks are closed before anything can wait for them.
     "ownership",
-    "storage",
     "notify",
     "watcher",
     "registry",

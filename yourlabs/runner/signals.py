@@ -1,6 +1,8 @@
 """
 The signals of the runner, in a blinker namespace of their own.
 
+`yourlabs.runner.chain.signals.send_robust` sends them.
+
 Senders are compared by identity: connect with ``sender=function.runner_task``.
 Receivers run in the thread of the chain, and should be quick; receivers of
 `task_stalled` run in a thread of their own, while the chain's hangs.

@@ -184,6 +184,8 @@ class MemoryStore:
     def load(self) -> dict[str, Any]:
         return dict(json.loads(self.document))
 
+    read = load
+
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
         document = json.dumps(dict(sections))
         if claim.check():
@@ -211,6 +213,14 @@ class MemoryBackend:
 
     def names(self) -> list[str]:
         return sorted(name for name in self._chains if not name.endswith(DOWN))
+
+    def forget(self, name: str) -> bool:
+        """Forget a chain; False: it runs."""
+        kept = self._chains.get(name)
+        if kept is not None and kept.claim is not None:
+            return False
+        self._chains.pop(name, None)
+        return True
 
     def ownership(self, chain: Chain, *, kind: str = HOSTED) -> MemoryOwnership:
         return MemoryOwnership(self.store(chain), chain, kind, self.clock)
@@ -284,6 +294,14 @@ class MemoryOwnership:
 
     def candidate(self) -> Identity | None:
         return next((one._identity for one in self._kept.requests), None)
+
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """Say whether the last owner has the chain still."""
+        return self._kept.claim is not None
+
+    def seen_at(self) -> float | None:
+        """Return when there was an owner last."""
+        return None if self._kept.record is None else self._kept.record.since
 
     def death_fd(self) -> None:
         """Return None: there is no process that could die."""

@@ -1,8 +1,8 @@
 """
 Is this a process that should run chains? A decision, from facts that others collect.
 
-The question is put each time a chain is declared, again in a forked child of a process
-that declared one, and with the first request.
+The question is asked each time a chain is declared, again in a forked child of a
+process that declared one, and with the first request.
 """
 
 from __future__ import annotations

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.history import (
+    History,
+    histories_from_json,
+    histories_to_json,
+)
 from yourlabs.runner.chain.plan import Plan, plan_from_json, plan_to_json
 from yourlabs.runner.failures.downtime import (
     INTERRUPTED_LIMIT,
@@ -26,11 +31,14 @@ a shorter one, the new owner is early by less than that."""
 SAVE_EVERY_S = 1.0
 """How often a chain of shorter cooldowns saves what happens, in seconds."""
 
-SAVE_COUNTS_EVERY_S = 30.0
+SAVE_COUNTS_EVERY_S = 5.0
 """The same while there is nothing but counts of runs to lose."""
 
 MAX_DOWNTIMES = 200_000
 """How much text all downtimes of a chain take in its document, in bytes."""
+
+
+T = TypeVar("T")
 
 
 class Checkpoint:
@@ -86,7 +94,7 @@ class Checkpoint:
         with self._mutex:
             self._pid = os.getpid()
             self._sections, self._claim = sections, claim
-        self._resume(sections.get("downtimes"))
+        self._resume(sections)
         now = self._clock.monotonic()
         plan = plan_from_json(
             sections.get("schedule"),
@@ -98,22 +106,16 @@ class Checkpoint:
         self._saved_at, self._saved_deadline = now, plan.deadline
         return plan
 
-    def _resume(self, known: Any) -> None:
+    def _resume(self, sections: dict[str, Any]) -> None:
         """Go on with what the last owner counted."""
-        if known is None:
-            return
-        try:
-            downtimes = downtimes_from_json(known)
-        except ValueError as exc:
-            logger.warning(
-                "What was known of failures cannot be read, and begins anew: %s",
-                exc,
-                extra={"action": "downtimes_dropped"},
-            )
-            return
+        downtimes = _known(sections.get("downtimes"), downtimes_from_json)
+        histories = _known(sections.get("tasks"), histories_from_json)
         for execution in self._executions:
-            # None: another owner has seen nothing of what began here.
-            execution.resume(downtimes.get(execution.key, Downtime()))
+            # Where nothing is known, another owner has seen nothing of what is here.
+            if downtimes is not None:
+                execution.resume(downtimes.get(execution.key, Downtime()))
+            if histories is not None:
+                execution.history = histories.get(execution.key, History())
 
     def note(self, plan: Plan) -> None:
         """Save where the chain is, if a kill would cost the next owner something."""
@@ -146,7 +148,12 @@ class Checkpoint:
             for one in self._executions
             if one.downtime != Downtime()
         }
-        self._sections["status"] = [one.to_json() for one in self._executions]
+        for one in self._executions:
+            one.history.cooldown = one.cooldown.total_seconds()
+        tasks = histories_to_json({one.key: one.history for one in self._executions})
+        for one in self._executions:
+            tasks[one.key] |= {"path": one.task.path, "name": one.task.name}
+        self._sections["tasks"] = tasks
         self._store.save(claim, self._sections)
 
     def close(self) -> None:
@@ -157,6 +164,21 @@ class Checkpoint:
     def _offset(self) -> float:
         """Return seconds since the epoch at the zero of the monotonic clock."""
         return self._clock.time() - self._clock.monotonic()
+
+
+def _known(value: Any, read: Callable[[Any], T]) -> T | None:
+    """Return what `read` makes of a section. None: it is not there, or unreadable."""
+    if value is None:
+        return None
+    try:
+        return read(value)
+    except ValueError as exc:
+        logger.warning(
+            "What was known of failures cannot be read, and begins anew: %s",
+            exc,
+            extra={"action": "downtimes_dropped"},
+        )
+        return None
 
 
 def _longest_cooldown(execution: Execution) -> float:

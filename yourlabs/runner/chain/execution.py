@@ -18,6 +18,7 @@ from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.fencing import running_token
+from yourlabs.runner.chain.history import History
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -56,6 +57,7 @@ class Execution:
         cooldown: The wait after the last run.
         downtime: How the task fares, over all owners of the chain.
         token: Of the ownership under which it is run.
+        history: What it has done, over all owners of the chain.
         runs, failures: How many there were since this was made.
         started, last_run: When the last run began, on the monotonic clock, and in
             seconds since the epoch. None: there was none.
@@ -72,6 +74,7 @@ class Execution:
         self.more = False
         self.cooldown = timedelta()
         self.downtime = Downtime()
+        self.history = History()
         self.runs = self.failures = 0
         self.token: int | None = None
         self.started = 0.0
@@ -188,11 +191,7 @@ class Execution:
         )
 
     def interrupt(self, record: OwnerRecord) -> float:
-        """
-        Count the run that the owner of `record` began and did not live to end.
-
-        Return when the cooldown ends, which grows with each such run in a row.
-        """
+        """Count a run that its owner did not live to end; return when to go on."""
         now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
@@ -201,7 +200,7 @@ class Execution:
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
-        self._count(described, ended, in_a_row)
+        self._count(described, ended, in_a_row, took=max(0.0, now - since))
         self.cooldown = interrupted_cooldown(self.options.fail_cooldown, in_a_row)
         self._tell(exc, described, timedelta(seconds=max(0.0, now - since)))
         return ended + self.cooldown.total_seconds()
@@ -219,14 +218,10 @@ class Execution:
             down_since=instant(downtime.since) if downtime.is_down else None,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what was run, as plain values for the chain's state."""
-        counts = {"runs": self.runs, "failures": self.failures}
-        return {"task": self.task.path, **counts, "last_run": self.last_run}
-
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
         self.cooldown = self.options.cooldown(failed=False)
+        self.history.succeeded(self.last_run or 0.0, ended - self.started)
         self._count_more(ended)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
@@ -292,14 +287,23 @@ class Execution:
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
-            self._count(described, ended)
+            self._count(described, ended, took=ended - self.started)
             self._tell(exc, described, timedelta(seconds=ended - self.started))
         finally:
             forget(exc)
         return ended + self.cooldown.total_seconds()
 
-    def _count(self, described: Described, ended: float, in_a_row: int = 0) -> None:
+    def _count(
+        self,
+        described: Described,
+        ended: float,
+        in_a_row: int = 0,
+        *,
+        took: float = 0.0,
+    ) -> None:
         self.failures += 1
+        texts = described.exception_type, described.message, described.traceback
+        self.history.failed(self.last_run or 0.0, took, *texts)
         latest = Latest(**vars(described), at=self._clock.time())
         with self._counting:
             if not self.downtime.is_down:

@@ -1,4 +1,11 @@
-"""A run whose process ended before it did: by kill -9, out of memory, a crash."""
+"""
+A run whose process ended before it did: by kill -9, out of memory, a crash.
+
+The kernel releases the lock of a process that has died. The next owner finds the mark
+of the run in the record (`Claim.interrupted`, of `ownership.pidfile`). Its loop
+(`ChainLoop`, in `chain.loop`) then counts a failed run, whose message is made here, and
+serves the cooldown that `failures.downtime.interrupted_cooldown` says.
+"""
 
 from __future__ import annotations
 

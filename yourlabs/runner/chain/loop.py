@@ -17,6 +17,7 @@ from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.plan import Plan, plan_after
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
+from yourlabs.runner.chain.steering import Steering, describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
@@ -41,6 +42,7 @@ class ChainLoop:
 
     Attributes:
         chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
+        steering: What people want of the chain.
         plan: What comes next. None: the chain is not run here.
         current: What is being run. None: nothing is.
         trouble: Tells what keeps the chain from running.
@@ -70,6 +72,7 @@ class ChainLoop:
         }
         self.tasks = tuple(executions[task] for task in chain.tasks)
         self.state = Checkpoint(store, self.tasks, clock)
+        self.steering = Steering(chain.name, store, self.state, clock)
         self.reason = ""
         self.is_new_start = self.failed = self.stands_by = False
         self.plan: Plan | None = None
@@ -101,6 +104,10 @@ class ChainLoop:
             return now
         if self._yield_asked and self._yields(claim):
             return now
+        self.steering.note()
+        paused = self.steering.paused_for()
+        if paused:
+            return self._pause(paused)
         plan = self._woken(plan)
         if self.stop_asked:
             return plan.deadline
@@ -150,6 +157,7 @@ class ChainLoop:
         is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
+        self.steering.begin()
         # Only now: where that fails, the next claim is the first one.
         self._is_first = False
         # What ended under a claim that was lost is known nowhere else.
@@ -182,6 +190,7 @@ class ChainLoop:
         counted = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
         # It is saved before the mark in the owner's record is gone.
         self.state.save(counted)
+        self.steering.served(failed=True)
         claim.mark(None)
         is_again = execution.downtime.interrupted > 1
         if self.mode is Mode.ONCE or (is_started and not is_again):
@@ -247,12 +256,29 @@ class ChainLoop:
 
     # Running.
 
+    def _pause(self, seconds: float) -> float:
+        """Run nothing until the pause is over, or ended; return when to look around."""
+        # It could run: whoever was told of trouble need not wait until it does.
+        self.trouble.clear()
+        if self.mode is Mode.ONCE:
+            logger.error(
+                "[%s] Nothing was run. %s",
+                self.chain.name,
+                describe_pause(self.steering.desired.paused),
+                extra={"action": "paused_once", "chain": self.chain.name},
+            )
+            self._fail_single_pass()
+        return self._clock.monotonic() + seconds
+
     def _woken(self, plan: Plan) -> Plan:
         """Return what is next: at once, where somebody has asked for that."""
         # What has more to do goes on anyway: the cooldown after it is cut then.
         if self.wake_asked and not self.tasks[plan.index].more:
             self.wake_asked = False
             self.plan = plan = replace(plan, deadline=0.0)
+        if self.steering.is_woken() and self.mode is not Mode.ONCE:
+            self.plan = plan = replace(plan, deadline=0.0)
+            self.steering.take_wake(plan)
         return plan
 
     def _run_next(self, claim: Claim, plan: Plan) -> float:
@@ -292,6 +318,7 @@ class ChainLoop:
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
+        self.steering.served(failed=execution.downtime.is_down, plan=plan)
         return deadline
 
     def _rest_for_host(self, execution: Execution) -> float:
@@ -334,7 +361,11 @@ class ChainLoop:
         if not claim.check():
             return True
         self._yield_asked = claim.wanted_by() is not None
-        return self._yield_asked
+        is_new = self.steering.look()
+        if self.current is not None:
+            # The chain's own thread has no time for it.
+            self.steering.note()
+        return is_new or self._yield_asked
 
     def _check_standby(self) -> bool:
         failed: Exception | None = None

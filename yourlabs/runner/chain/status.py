@@ -11,6 +11,7 @@ STANDBY = "standby"
 RUNNING = "running"
 STALLED = "stalled"
 COOLING_DOWN = "cooling down"
+PAUSED = "paused"
 STOPPED = "stopped"
 
 
@@ -37,7 +38,8 @@ class ChainStatus:
     name: str
     state: str
     """``starting``, ``standby`` (another process runs it), ``running``, ``stalled``
-    (a run takes longer than its `max_duration`), ``cooling down`` or ``stopped``."""
+    (a run takes longer than its `max_duration`), ``cooling down``, ``paused`` or
+    ``stopped``."""
     reason: str
     """Why it is in this state, where that needs saying; else empty."""
     current_task: str | None

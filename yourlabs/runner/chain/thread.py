@@ -17,6 +17,7 @@ from yourlabs.runner.chain.deadlock import waiting_for
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.loop import ChainLoop
 from yourlabs.runner.chain.status import ChainStatus, chain_status
+from yourlabs.runner.chain.steering import describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
@@ -235,6 +236,8 @@ class RunnerThread(threading.Thread):
             return states.STOPPED
         if self._loop.current is not None:
             return states.STALLED if self.is_stalled() else states.RUNNING
+        if plan is not None and self._loop.steering.paused_for():
+            return states.PAUSED
         if plan is not None:
             is_due = plan.deadline <= self._clock.monotonic()
             return states.RUNNING if is_due else states.COOLING_DOWN
@@ -246,6 +249,8 @@ class RunnerThread(threading.Thread):
     def _why(self, state: str) -> str:
         if self._is_copy():
             return "It runs in the process that this one was forked by."
+        if state == states.PAUSED:
+            return describe_pause(self._loop.steering.desired.paused)
         if self.reason or state != states.STANDBY:
             return self.reason
         owner = describe_owner(self.ownership.owner(), self._clock.time())

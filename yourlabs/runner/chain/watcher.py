@@ -186,6 +186,8 @@ def _report_stall(thread: RunnerThread, execution: Execution, started: float) ->
         stall = execution.stalled(started, stack)
         if stall is None:
             return
+        # Any process is to see it: the chain's own thread writes nothing meanwhile.
+        thread.state.save()
         # Told first: the handler of the log may be what hangs.
         send_robust(signals.task_stalled, execution.task.sender, stall=stall)
         logger.error(

@@ -58,13 +58,13 @@ class ClusterBackend:
 
     def forget(self, name: str) -> bool:
         """
-        Remove the row of a chain. False: it runs, and nothing was removed.
+        Remove the row of a chain, and its files here. False: it runs.
 
         Raises:
-            UnusableDatabase: It cannot be removed.
+            OSError: They cannot be removed.
         """
         try:
-            return rows.remove(name)
+            return rows.remove(name) and self._files.forget(name)
         except Error as exc:
             raise _unusable(exc) from exc
 

@@ -1,4 +1,8 @@
-"""A channel that reports are sent through."""
+"""
+A channel that reports are sent through.
+
+`yourlabs.runner.notifiers.subscribe` has one told what the admins are told.
+"""
 
 from __future__ import annotations
 

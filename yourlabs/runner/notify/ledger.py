@@ -35,12 +35,16 @@ from yourlabs.runner.notify.told import (
     started_anew,
     told_from_json,
 )
+from yourlabs.runner.storage.desired import silent_for
 
 MAX_COPIES = 3
 """How often a report is sent that nobody said was taken, before it counts as told."""
 
 LOOK_AT_HANGS_EVERY = 1.0
 """How often it is looked whether a run that hangs has ended, in seconds."""
+
+LOOK_AT_SILENCE_EVERY = 2.0
+"""How often it is looked whether a chain is to be silent still, in seconds."""
 
 MAX_KNOWN = 2_000
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
@@ -56,6 +60,7 @@ class Ledger:
         told: By the keys of the tasks.
         keys: Of the tasks.
         executions: What runs each task, by its key.
+        held: How many reports were held back because the chain is silenced.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Ledger:
         self.lock = threading.Lock()
         self.keys: dict[Task, str] = thread.chain.keys()
         self.executions = {execution.key: execution for execution in thread.tasks}
+        self.held = 0
         self._decided: dict[str, tuple[list[Kind], int]] = {}
         self._max_new = _max_new_exceptions()
         self._release = release_of(thread.chain)
@@ -79,7 +85,7 @@ class Ledger:
         downtimes = {key: self._downtime(key) for key in self.executions}
         try:
             known = {key: told_from_json(one) for key, one in value["tasks"].items()}
-            release = str(value["release"])
+            release, self.held = str(value["release"]), int(value.get("held", 0))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             if value is not None:
                 logger.warning(
@@ -112,6 +118,17 @@ class Ledger:
         period = self.executions[key].options.non_recoverable_downtime
         return Rules(period.total_seconds(), self._max_new)
 
+    def _silent_for(self) -> float:
+        """Return how long to wait before it is asked again whether to be silent."""
+        seen = self.thread.state.get("steer")
+        return min(silent_for(seen, self._clock()), LOOK_AT_SILENCE_EVERY)
+
+    def _is_pending(self, key: str) -> bool:
+        found = owed(
+            self._downtime(key), self.told[key], self._clock(), self._rules(key)
+        )
+        return bool(found.reasons)
+
     def owed(self, key: str) -> Owed:
         """Return what is owed, which the next owner knows of if this one is killed."""
         with self.lock:
@@ -123,8 +140,10 @@ class Ledger:
                 decided = kinds, len(news(downtime, told))
                 if decided != self._decided.get(key):
                     self._decided[key] = decided
+                    self.held += bool(self._silent_for())
                     self.write(now=True)
-        return found
+        silent = self._silent_for()
+        return Owed((), silent) if found.reasons and silent else found
 
     def report(self, key: str) -> Report | float | None:
         """Return what is to be told now, or in how many seconds to ask again."""
@@ -133,6 +152,8 @@ class Ledger:
         with self.lock:
             told = self.told[key] = as_of(self.told[key], what, now)
         found = owed(what, told, now, rules)
+        if found.reasons and (silent := self._silent_for()):
+            return silent
         if not found.reasons:
             # Nobody says when a run has ended that hung.
             return LOOK_AT_HANGS_EVERY if what.hangs and told.hangs else found.wait
@@ -166,6 +187,7 @@ class Ledger:
             is_told = is_answered or told.copies + 1 >= MAX_COPIES
             if is_told:
                 self._decided.pop(key, None)
+                self.held = 0
                 rules, now = self._rules(key), self._clock()
                 told = delivered(report.what, told, report.reasons, now, rules)
             else:
@@ -182,7 +204,9 @@ class Ledger:
             for key, one in self.told.items()
             if one != Told()
         }
-        value = {"release": self._release, "tasks": tasks}
+        pending = sum(map(self._is_pending, self.told))
+        counts = {"held": self.held, "pending": pending}
+        value = {"release": self._release, "tasks": tasks, **counts}
         self.thread.state.put(self._section, value, now=now)
 
 

@@ -1,4 +1,8 @@
-"""Mails to the admins: what `notifiers` decides, as `mail_admins` would send it."""
+"""
+The mail to the admins, as `mail_admins` would send it.
+
+Its text is made in `yourlabs.runner.notify.report`.
+"""
 
 from __future__ import annotations
 

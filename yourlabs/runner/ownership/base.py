@@ -1,9 +1,11 @@
 """
 Who runs a chain: what every kind of ownership offers.
 
-Two kinds are here: a file lock (`yourlabs.runner.ownership.pidfile`) and one in memory
-for tests (`yourlabs.runner.testing`). One suite of tests holds both to these words:
-``tests/runner/test_ownership.py``.
+There are three: a file lock (`yourlabs.runner.ownership.pidfile`), a lease in a
+database above it (`yourlabs.runner.cluster`), and one in memory for tests
+(`yourlabs.runner.testing`). A `yourlabs.runner.storage.base.Backend` hands them out, so
+that is where another kind is plugged in. ``tests/runner/test_ownership.py`` holds them
+to these words.
 """
 
 from __future__ import annotations
@@ -128,6 +130,23 @@ class Ownership(Protocol):
 
     def candidate(self) -> Identity | None:
         """Return who asks for the chain now. None: nobody does."""
+
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """
+        Say whether an owner has the chain still, without asking for the chain.
+
+        That is the kernel's word, or the database's. It may have changed already.
+
+        Args:
+            record: What `owner` returned.
+        """
+
+    def seen_at(self) -> float | None:
+        """
+        Return the last sign of an owner's life, in seconds since the epoch.
+
+        Of one that let go it is when it did. None: there was no owner.
+        """
 
     def death_fd(self) -> int | None:
         """

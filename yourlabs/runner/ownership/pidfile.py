@@ -154,6 +154,23 @@ class PidfileOwnership:
         request = self._takeover.read()
         return None if request is None else request.candidate
 
+    def lives(self, record: OwnerRecord | None) -> bool:
+        """Say whether the process lives that wrote the record, and did not let go."""
+        if record is None or record.released:
+            return False
+        if process.is_here(record.owner):
+            return process.is_alive(record.owner)
+        # In another container: its pid says nothing here, its record is touched.
+        seen_at = self.seen_at()
+        return seen_at is not None and self._clock.time() - seen_at < SILENCE_S
+
+    def seen_at(self) -> float | None:
+        """Return when the record was written or touched last."""
+        try:
+            return os.stat(self.path, follow_symlinks=False).st_mtime
+        except OSError:
+            return None
+
     def death_fd(self) -> int | None:
         """Return a pidfd of the owner, which the caller closes. None: there is none."""
         record = self.owner()

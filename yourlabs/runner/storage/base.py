@@ -32,6 +32,14 @@ class Store(Protocol):
                 or no memory is to be had.
         """
 
+    def read(self) -> dict[str, Any]:
+        """
+        Return the same for who does not own the chain: nothing is set aside.
+
+        Raises:
+            OSError, ValueError, RecursionError: It cannot be read, or is no document.
+        """
+
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
         """
         Keep `sections`, and nothing else, for the next owner.
@@ -44,7 +52,8 @@ class Store(Protocol):
     def desired(self) -> dict[str, Any]:
         """Return what people want of the chain; empty when nobody wants anything.
 
-        What cannot be read changes nothing: the last that was read is returned.
+        What cannot be read changes nothing: the last that was read is returned, or
+        what an owner has saved of it, in its section ``steer``.
         """
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -67,6 +76,14 @@ class Backend(Protocol):
 
     def store(self, chain: Chain) -> Store:
         """Return the documents of `chain`."""
+
+    def forget(self, name: str) -> bool:
+        """
+        Remove all that is kept of a chain. False: it runs, and nothing was removed.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
 
 
 @functools.cache

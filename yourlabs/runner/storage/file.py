@@ -29,6 +29,12 @@ from yourlabs.runner.storage.document import MAX_SIZE, encode, encode_sections, 
 STEER_TIMEOUT_S = 5.0
 """How long who steers waits for another one who does, in seconds."""
 
+SUFFIXES = (
+    *(".json", ".json.new", ".json.unreadable", ".control", ".control.new"),
+    *(".control.lock", ".takeover", ".pid"),
+)
+"""How the names of all files of a chain end."""
+
 
 class FileBackend:
     """
@@ -57,14 +63,35 @@ class FileBackend:
         names = {stem for stem, end in parts if end in (".pid", ".json", ".control")}
         return sorted(name for name in names if not name.endswith(DOWN))
 
+    def forget(self, name: str) -> bool:
+        """
+        Remove the files of a chain. False: it runs, and nothing was removed.
+
+        Raises:
+            OSError: They cannot be removed.
+        """
+        for one in (f"{name}{DOWN}", name):
+            path = os.path.join(self.root, one)
+            if not os.path.lexists(f"{path}.pid"):
+                descriptor = None
+            elif (descriptor := files.lock(f"{path}.pid")) is None:
+                return False
+            try:
+                # The lock goes last: who waits for it looks whether it has its name.
+                for suffix in SUFFIXES:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{path}{suffix}")
+            finally:
+                if descriptor is not None:
+                    close_ours(descriptor)
+        return True
+
     def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
         """Return the right to run `chain`, as a process of `kind` sees it."""
+        root = self.root
+        last_token = FileStore(root, chain.name).token
         return PidfileOwnership(
-            self.root,
-            chain,
-            kind,
-            clock=self._clock,
-            last_token=self.store(chain).token,
+            root, chain, kind, clock=self._clock, last_token=last_token
         )
 
     def store(self, chain: Chain) -> FileStore:
@@ -84,7 +111,8 @@ class FileStore:
         self._saved = b""
         self._refused: set[str] = set()
         self._has_reported = False
-        self._desired: dict[str, Any] = {}
+        self._desired: dict[str, Any] | None = None
+        self._seen: tuple[int, int, int] | None = None
 
     def load(self) -> dict[str, Any]:
         """Return what the last owner saved; what cannot be trusted is set aside."""
@@ -99,6 +127,18 @@ class FileStore:
             return {}
         sections.pop("token", None)
         return sections
+
+    def read(self) -> dict[str, Any]:
+        """
+        Return what was saved last, for who does not own the chain: nothing is touched.
+
+        Raises:
+            OSError, ValueError, RecursionError: It cannot be read, or is no document.
+        """
+        try:
+            return _read(self.path)
+        except FileNotFoundError:
+            return {}
 
     def token(self) -> int:
         """Return the token of the owner that saved last; 0 where none is known."""
@@ -154,12 +194,27 @@ class FileStore:
     def desired(self) -> dict[str, Any]:
         """Return what people want; where it cannot be read, what they wanted last."""
         try:
-            self._desired = _read(self.control_path)
+            found = os.stat(self.control_path, follow_symlinks=False)
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            # Its owner looks once a second, and it is replaced as a whole.
+            if seen != self._seen or self._desired is None:
+                self._desired, self._seen = _read(self.control_path), seen
         except FileNotFoundError:
-            self._desired = {}
+            self._desired, self._seen = {}, None
         except (OSError, ValueError, RecursionError) as exc:
             logger.debug("%s is not read: %.200s", self.control_path, exc)
+            self._seen = None
+            if self._desired is None:
+                self._desired = self._last_seen()
         return dict(self._desired)
+
+    def _last_seen(self) -> dict[str, Any]:
+        """Return what an owner has seen of what people wanted."""
+        try:
+            seen = self.read().get("steer")
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return seen if isinstance(seen, dict) else {}
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """

@@ -1,0 +1,162 @@
+"""The status of chains as plain values: what the command, the page and code read."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from yourlabs.runner.failures.redact import redact
+from yourlabs.runner.failures.text import printable
+from yourlabs.runner.steer.reading import (
+    Reading,
+    TaskReading,
+    names,
+    read_chain,
+    require,
+)
+from yourlabs.runner.storage.desired import Hold, hold_to_json
+
+VERSION = 1
+
+UNKNOWN = "unknown"
+PAUSED = "paused"
+STALLED = "stalled"
+RUNNING = "running"
+COOLING_DOWN = "cooling_down"
+STANDBY = "standby"
+STOPPED = "stopped"
+
+
+def status(name: str | None = None) -> dict[str, Any]:
+    """
+    Return how the chains fare, whichever processes run them.
+
+    It is read from what their owners write, so that every process of the same user
+    gets the same. Times are seconds since the epoch; None is unknown, or never. See
+    the reference for the keys.
+
+    Args:
+        name: Of the one chain that is wanted. None: all that are known.
+
+    Raises:
+        UnknownChain: There is none of this name. It is a `LookupError`.
+    """
+    wanted = names() if name is None else [require(name)]
+    return document([read_chain(one, hours=1) for one in wanted], time.time())
+
+
+def document(readings: Iterable[Reading], now: float) -> dict[str, Any]:
+    """Return the whole document of `readings`, which were read at `now`."""
+    return {
+        "version": VERSION,
+        "host": socket.gethostname(),
+        "at": now,
+        "chains": [chain_document(reading, now) for reading in readings],
+    }
+
+
+def chain_document(reading: Reading, now: float) -> dict[str, Any]:
+    """Return how one chain fares."""
+    state, reason = state_of(reading, now)
+    desired = reading.desired.at(now)
+    record = reading.record if reading.lives else None
+    run = None if record is None else record.run
+    is_next_known = state in (COOLING_DOWN, RUNNING) and run is None
+    return {
+        "name": reading.name,
+        "reason": reason,
+        "state": state,
+        "owner": _owner(reading),
+        "current": None if run is None else {"task": run.task, "since": run.since},
+        "next_run": reading.due if is_next_known else None,
+        "paused": hold_to_json(desired.paused),
+        "silenced": hold_to_json(desired.silenced),
+        "asked": {"wake": reading.desired.wake},
+        "seen": {"wake": reading.seen.wake},
+        "tasks": [_task(task) for task in reading.tasks.values()],
+    }
+
+
+def _owner(reading: Reading) -> dict[str, Any] | None:
+    record = reading.record
+    if record is None or record.released:
+        return None
+    return {
+        "pid": record.owner.pid,
+        "host": record.owner.host,
+        "kind": record.owner.kind,
+        "since": record.since,
+        "token": record.seq,
+        "alive": reading.lives,
+    }
+
+
+def _task(task: TaskReading) -> dict[str, Any]:
+    history, downtime = task.history, task.downtime
+    exception = None
+    if downtime.is_down and downtime.latest is not None:
+        latest = downtime.latest
+        exception = {
+            "type": printable(latest.exception_type),
+            "message": redact(printable(latest.message)),
+        }
+    return {
+        "path": task.path,
+        "name": task.name,
+        "runs": history.runs,
+        "failures": history.failures,
+        "consecutive": downtime.consecutive if downtime.is_down else 0,
+        "last_run": history.last_run,
+        "last_success": history.last_success,
+        "last_duration": history.last_duration,
+        "down_since": downtime.since if downtime.is_down else None,
+        "exception": exception,
+    }
+
+
+def state_of(reading: Reading, now: float) -> tuple[str, str]:
+    """Return what a chain does, in one word, and why, where that needs saying."""
+    record = reading.record
+    if reading.problem:
+        return UNKNOWN, reading.problem
+    run = record.run if record is not None and reading.lives else None
+    if run is not None:
+        limit = stalled(reading)
+        return (STALLED, limit) if limit else (RUNNING, "")
+    paused = reading.desired.at(now).paused
+    if paused is not None:
+        return PAUSED, describe_hold(paused)
+    if reading.lives:
+        is_due = reading.due is None or reading.due <= now
+        return (RUNNING if is_due else COOLING_DOWN), ""
+    if reading.is_wanted:
+        return STANDBY, "A process waits to take it over."
+    if record is None:
+        return STOPPED, "It has not run yet."
+    if record.released:
+        return STOPPED, "Its last owner let go of it in good order."
+    owner = f"process {record.owner.pid} on {record.owner.host}"
+    return STOPPED, f"Its owner, {owner}, is gone, and nobody has taken it over yet."
+
+
+def stalled(reading: Reading) -> str:
+    """Return which run takes too long; empty where none does."""
+    run = None if reading.record is None else reading.record.run
+    if run is None or not reading.lives:
+        return ""
+    for task in reading.tasks.values():
+        hang = task.downtime.hang
+        if hang is None or not task.downtime.hangs or task.path != run.task:
+            continue
+        # Of a run before, whose end is not written yet, it says nothing.
+        if hang.started_at >= run.since - 0.01:
+            return f"{task.name} takes longer than the {hang.limit:g} s it may take."
+    return ""
+
+
+def describe_hold(hold: Hold) -> str:
+    """Return for a person who holds a chain, and why."""
+    reason = f": {hold.reason}" if hold.reason else ""
+    return f"By {hold.by or 'somebody'}{reason}"
