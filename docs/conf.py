@@ -41,6 +41,7 @@ exclude_patterns = ["_build"]
 nitpicky = False
 highlight_language = "python"
 
+autodoc_mock_imports = ["django_tasks_db"]  # needs an app of its own
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

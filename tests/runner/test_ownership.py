@@ -444,6 +444,36 @@ def test_names(backend: Backend, process: Make) -> None:
     assert backend.names() == ["another", "chain"]
 
 
+def test_what_a_reader_sees(backend: Backend, process: Make) -> None:
+    """Who does not own the chain sees whether it has an owner, and what that saved."""
+    reader = process()
+    assert not reader.lives(reader.owner())
+    assert reader.seen_at() is None
+    claim = acquired(process())
+    backend.store(CHAIN).save(claim, {"tasks": 7})
+
+    assert reader.lives(reader.owner())
+    assert reader.seen_at() is not None
+    assert backend.store(CHAIN).read()["tasks"] == 7
+    claim.release()
+    assert not reader.lives(reader.owner())
+
+
+def test_forget(backend: Backend, process: Make) -> None:
+    """Of a chain that has an owner nothing is removed; of another one all is."""
+    claim = acquired(process())
+    backend.store(CHAIN).steer(lambda _: {"wake": 1})
+
+    assert not backend.forget(CHAIN.name)
+    assert backend.store(CHAIN).desired() == {"wake": 1}
+    assert claim.check()
+    claim.release()
+    assert backend.forget(CHAIN.name)
+    assert backend.names() == []
+    assert backend.store(CHAIN).desired() == {}
+    assert backend.forget(CHAIN.name), "it is gone already"
+
+
 # Where chains are kept.
 
 

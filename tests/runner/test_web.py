@@ -243,6 +243,7 @@ def test_metrics(poll: RunnerThread, client: Client) -> None:
     assert (owned.labels, owned.value) == ({"chain": "poll"}, 1.0)
 
 
+@pytest.mark.timeout(600)
 def test_pages_of_corrupt_documents(
     poll: RunnerThread, client: Client, tmp_path: Path
 ) -> None:

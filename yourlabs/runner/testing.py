@@ -230,14 +230,7 @@ class MemoryBackend:
 
 
 class MemoryOwnership:
-    """
-    An `Ownership` in memory.
-
-    Attributes:
-        error: What `acquire` raises. None: nothing.
-        silent: What `no_sign_of_life` says.
-        borrows: As of any `Ownership`.
-    """
+    """An `Ownership` in memory. `acquire` raises `error`; `silent` is what is wrong."""
 
     def __init__(
         self, kept: MemoryStore, chain: Chain, kind: str, clock: Clock

@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-from django.core.exceptions import ImproperlyConfigured
-
 from yourlabs.setup import environment
 from yourlabs.setup.values import Invalid, as_bool
 
@@ -179,6 +177,8 @@ class Context:
             # Some who import settings hide why they could not: a shell, mypy.
             for line in lines:
                 _say(line)
+        from django.core.exceptions import ImproperlyConfigured
+
         raise ImproperlyConfigured("\n".join(lines))
 
     def remarks(self, settings: Mapping[str, Any]) -> Iterator[str]:

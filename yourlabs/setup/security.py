@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import django
-
 from yourlabs.setup import environment, services
 from yourlabs.setup.context import DEFAULT, FILE, Context, notice, step, warning
 from yourlabs.setup.values import Invalid, as_bool, as_hosts, as_list, as_origins
@@ -220,6 +218,8 @@ def _kept_or_none(context: Context, new: str) -> str | None:
 
 def is_step(command: str) -> bool:
     """Whether a command is one of Django's own, or of this app: those do not go on."""
+    import django
+
     package = Path(django.__file__).parent
     folders = [Path(__file__).parent, package / "core", *package.glob("contrib/*")]
     return any((f / f"management/commands/{command}.py").is_file() for f in folders)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import re
+import sys
 from typing import Any
-
-import django
 
 from yourlabs.setup import services
 from yourlabs.setup.context import DEFAULT, ENVIRONMENT, Context, step
@@ -17,7 +19,17 @@ EMAIL_SETTINGS |= {"password": "EMAIL_HOST_PASSWORD", "username": "EMAIL_HOST_US
 
 
 def django_version() -> tuple[int, int]:
-    """Return the first two numbers of Django's version."""
+    """Return the first two numbers of Django's version.
+
+    Where nothing has imported Django yet, that would cost more than all of setup.
+    """
+    spec = None if "django" in sys.modules else importlib.util.find_spec("django")
+    if spec and spec.origin and os.path.isfile(spec.origin):
+        with open(spec.origin, "rb") as file:
+            if match := re.search(rb"(?m)^VERSION = \((\d+), (\d+),", file.read()):
+                return int(match[1]), int(match[2])
+    import django
+
     return django.VERSION[:2]
 
 

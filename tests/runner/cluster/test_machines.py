@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import wait_for
+from tests.processes import Child
 from tests.runner.cluster.harness import (
     Cluster,
     ClusterPostgreSQL,
@@ -194,6 +195,38 @@ def test_candidate_of_the_same_machine(cluster: Cluster) -> None:
     command = cluster.machine("two", "a=quick", COMMAND="1")
 
     cluster.wait_for_run(lambda one: one["pid"] == command.process.pid)
+
+
+STEER = """
+import json, sys
+from tests.runner.cluster.machine import configure
+configure(*sys.argv[1:4])
+from yourlabs import runner
+for line in sys.stdin:
+    if line == "pause\\n":
+        runner.pause("a", reason="for a test")
+    elif line == "resume\\n":
+        runner.resume("a")
+    (chain,) = runner.status("a")["chains"]
+    print(chain["state"], chain["owner"]["pid"], flush=True)
+"""
+
+
+def test_seen_and_steered_from_any_machine(cluster: Cluster) -> None:
+    """A machine that runs nothing sees the owner of another one, and pauses it."""
+    owner = cluster.machine("one", "a=quick")
+    cluster.wait_for_run()
+    database, root = json.dumps(cluster.database), str(cluster.folder / "reader")
+    with Child("-c", STEER, database, root, str(cluster.log)) as reader:
+        reader.send("pause")
+        reader.expect(str(owner.process.pid))
+        paused = time.monotonic() + 3
+        with pytest.raises(AssertionError, match="no such run"):
+            cluster.wait_for_run(since=paused, deadline=5)
+        reader.send("look")
+        reader.expect("paused")
+        reader.send("resume")
+        cluster.wait_for_run(since=paused)
 
 
 def test_interrupted_on_another_machine(cluster: Cluster) -> None:

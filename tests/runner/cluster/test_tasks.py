@@ -18,9 +18,10 @@ from tests.processes import Child
 from tests.runner.cluster.harness import ClusterServer
 
 pytest.importorskip("django_tasks_db")
-pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
-TASKS, KILLS = 1000, 20
+TASKS = int(os.environ.get("CLUSTER_TASKS", "1000"))
+KILLS = TASKS // 50
 
 
 class Site:
@@ -97,14 +98,14 @@ def test_many_tasks(site: Site) -> None:
     workers = [site.start("work") for _ in range(2)]
     for kill in range(KILLS):
         enough = len(site.begun()) + random.randint(10, TASKS // KILLS // 2)
-        wait_for(lambda enough=enough: len(site.begun()) >= enough, 60)  # type: ignore[misc]
+        wait_for(lambda enough=enough: len(site.begun()) >= enough, 120)  # type: ignore[misc]
         owner = next(w for w in workers if w.process.pid == site.begun()[-1]["pid"])
         workers.remove(owner)
         owner.process.kill()
         owner.process.wait()
         workers.append(site.start("work"))
         assert kill < KILLS
-    wait_for(lambda: not site.statuses().keys() & {"READY", "RUNNING"}, 120)
+    wait_for(lambda: not site.statuses().keys() & {"READY", "RUNNING"}, 600)
 
     begun, statuses = site.begun(), site.statuses()
     print(f"\n{statuses}, begun {len(begun)}")

@@ -122,7 +122,7 @@ class Admin:
         self.is_ = downtimes_from_json({"key": is_})["key"].went_on(None)
         self.told = told_from_json(told)
         if why:
-            self.told = started_anew(self.told, why)
+            self.told = started_anew(self.told, self.is_, why)
         self.deliver()
 
     @property
@@ -379,7 +379,20 @@ def test_a_new_start_begins_with_a_first_exception() -> None:
 
 def test_the_very_first_start_needs_no_reason() -> None:
     """Who was never told anything is not told why it is told again."""
-    assert started_anew(Told(), "somebody started it").start == ""
+    assert started_anew(Told(), Downtime(), "somebody started it").start == ""
+
+
+def test_what_was_mended_is_told_as_healed() -> None:
+    """Failures before a new start are no first exception after it: one mail, healed."""
+    admin = Admin()
+    admin.fail()
+    admin.fail()
+    admin.fail()
+    admin.recycle("release 2, it was 1")
+    admin.succeed()
+
+    assert admin.kinds == [[Kind.FIRST], [Kind.HEALED]]
+    assert admin.inbox[1].failures == 2
 
 
 def test_starts_are_bounded() -> None:

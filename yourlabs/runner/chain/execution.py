@@ -45,22 +45,19 @@ class Execution:
     """
     Runs one task of a chain, and counts what comes of it.
 
-    It belongs to the chain's thread. Other threads may read `status`, `downtime` and
-    `is_overdue`, and call `stalled`.
+    For its thread; others may read `status`, `downtime`, `is_overdue`, call `stalled`.
 
     Attributes:
-        task, chain: What is run, and the name of its chain.
-        key: Identifies the task in the chain's state.
+        task, chain, key: What is run, the chain's name, and the task's in its state.
         options: The task's, as they were when this was made.
         more: It is to be run again at once: the last run returned True, or was cut by
             the end of the process.
         cooldown: The wait after the last run.
-        downtime: How the task fares, over all owners of the chain.
+        downtime, history: How the task fares, and what it has done, over all owners.
         token: Of the ownership under which it is run.
-        history: What it has done, over all owners of the chain.
         runs, failures: How many there were since this was made.
         started, last_run: When the last run began, on the monotonic clock, and in
-            seconds since the epoch. None: there was none.
+            seconds since the epoch (None: there was none).
         is_called: The task's own code is running.
         coroutines: Runs what the function returns. None: it is no coroutine function.
     """
@@ -94,12 +91,8 @@ class Execution:
         self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
     def run(self) -> float:
-        """
-        Call the task once; return when its cooldown ends, on the monotonic clock.
-
-        The cooldown begins with the end of the call: what receivers and log handlers
-        take is part of it.
-        """
+        """Call the task once; return when its cooldown ends, on the monotonic clock."""
+        # It begins with the end of the call: what receivers take is part of it.
         self._is_running = True
         try:
             deadline = self._run()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +13,7 @@ from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.plan import Plan, plan_after
+from yourlabs.runner.chain.resting import HostRest, log_cooldown
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
 from yourlabs.runner.chain.steering import Steering, describe_pause
@@ -27,11 +26,6 @@ from yourlabs.runner.storage.base import Store
 MAX_BACKOFF_S = 10.0
 """Longest wait after a failure of the machinery itself, in seconds."""
 
-BUSY_S, REST_FACTOR, MAX_REST_S = 0.001, 3.0, 1.0
-"""How long a hosted chain without cooldowns may work at a stretch, in seconds: well
-below the interpreter's switch interval. It rests so many times as long then, so that
-requests keep three quarters of the processor, at most so many seconds."""
-
 
 class ChainLoop:
     """
@@ -42,10 +36,8 @@ class ChainLoop:
 
     Attributes:
         chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
-        steering: What people want of the chain.
-        plan: What comes next. None: the chain is not run here.
-        current: What is being run. None: nothing is.
-        trouble: Tells what keeps the chain from running.
+        steering, trouble: What people want of it, and what keeps it from running.
+        plan, current: What comes next, and what is being run. None: nothing here.
         stands_by: Another process has the chain, or goes first.
         stop_asked, wake_asked: No further run is to begin; or the next one now.
     """
@@ -88,7 +80,7 @@ class ChainLoop:
         # What was next when the claim was lost, and how far a single pass has come.
         self._lost_plan = self._single_pass = Plan()
         self._not_before, self._backoff = 0.0, 1.0
-        self._rested_at = 0.0
+        self._host_rest = HostRest()
 
     def tick(self) -> float:
         """Do what is due, one run at the most; return when to call it again."""
@@ -166,7 +158,7 @@ class ChainLoop:
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
-        self._rested_at = time.thread_time()
+        self._host_rest.begin()
         self._watch()
         self.plan = plan
         if self.mode is Mode.HOSTED:
@@ -196,7 +188,7 @@ class ChainLoop:
         if self.mode is Mode.ONCE or (is_started and not is_again):
             # Who has started it may have mended it.
             return plan
-        self._log_cooldown(execution)
+        log_cooldown(execution)
         return counted
 
     def _lose(self, claim: Claim) -> None:
@@ -312,26 +304,14 @@ class ChainLoop:
         if deadline > self._clock.monotonic():
             # From now on a kill interrupts no run.
             claim.mark(None)
-            self._log_cooldown(execution)
+            log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            if rest := self._rest_for_host(execution):
+            if rest := self._host_rest.after(execution):
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)
         self.steering.served(failed=execution.downtime.is_down, plan=plan)
         return deadline
-
-    def _rest_for_host(self, execution: Execution) -> float:
-        """Return for how long to leave the processor to the host, in seconds."""
-        # Time on the processor: a task that waits for a message takes none.
-        if execution.coroutines is not None:
-            # It took it in another thread.
-            self._rested_at -= execution.coroutines.busy
-        busy = time.thread_time() - self._rested_at
-        if busy < BUSY_S:
-            return 0.0
-        self._rested_at = time.thread_time()
-        return min(busy * REST_FACTOR, MAX_REST_S)
 
     def _pass_on(self, claim: Claim, execution: Execution) -> float:
         """Go on to the next task of a single pass, or end."""
@@ -343,15 +323,6 @@ class ChainLoop:
         else:
             self.plan = self._single_pass = Plan(following)
         return self._clock.monotonic()
-
-    def _log_cooldown(self, execution: Execution) -> None:
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "[%s] Sleeping %s seconds",
-                execution.task.name,
-                format(execution.cooldown.total_seconds(), ".15g"),
-                extra={"action": "cooling_down", "task": execution.task.name},
-            )
 
     def check(self) -> bool:
         """Say whether the thread is to look around; for the watcher, in its own."""

@@ -97,7 +97,7 @@ class Ledger:
             return {key: baseline(one) for key, one in downtimes.items()}
         why = self._new_start(release)
         return {
-            key: started_anew(one, why) if why else one
+            key: started_anew(one, downtime, why) if why else one
             for key, downtime in downtimes.items()
             for one in [as_of(known.get(key, Told()), downtime, self._clock())]
         }

@@ -84,9 +84,21 @@ def baseline(downtime: Downtime) -> Told:
     )
 
 
-def started_anew(told: Told, why: str) -> Told:
-    """Return it after a new start: what fails is news again, but no mails are more."""
-    return replace(told, known=(), start=why if told.mails else "")
+def started_anew(told: Told, downtime: Downtime, why: str) -> Told:
+    """
+    Return it after a new start: what fails from now on is news again.
+
+    What failed before, and is known, is none: it may have been mended. The buckets stay
+    as they are.
+    """
+    seen = {one.fingerprint: one.count for one in downtime.seen}
+    counts = {one: count for one, count in seen.items() if one in told.known}
+    return replace(
+        told,
+        known=(),
+        counts={**told.counts, **counts},
+        start=why if told.mails else "",
+    )
 
 
 def as_of(told: Told, downtime: Downtime, now: float) -> Told:
