@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -156,12 +157,8 @@ def log_in(browser: Any, site: str, key: str | None) -> None:
 
 def violations(browser: Any) -> list[Any]:
     """Return what axe finds in the runner's part of the page."""
-    source = os.environ.get("AXE", "node_modules/axe-core/axe.min.js")
-    if not Path(source).exists():
-        return []
-    browser.execute_cdp_cmd(
-        "Runtime.evaluate", {"expression": Path(source).read_text()}
-    )
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
     found = browser.execute_async_script(
         "const done = arguments[0];"
         "axe.run('.runner').then(result => done(result.violations))"
