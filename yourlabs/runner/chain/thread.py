@@ -145,6 +145,8 @@ class RunnerThread(threading.Thread):
             super().start()
         except RuntimeError:
             if self.ident is None:
+                # Python 3.13 takes a thread that could not start for one that did.
+                super().__init__(name=self.chain.name, daemon=True)
                 self._start_once.release()
             raise
 
