@@ -134,22 +134,27 @@ def read(name: str, column: str) -> str | None:
 
 def age(name: str) -> float | None:
     """Return how many seconds ago there was a holder. None: there was none."""
-    try:
-        row = look([name]).get(name)
-    except Error:
+    found = _last(name)
+    if found is None:
         return None
-    if row is None or row.record is None:
-        return None
+    row, record = found
     # Who lets go ends the lease; who does not has renewed it before.
-    return -row.left if row.record.released else LEASE_S - row.left
+    return -row.left if record.released else LEASE_S - row.left
 
 
 def owner(name: str) -> OwnerRecord | None:
     """Return what the last holder said of itself: released where its lease is over."""
+    found = _last(name)
+    if found is None:
+        return None
+    row, record = found
+    return record if row.left > 0 else replace(record, released=True)
+
+
+def _last(name: str) -> tuple[Row, OwnerRecord] | None:
+    """Return the row of a chain that had a holder, for who may do without it."""
     try:
         row = look([name]).get(name)
     except Error:
         return None
-    if row is None or row.record is None:
-        return None
-    return row.record if row.left > 0 else replace(row.record, released=True)
+    return None if row is None or row.record is None else (row, row.record)
