@@ -20,7 +20,7 @@ from tests.runner.cluster.harness import ClusterServer
 pytest.importorskip("django_tasks_db")
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
-TASKS = int(os.environ.get("CLUSTER_TASKS", "1000"))
+TASKS = int(os.environ.get("CLUSTER_TASKS", "200"))
 KILLS = TASKS // 50
 
 
