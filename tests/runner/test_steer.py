@@ -359,6 +359,7 @@ def test_a_hundred_wakes(place: Place, settings: Any) -> None:
     assert the("work")["asked"] == {"wake": 100}
 
 
+@pytest.mark.services
 @pytest.mark.timeout(600)
 def test_counters_never_fall(place: Place, settings: Any) -> None:
     """Over fifty owners, killed and stopped, what is counted only rises."""
