@@ -527,7 +527,7 @@ def test_lender_goes_first(backend: MemoryBackend, clock: FakeClock) -> None:
 
 
 def test_lender_that_is_gone(backend: MemoryBackend, clock: FakeClock) -> None:
-    """Where nobody takes it back, who stands by does, after a second."""
+    """Where nobody takes it back, who stands by does, after five seconds."""
     resting = quick(Counted(), success_cooldown=HOUR)
     once = make(resting, resting, backend=backend, mode=Mode.ONCE)
     hosted = make(resting, resting, backend=backend)
@@ -538,7 +538,7 @@ def test_lender_that_is_gone(backend: MemoryBackend, clock: FakeClock) -> None:
     hosted.check()
     tick(hosted, clock)
     assert hosted.stands_by()
-    clock.advance(1)
+    clock.advance(5)
     hosted.check()
     tick(hosted, clock)
 

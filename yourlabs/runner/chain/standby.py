@@ -11,9 +11,6 @@ from yourlabs.runner.ownership.request import LEFT_FREE_S
 LOOK_EVERY_S = 0.05
 """How often a command that has yielded looks who has the chain now, in seconds."""
 
-LENDER_FIRST_S = 1.0
-"""How long a chain that was given back is left to who has lent it, in seconds."""
-
 
 class Standby:
     """
@@ -82,7 +79,7 @@ class Standby:
         now = self._clock.monotonic()
         if self._given_back is None or self._given_back[0] != owner.seq:
             self._given_back = owner.seq, now
-        return now - self._given_back[1] < LENDER_FIRST_S
+        return now - self._given_back[1] < LEFT_FREE_S
 
     def next_look(self, now: float) -> float | None:
         """Return when to look again. None: the watcher does so, once a second."""
