@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
 import xmlschema
 from junitparser import JUnitXml
 
@@ -105,3 +106,14 @@ def test_missing_variables_are_in_the_text() -> None:
     ] == lines[:3]
     assert "  and 10 more" == more[21]
     assert "variables" not in quiet
+
+
+@pytest.mark.parametrize(("options", "is_whole"), [((), False), (("-v", "2"), True)])
+def test_tracebacks_on_a_terminal(
+    database: Path, options: tuple[str, ...], is_whole: bool
+) -> None:
+    """The report is enough; whoever wants to see the code asks for it."""
+    done = helpers.smoke(database, "--listed", *options)
+
+    assert "as listed failed" in done.stderr
+    assert ("Traceback" in done.stderr) is is_whole
