@@ -239,7 +239,7 @@ class Cluster:
 
     def events(self, event: str = "enter", since: float = 0.0) -> list[dict[str, Any]]:
         """Return what the tasks told, in order."""
-        lines = self.log.read_text().splitlines()
+        lines = self.log.read_text().rpartition("\n")[0].splitlines()
         events = [json.loads(line) for line in lines]
         return [one for one in events if one["event"] == event and one["at"] >= since]
 

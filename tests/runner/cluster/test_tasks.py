@@ -60,7 +60,10 @@ class Site:
 
     def begun(self) -> list[dict[str, int]]:
         """Return the tasks that were begun, in order."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [
+            json.loads(line)
+            for line in self.log.read_text().rpartition("\n")[0].splitlines()
+        ]
 
     def statuses(self) -> Counter[str]:
         """Return how many tasks are in which state."""
