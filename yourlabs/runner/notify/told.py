@@ -105,8 +105,8 @@ def as_of(told: Told, downtime: Downtime, now: float) -> Told:
     """Return `told` without what cannot be: counts and instants of the future."""
     if told.failures > downtime.failures or told.stalls > downtime.stalls:
         # The counts of the chain were lost.
-        counts = {"failures": 0, "recoveries": 0, "stalls": 0}
-        told = replace(told, is_down=False, hangs=False, counts={}, **counts)
+        lost: dict[str, Any] = {"failures": 0, "recoveries": 0, "stalls": 0}
+        told = replace(told, is_down=False, hangs=False, counts={}, **lost)
     # After the clock was set back, the buckets fill up from now on.
     news, changes = (
         one._replace(at=min(now, one.at)) for one in (told.news, told.changes)
