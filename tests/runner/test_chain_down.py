@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core import mail as django_mail
 
-from tests.runner.fakes import MemoryState, quick, until
+from tests.runner.fakes import MemoryState, abandon, quick, until
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.notify import mail
@@ -26,7 +26,7 @@ def subscriber() -> Iterator[EmailSubscriber]:
     subscriber.connect()
     yield subscriber
     subscriber.disconnect()
-    subscriber.delivery.close()
+    abandon(subscriber.delivery)
     mail.subscriber.connect()
 
 
@@ -41,7 +41,7 @@ def test_first_and_healed() -> None:
     down = ChainDown(CHAIN, MemoryState())
     for _ in range(20):
         down.failed(PermissionError(13, "Permission denied", "/run/app/sync.pid"))
-    assert down.is_down
+    assert down.downtime.is_down
     subjects(1)
     down.recovered()
     down.recovered()
@@ -81,7 +81,7 @@ def test_next_holder() -> None:
         down.failed(RunnerError("the lock is held by a stranger"))
         down.close()
     heir = ChainDown(CHAIN, state)
-    assert heir.is_down
+    assert heir.downtime.is_down
     heir.recovered()
     heir.close()
 
