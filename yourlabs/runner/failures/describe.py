@@ -168,7 +168,8 @@ def _read(exc: BaseException, depth: int = 0) -> tuple[list[Raised], str]:
         # However deep a recursion went, each of its calls counts once.
         distinct = tuple(islice(dict.fromkeys(frames), MAX_FRAMES))
         own = Raised(_type_name(type(link)), _message(link), distinct)
-        members = _read_members(link, depth)
+        counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
+        members = [_read(one, depth + 1) for one in _members(link)[:counted]]
         below = {signature(one): one for found, _ in members for one in found}
         # Members come in the order in which they ended, which is chance.
         raised += [own, *(below[key] for key in sorted(below))]
@@ -202,11 +203,6 @@ def _text(exc: BaseException, own: Raised, frames: list[Frame]) -> Iterator[str]
     notes = getattr(exc, "__notes__", ())
     if isinstance(notes, (list, tuple)):
         yield from (f"{one[:1_000]}\n" for one in notes[:10] if isinstance(one, str))
-
-
-def _read_members(exc: BaseException, depth: int) -> list[tuple[list[Raised], str]]:
-    counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
-    return [_read(member, depth + 1) for member in _members(exc)[:counted]]
 
 
 def _group(

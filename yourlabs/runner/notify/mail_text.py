@@ -9,7 +9,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from yourlabs.runner.failures.downtime import Downtime, Hang, counted
-from yourlabs.runner.failures.records import ExceptionCount
 from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, first_line, one_line, printable
 from yourlabs.runner.notify.throttle import Kind, Reason, thread_of
@@ -101,11 +100,6 @@ class Report:
     def failures(self) -> int:
         """How many failed since the last mail: no failure is in two mails, or none."""
         return self.what.failures - self.told.failures
-
-    @property
-    def exceptions(self) -> tuple[ExceptionCount, ...]:
-        """The distinct exceptions of these, most frequent first; bounded."""
-        return counted(self.what.seen, self.told.new_failures_of)
 
     @property
     def thread(self) -> str:
@@ -277,14 +271,11 @@ def _next(report: Report) -> str:
 
 
 def _others(report: Report) -> list[str]:
-    exceptions, latest = report.exceptions, report.what.latest
+    latest = report.what.latest
+    exceptions = counted(report.what.seen, report.told.new_failures_of)
     left = report.failures - sum(one.count for one in exceptions)
-    if (
-        latest
-        and not left
-        and [latest.fingerprint] == [one.fingerprint for one in exceptions]
-    ):
-        # It is the one that is shown.
+    shown = [latest.fingerprint] if latest else []
+    if not left and shown == [one.fingerprint for one in exceptions]:
         return []
     lines = []
     for one in exceptions:
