@@ -120,7 +120,7 @@ class Downtime:
         self, latest: Latest, *, lasted: float, interrupted: int = 0
     ) -> Downtime:
         """
-        Return it with one more failure.
+        Return the state after one more failure.
 
         Args:
             latest: The failure.
@@ -148,7 +148,7 @@ class Downtime:
         )
 
     def recovered(self, *, lasted: float) -> Downtime:
-        """Return it after a success; the task has been down for `lasted` seconds."""
+        """Return the state after a success, which came after `lasted` seconds."""
         if not self.is_down:
             return self
         return replace(
@@ -160,11 +160,11 @@ class Downtime:
         )
 
     def stalled(self, hang: Hang) -> Downtime:
-        """Return it after a run was found to take too long."""
+        """Return the state after a run was found to take too long."""
         return replace(self, hangs=True, stalls=self.stalls + 1, hang=hang)
 
     def went_on(self, took: float | None) -> Downtime:
-        """Return it after that run ended. None: its process ended before it did."""
+        """Return the state after that run ended. None: it ended with its process."""
         if not self.hangs or self.hang is None:
             return self
         return replace(self, hangs=False, hang=replace(self.hang, took=took))
@@ -179,7 +179,7 @@ class Downtime:
 
     def to_json(self, room: int = MAX_STORED) -> dict[str, Any]:
         """
-        Return it as plain values.
+        Return the state as plain values.
 
         Args:
             room: How much text is kept, in bytes: the traceback is shortened, and of

@@ -89,7 +89,7 @@ class ReadableMail(mail.EmailMessage):
     """A mail whose long lines stay whole in backends that show or store it."""
 
     def message(self, **options: Any) -> Any:
-        """Return it for a backend; those that send pass a policy of their own."""
+        """Return the mail for a backend; those that send pass a policy of their own."""
         if django.VERSION >= (6, 0):
             # By default lines longer than 78 characters become quoted-printable.
             whole = email.policy.default.clone(max_line_length=998)

@@ -139,7 +139,7 @@ class Report:
 
 
 def redacted(downtime: Downtime, hook: Callable[[str], str]) -> Downtime:
-    """Return it with every text in it masked, and passed through `hook`."""
+    """Return `downtime` with its texts masked, and passed through `hook`."""
 
     def masked(value: Any, *names: str) -> Any:
         texts = ((name, getattr(value, name)) for name in names if value is not None)

@@ -115,7 +115,7 @@ class NotificationLog:
     def _owed(self, key: str, downtime: Downtime, told: Told) -> Owed:
         return throttle.owed(downtime, told, self._clock(), self._limits(key))
 
-    def _unless_it_waits(self, found: Owed, downtime: Downtime, told: Told) -> Owed:
+    def _or_wait(self, found: Owed, downtime: Downtime, told: Told) -> Owed:
         """Return `found`, or when to look again for the end of a silence or a hang."""
         if found.reasons:
             silent = self._silent_for()
@@ -136,7 +136,7 @@ class NotificationLog:
                     self._decided[key] = decided
                     self.held += bool(self._silent_for())
                     self.write(now=True)
-        return self._unless_it_waits(found, downtime, told)
+        return self._or_wait(found, downtime, told)
 
     def report(self, key: str) -> Report | float | None:
         """Return the report that is due now, or in how many seconds to ask again."""
@@ -144,7 +144,7 @@ class NotificationLog:
         what = redacted(execution.downtime, _redact)
         with self.lock:
             told = self.told[key] = as_of(self.told[key], what, now)
-        found = self._unless_it_waits(self._owed(key, what, told), what, told)
+        found = self._or_wait(self._owed(key, what, told), what, told)
         if not found.reasons:
             return found.wait
         next_at = throttle.next_reminder(what, limits)

@@ -131,7 +131,7 @@ class Subscriber:
         return bool(found.reasons)
 
     def _find(self, key: Key) -> NotificationLog | None:
-        """Return the log of a task; None: another chain has its name by now."""
+        """Return the log of a task. None: its chain has stopped."""
         log = self._chains.get(key[0])
         return log if log is not None and key[1] in log.told else None
 
