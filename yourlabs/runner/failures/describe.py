@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-import sysconfig
 import traceback
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import islice
 from linecache import getline
 from textwrap import indent
@@ -25,6 +23,7 @@ from yourlabs.runner.failures.fingerprint import (
     Frame,
     Raised,
     fingerprint,
+    is_library,
     signature,
 )
 from yourlabs.runner.failures.text import cut, printable
@@ -64,10 +63,6 @@ Up to Python 3.12 `frame.clear` would end such a generator; later ones refuse.
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-
-_LIBRARIES = tuple(
-    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
-)
 
 
 def describe(exc: BaseException) -> Described:
@@ -266,17 +261,8 @@ def _frame(frame: FrameType, line: int) -> Frame:
         module=module[:MAX_LINE],
         function=getattr(code, "co_qualname", name)[:MAX_LINE],
         source=source,
-        is_application=not (_is_library(code.co_filename) or _is_machinery(module)),
+        is_application=not is_library(code.co_filename),
         text=f"{text}    {source}\n" if source else text,
-    )
-
-
-@lru_cache(maxsize=512)
-def _is_library(path: str) -> bool:
-    return (
-        path.startswith((*_LIBRARIES, "<frozen "))
-        or "/site-packages/" in path
-        or "/dist-packages/" in path
     )
 
 

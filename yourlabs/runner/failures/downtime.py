@@ -37,15 +37,9 @@ INTERRUPTED_LIMIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Tally:
-    """One distinct exception of a task, and how often it was raised."""
+class Tally(ExceptionCount):
+    """One distinct exception of a task, and how often it was raised since `first`."""
 
-    exception_type: str
-    message: str
-    """Its first line, of the first time."""
-    fingerprint: str
-    count: int
-    """Since failure number `first`."""
     before: int = 0
     """How many of `count` were before this downtime."""
     first: int = 1

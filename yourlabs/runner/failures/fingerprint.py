@@ -93,6 +93,17 @@ _AGAIN = re.compile(r"(<[a-z]+>)(?:(?:[\s,;|]|and)*\1)+")
 _PLURAL = re.compile(r"(<number> [a-z-]{2,}?)s\b", re.IGNORECASE)
 
 
+_LIBRARY = re.compile(
+    "/lib/python3|/site-packages/|/dist-packages/|<frozen |/yourlabs/runner/(?!tasks)"
+)
+
+
+@lru_cache(maxsize=512)
+def is_library(place: str) -> bool:
+    """Return whether a file is of Python, of an installed package or of the runner."""
+    return bool(_LIBRARY.search(place))
+
+
 class Frame(NamedTuple):
     """One call on the way to an exception."""
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from yourlabs.runner.failures.downtime import Downtime, Hang, counted
+from yourlabs.runner.failures.fingerprint import is_library
 from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, first_line, one_line, printable
 from yourlabs.runner.notify.throttle import Kind, Reason, thread_of
@@ -37,9 +38,6 @@ PHRASES = {
 
 _OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
-_LIBRARY = re.compile(
-    r"/site-packages/|/dist-packages/|/lib/python3|/yourlabs/runner/(?!tasks)|<frozen "
-)
 _CALENDAR = 253_402_300_799.0
 
 
@@ -226,7 +224,7 @@ def own_frame(stack: str) -> str:
     """Return the last call in a stack that is of the project itself, on one line."""
     lines = [line.strip() for line in stack.splitlines()]
     for line, below in reversed([*zip(lines, [*lines[1:], ""], strict=True)]):
-        if line.startswith('File "') and not _LIBRARY.search(line):
+        if line.startswith('File "') and not is_library(line):
             is_source = below and not below.startswith('File "')
             return one_line(f"{line}: {below}" if is_source else line, 300)
     return ""
