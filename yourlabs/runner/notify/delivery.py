@@ -205,10 +205,10 @@ class Delivery:
         """Wait for a report that is due, and return its key. None: none is left."""
         with self._changed:
             while self._due:
-                now, left = time.monotonic(), None
+                now, left = time.monotonic(), threading.TIMEOUT_MAX
                 if len(self._hung) < MAX_HUNG:
-                    left = min(min(self._due.values()) - now, threading.TIMEOUT_MAX)
-                if left is not None and left <= 0:
+                    left = min(min(self._due.values()) - now, left)
+                if left <= 0:
                     ready = [key for key, due in self._due.items() if due <= now]
                     # Those that fail must not keep the others from being tried.
                     self._busy = min(ready, key=lambda one: self._tries.get(one, 0))

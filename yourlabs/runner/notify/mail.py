@@ -105,35 +105,29 @@ class WaitsForAnswer:
     time, the mail may have been accepted: that is not the same as a failure.
     """
 
-    _answers_to_data = 0
     sock: Any
 
     def data(self, msg: Any) -> tuple[int, bytes]:
-        """Send the mail; the first answer is to the command, the second to the text."""
-        self._answers_to_data = 2
+        """Send the mail, and wait for the answers to the command and to the text."""
+        before, self._has_sent_all = self.sock.gettimeout(), False
         try:
-            return super().data(msg)  # type: ignore[misc,no-any-return]
-        finally:
-            self._answers_to_data = 0
-
-    def getreply(self) -> tuple[int, bytes]:
-        """Wait for an answer of the server."""
-        self._answers_to_data -= 1
-        if self._answers_to_data != 0:
-            return super().getreply()  # type: ignore[misc,no-any-return]
-        before = self.sock.gettimeout()
-        self.sock.settimeout(ANSWER_TIMEOUT)
-        # A little more, so that the socket's time-out comes first.
-        expect_answer(ANSWER_TIMEOUT + 10)
-        try:
-            reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
+            reply: tuple[int, bytes] = super().data(msg)  # type: ignore[misc]
         except smtplib.SMTPServerDisconnected as exc:
-            if isinstance(exc.__context__, TimeoutError):
+            if self._has_sent_all and isinstance(exc.__context__, TimeoutError):
                 msg = f"the server has it and says nothing for {ANSWER_TIMEOUT:g} s"
                 raise DeliveryUnconfirmed(msg) from exc
             raise
         self.sock.settimeout(before)
         return reply
+
+    def send(self, s: Any) -> None:
+        """Send a command, which is text, or a whole mail, which is bytes."""
+        super().send(s)  # type: ignore[misc]
+        if isinstance(s, bytes):
+            self._has_sent_all = True
+            self.sock.settimeout(ANSWER_TIMEOUT)
+            # A little more, so that the socket's time-out comes first.
+            expect_answer(ANSWER_TIMEOUT + 10)
 
 
 def learn_to_wait(smtp: object) -> None:
