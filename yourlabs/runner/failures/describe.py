@@ -1,8 +1,7 @@
 """
 Turn an exception into plain text and a fingerprint, and let go of it.
 
-Whatever the exception is, this takes milliseconds, never raises, and keeps neither
-the exception nor its frames. Safe to use in any thread.
+Whatever the exception is, this takes milliseconds, and never raises.
 """
 
 from __future__ import annotations
@@ -66,13 +65,7 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 
 
 def describe(exc: BaseException) -> Described:
-    """
-    Return `exc` as text, and its key.
-
-    Returns:
-        At most `MAX_MESSAGE` and `MAX_TRACEBACK` bytes of text. The frames of the
-        runner itself, with which the traceback of a task begins, are left out.
-    """
+    """Return `exc` as text, without the runner's own frames, and its key."""
     try:
         raised, text = _read(exc)
         text = cut(text, MAX_TRACEBACK, head=0.4)
@@ -95,10 +88,9 @@ def _describe_type(exc: BaseException) -> Described:
 
 def forget(exc: BaseException) -> None:
     """
-    Let go of every frame that `exc` holds, with the objects in it.
+    Let go of every frame that `exc`, its causes and its members hold. Never raises.
 
-    The traceback of each exception of its chain and groups is taken off, and the
-    local variables of the frames that have ended are cleared. Never raises.
+    Tracebacks are taken off, and the local variables of frames that have ended cleared.
     """
     waiting, seen = [exc], {id(exc)}
     while waiting and len(seen) <= MAX_CHAIN:

@@ -43,17 +43,7 @@ class AdminMail(Notifier):
         return conf.email()
 
     def send(self, report: Report) -> str | None:
-        """
-        Send `report`.
-
-        Returns:
-            The dotted path of a mail backend that is not Django's: it may queue mails.
-
-        Raises:
-            ImproperlyConfigured: ``ADMINS`` is empty.
-            DeliveryUnconfirmed: The server has the mail, and has not confirmed it.
-            Exception: Whatever the mail backend raises.
-        """
+        """Send `report`; a mail backend that is not Django's may queue it."""
         admins = [one_line(address, 500) for address in conf.admins()]
         if not admins:
             msg = "ADMINS is empty, so nobody is told of failures"
@@ -139,12 +129,8 @@ def learn_to_wait(smtp: object) -> None:
 
 
 def headers(report: Report, sender: str) -> dict[str, str]:
-    """
-    Return the headers that make the mails of one downtime a thread.
-
-    A report that is sent again has the same Message-ID, so a mail reader can show it
-    once.
-    """
+    """Return the headers that make the mails of one downtime a thread."""
+    # A report that is sent again has the same Message-ID: it can be shown once.
     root = f"{report.chain}\0{report.task}\0{report.thread}"
     key = blake2b(root.encode(errors="replace"), digest_size=12).hexdigest()
     domain = sender.rstrip("> ").rpartition("@")[2]

@@ -43,11 +43,7 @@ _CALENDAR = 253_402_300_799.0
 
 @dataclass(frozen=True)
 class Report:
-    """
-    What is reported of one task at one time.
-
-    It is a value without live objects: it may be kept, and sent from any thread.
-    """
+    """What is reported of one task at one time: a value, for any thread."""
 
     chain: str
     """Name of the chain."""

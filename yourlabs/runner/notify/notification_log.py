@@ -50,10 +50,8 @@ class NotificationLog:
 
     Attributes:
         thread: The thread of the chain.
-        lock: Guards `told`.
-        told: What was reported of each task, by its key.
-        keys: The keys of the tasks.
-        executions: The executions of the tasks, by key.
+        told: What was reported of each task, by its key; guarded by `lock`.
+        executions: The executions of the tasks, by the `keys` of these.
         held: How many reports were held back because the chain is silenced.
     """
 
@@ -163,12 +161,7 @@ class NotificationLog:
         )
 
     def note(self, key: str, report: Report, *, is_answered: bool = True) -> bool:
-        """
-        Record that `report` was delivered, or may have been.
-
-        Returns:
-            False when it has to be sent again.
-        """
+        """Record that `report` was, or may be, delivered. False: it is sent again."""
         with self.lock:
             told, limits, now = self.told[key], self._limits(key), self._clock()
             if told.mails != report.told.mails:
