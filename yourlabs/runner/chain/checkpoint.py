@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.history import (
     History,
+    first_that_fits,
     histories_from_json,
     histories_to_json,
 )
@@ -34,8 +36,12 @@ SAVE_EVERY_S = 1.0
 SAVE_COUNTS_EVERY_S = 5.0
 """The same while there is nothing but counts of runs to lose."""
 
-MAX_DOWNTIMES = 200_000
-"""How much text all downtimes of a chain take in its document, in bytes."""
+MAX_DOCUMENT, MAX_DOWNTIMES = 65_000, 24_000
+"""How much all sections of a chain's document take, and its downtimes of it, in bytes.
+The rest is for what its tasks have done."""
+
+TEXT_SIZES = (MAX_STORED, 4_000, 1_000, 250)
+"""How much text each downtime may have, in bytes: the first with which all fit."""
 
 
 T = TypeVar("T")
@@ -142,18 +148,25 @@ class Checkpoint:
 
     def _save(self, claim: Claim) -> None:
         self._saved_at = self._clock.monotonic()
-        room = min(MAX_STORED, MAX_DOWNTIMES // len(self._executions))
-        self._sections["downtimes"] = {
-            one.key: one.downtime.to_json(room)
+        downtimes = {one.key: one.downtime for one in self._executions}
+        healthy = Downtime()
+        self._sections["downtimes"] = first_that_fits(
+            MAX_DOWNTIMES,
+            (
+                {k: one.to_json(size) for k, one in downtimes.items() if one != healthy}
+                for size in TEXT_SIZES
+            ),
+        )
+        self._sections["tasks"] = names = {
+            one.key: {"path": one.task.path, "name": one.task.name}
             for one in self._executions
-            if one.downtime != Downtime()
         }
         for one in self._executions:
             one.history.cooldown = one.cooldown.total_seconds()
-        tasks = histories_to_json({one.key: one.history for one in self._executions})
-        for one in self._executions:
-            tasks[one.key] |= {"path": one.task.path, "name": one.task.name}
-        self._sections["tasks"] = tasks
+        histories = {one.key: one.history for one in self._executions}
+        room = MAX_DOCUMENT - len(json.dumps(self._sections))
+        tasks = histories_to_json(histories, room)
+        self._sections["tasks"] = {key: tasks[key] | names[key] for key in tasks}
         self._store.save(claim, self._sections)
 
     def close(self) -> None:

@@ -46,7 +46,7 @@ LOOK_AT_HANGS_EVERY = 1.0
 LOOK_AT_SILENCE_EVERY = 2.0
 """How often it is looked whether a chain is to be silent still, in seconds."""
 
-MAX_KNOWN = 2_000
+MAX_KNOWN = 500
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
 
 

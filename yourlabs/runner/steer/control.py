@@ -157,7 +157,7 @@ def _steer(
     reason: str,
 ) -> Desired:
     require(name)
-    reading, now = read_chain(name, hours=1), time.time()
+    reading, now = read_chain(name), time.time()
     by = one_line(by or this_user(), MAX_TEXT)
     act = Act(now, action, by, one_line(reason, MAX_TEXT))
     result = reading.desired
@@ -197,39 +197,32 @@ def this_user() -> str:
         return f"uid {os.geteuid()}"
 
 
-def wait_until_seen(
-    name: str, wake: int | None = None, timeout: float | None = None
-) -> bool | None:
+def wait_until_seen(name: str, wake: int | None = None) -> bool | None:
     """
-    Wait until the owner of a chain has seen what was asked of it.
+    Wait until the owner of a chain has seen what was asked of it, as long as it lives.
 
     Args:
         name: Of the chain.
         wake: The number of a wake, whose run is waited for. None: what else is wanted,
             and, where the chain is paused, the end of the function that is running.
-        timeout: In seconds. None: as long as it takes.
 
     Returns:
         Whether the run was well; True where there was none to wait for. None: no owner
-        lives, or it takes too long.
+        lives.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while deadline is None or time.monotonic() < deadline:
-        reading = read_chain(name, hours=1)
-        if wake is not None and reading.ran >= wake:
-            return not reading.has_failed
+    while True:
+        reading = read_chain(name)
         if wake is None and _is_seen(reading):
             return True
+        if wake is not None and reading.wake_done >= wake:
+            return not reading.wake_failed
         if not reading.lives and not reading.problem:
             return None
         time.sleep(LOOK_EVERY_S)
-    return None
 
 
 def _is_seen(reading: Reading) -> bool:
     desired, seen = reading.desired, reading.seen
     if (desired.paused, desired.silenced) != (seen.paused, seen.silenced):
         return False
-    record = reading.record
-    is_in_function = record is not None and reading.lives and record.run is not None
-    return desired.paused is None or not is_in_function
+    return desired.paused is None or reading.run is None
