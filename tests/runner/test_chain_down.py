@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core import mail as django_mail
 
-from tests.runner.fakes import MemoryState, quick, until
+from tests.runner.fakes import MemoryState, abandon, quick, until
 from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
@@ -28,7 +28,7 @@ def subscriber() -> Iterator[EmailSubscriber]:
     subscriber.connect()
     yield subscriber
     subscriber.disconnect()
-    subscriber.delivery.close()
+    abandon(subscriber.delivery)
     mail.subscriber.connect()
 
 
@@ -43,7 +43,7 @@ def test_first_and_healed() -> None:
     down = ChainDown(CHAIN, MemoryState())
     for _ in range(20):
         down.failed(PermissionError(13, "Permission denied", "/run/app/sync.pid"))
-    assert down.is_down
+    assert down.downtime.is_down
     subjects(1)
     down.recovered()
     down.recovered()
@@ -83,7 +83,7 @@ def test_next_holder() -> None:
         down.failed(RunnerError("the lock is held by a stranger"))
         down.close()
     heir = ChainDown(CHAIN, state)
-    assert heir.is_down
+    assert heir.downtime.is_down
     heir.recovered()
     heir.close()
 

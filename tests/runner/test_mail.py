@@ -19,7 +19,7 @@ import pytest
 from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 
-from tests.runner.fakes import MemoryState, log, quick, running, until
+from tests.runner.fakes import MemoryState, abandon, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from tests.runner.states import FileState
 from yourlabs.runner import signals
@@ -132,14 +132,14 @@ def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
     subscriber.connect()
     yield subscriber
     subscriber.disconnect()
-    subscriber.delivery.close()
+    abandon(subscriber.delivery)
     for thread in threading.enumerate():
         if getattr(thread, "delivery", None) is subscriber.delivery:
             # It is listed a moment before it can be joined.
             until(lambda thread=thread: thread.ident)  # type: ignore[misc]
             thread.join(10)
-    if subscriber.delivery._thread is not None:
-        subscriber.delivery._thread.join(10)
+    if (sending := subscriber.delivery._thread) is not None:
+        sending.join(10)
     mail.subscriber.connect()
 
 
@@ -970,7 +970,7 @@ def test_another_channel(settings: Any, caplog: pytest.LogCaptureFixture) -> Non
         chain.stop()
     finally:
         subscriber.disconnect()
-        subscriber.delivery.close()
+        abandon(subscriber.delivery)
 
     assert [report.subject for report in other.reports] == [
         "[sync] First exception caught: division by zero"

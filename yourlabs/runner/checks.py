@@ -20,43 +20,31 @@ from yourlabs.runner.ownership.root import Problem, examine_root
 TAG = "yourlabs_runner"
 
 
-def register() -> None:
-    """Register every check."""
-    for check in (
-        check_setting,
-        check_tasks,
-        check_run_root,
-        check_admins,
-        check_first_process,
-    ):
-        checks.register(check, TAG)
-
-
+@checks.register(TAG)
 def check_setting(**_: Any) -> list[checks.CheckMessage]:
     """Find keys and values of ``RUNNER`` that cannot be used."""
-    return [
-        _error(problem.message, problem.hint, problem.number)
-        for problem in conf.problems()
-    ]
+    return [_error(one.message, one.hint, one.number) for one in conf.problems()]
 
 
+@checks.register(TAG)
 def check_tasks(**_: Any) -> list[checks.CheckMessage]:
     """Find paths in ``RUNNER["TASKS"]`` that lead nowhere."""
     try:
         paths = list(conf.task_settings())
     except ImproperlyConfigured:
         return []
+    hint = "Give the dotted path of a function, like 'tasks.send_mail'."
     found = []
     for path in paths:
         try:
             load_task(path)
         except Exception as exc:
             message = f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}"
-            hint = "Give the dotted path of a function, like 'tasks.send_mail'."
             found.append(_error(message, hint, "E007"))
     return found
 
 
+@checks.register(TAG)
 def check_run_root(**_: Any) -> list[checks.CheckMessage]:
     """Find a RUN_ROOT in which no pidfile can be made."""
     hint = (
@@ -80,7 +68,7 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
     kind = _file_system(place)
     if kind.startswith(("nfs", "cifs", "smb", "9p", "fuse")):
         text = f"RUN_ROOT {root} is on a {kind} file system, where locks may be lost."
-        return [checks.Warning(text, hint=hint, id=f"{TAG}.W012")]
+        return [_warning(text, hint, "W012")]
     return [_shared(problem) for problem in examine_root(root)]
 
 
@@ -88,7 +76,7 @@ def _shared(problem: Problem) -> checks.CheckMessage:
     hint = f"To mend it: {problem.command}"
     if problem.severity == "error":
         return _error(problem.text, hint, "E009")
-    return checks.Warning(problem.text, hint=hint, id=f"{TAG}.W010")
+    return _warning(problem.text, hint, "W010")
 
 
 def _file_system(place: Path) -> str:
@@ -105,21 +93,23 @@ def _file_system(place: Path) -> str:
     return found[1]
 
 
+@checks.register(TAG)
 def check_admins(**_: Any) -> list[checks.CheckMessage]:
-    """Find that nobody would be told of a failure."""
+    """Find that no failure would be mailed to anybody."""
     try:
-        is_told = not conf.email() or conf.admins()
+        if not conf.email() or conf.admins():
+            return []
     except ImproperlyConfigured:
-        return []
-    if is_told:
+        # That is for `check_setting`.
         return []
     text = "ADMINS is empty: nobody is told when a function fails."
     hint = "Set ADMINS, or RUNNER['EMAIL'] to False when that is meant."
-    return [checks.Warning(text, hint=hint, id=f"{TAG}.W011")]
+    return [_warning(text, hint, "W011")]
 
 
+@checks.register(TAG)
 def check_first_process(**_: Any) -> list[checks.CheckMessage]:
-    """Find that a container has no init, which ends what tasks leave behind."""
+    """Find that a container has no init to end the processes that tasks leave."""
     if os.getpid() != 1:
         return []
     text = (
@@ -127,8 +117,12 @@ def check_first_process(**_: Any) -> list[checks.CheckMessage]:
         "tasks leave behind."
     )
     hint = "Run the container with an init, as with docker run --init."
-    return [checks.Warning(text, hint=hint, id=f"{TAG}.W017")]
+    return [_warning(text, hint, "W017")]
 
 
 def _error(message: str, hint: str, number: str) -> checks.CheckMessage:
     return checks.Error(message, hint=hint, id=f"{TAG}.{number}")
+
+
+def _warning(message: str, hint: str, number: str) -> checks.CheckMessage:
+    return checks.Warning(message, hint=hint, id=f"{TAG}.{number}")

@@ -13,13 +13,19 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from linecache import getline
 from types import FrameType, TracebackType
 
-from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, signature
+from yourlabs.runner.failures.downtime import Described as Described
+from yourlabs.runner.failures.fingerprint import (
+    MAX_LINE,
+    Frame,
+    Raised,
+    fingerprint,
+    signature,
+)
 from yourlabs.runner.failures.text import cut, printable
 
 MAX_TRACEBACK = 20_000
@@ -28,20 +34,17 @@ MAX_TRACEBACK = 20_000
 MAX_MESSAGE = 10_000
 """Longest message, in bytes of UTF-8."""
 
-MAX_LINE = 500
-"""Longest name and line of source that takes part in a fingerprint, in characters."""
-
 MAX_LINKS = 12
-"""How many exceptions of a chain of causes are shown, or tell it from others."""
+"""How many exceptions of a chain of causes are shown and take part in its key."""
 
 LAST_LINKS = 8
-"""So many of them are the last ones; the others are the first ones."""
+"""How many of these are the last ones; the others are the first ones."""
 
 MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
 
 MAX_COUNTED = 100
-"""How many exceptions of a group tell it from others; fewer of the groups in it."""
+"""How many exceptions of a group take part in its key; fewer of groups in groups."""
 
 MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
@@ -58,9 +61,9 @@ _MAY_GO_ON = (
     else 0
 )
 """
-Flags of code whose frame may be suspended, by somebody who caught the exception.
+Flags of code whose frame may be suspended, where the exception was caught.
 
-Up to Python 3.12 to clear such a frame ends it; a later one refuses.
+Up to Python 3.12 `frame.clear` would end such a generator; later ones refuse.
 """
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -71,23 +74,9 @@ _LIBRARIES = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Described:
-    """An exception as plain facts."""
-
-    exception_type: str
-    """Dotted path of the class."""
-    message: str
-    """`str(exception)`, printable and bounded."""
-    traceback: str
-    """As Python prints it, but for the marks below a line; bounded at both ends."""
-    fingerprint: str
-    """Key that equal failures share."""
-
-
 def describe(exc: BaseException) -> Described:
     """
-    Return what is to be told of `exc`.
+    Return `exc` as text, and its key.
 
     Returns:
         At most `MAX_MESSAGE` and `MAX_TRACEBACK` bytes of text. The frames of the
@@ -145,7 +134,7 @@ def _clear(tb: TracebackType | None) -> None:
                     frame.clear()
                 tb = tb.tb_next
         except RuntimeError:
-            # It is being executed still: the one that called the task is.
+            # It is still running: the frame that called the task is.
             tb = tb.tb_next if tb is not None else None
 
 
@@ -173,7 +162,7 @@ def _members(exc: BaseException) -> tuple[BaseException, ...]:
 
 
 def _read(exc: BaseException, depth: int = 0) -> tuple[list[Raised], str]:
-    """Return what tells an exception from others, itself first, and its text."""
+    """Return the exceptions that make the key of `exc`, itself first, and its text."""
     links = _links(exc)
     left_out = len(links) - MAX_LINKS
     if left_out > 0:
@@ -253,11 +242,8 @@ def _message(exc: BaseException) -> str:
         text = str.__str__(str(exc))
     except BaseException:
         return "<exception str() failed>"
-    if len(text) > MAX_MESSAGE:
-        half = MAX_MESSAGE // 2
-        left_out = len(text) - 2 * half
-        text = f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
-    return cut(printable(text), MAX_MESSAGE, head=0.8)
+    # Cut before as well: to look through megabytes takes seconds.
+    return cut(printable(cut(text, MAX_MESSAGE)), MAX_MESSAGE, head=0.8)
 
 
 def _type_name(cls: type) -> str:
@@ -285,9 +271,9 @@ def _frames(tb: TracebackType | None) -> list[Frame]:
 
 
 def _frame(frame: FrameType, line: int) -> Frame:
-    # Python's own formatter marks the place in each line, for which it parses the
-    # line: that takes longer than everything else that a failure costs. It also looks
-    # whether a file was changed; what was written later is not what runs here.
+    # Python's own formatter parses each line, to mark the place in it: that takes
+    # longer than everything else that a failure costs. It also reads a file again that
+    # was changed; what was written later is not what runs here.
     code, module = frame.f_code, _module(frame)
     path, name = code.co_filename[:MAX_LINE], code.co_name[:MAX_LINE]
     source = getline(code.co_filename, line, frame.f_globals)[:MAX_LINE].strip()
@@ -316,5 +302,5 @@ def _module(frame: FrameType) -> str:
 
 
 def _is_machinery(module: str) -> bool:
-    """Say whether a module is of the runner itself, its example tasks apart."""
+    """Return whether a module is the runner's own; its example tasks are not."""
     return module.startswith("yourlabs.runner.") and module != "yourlabs.runner.tasks"
