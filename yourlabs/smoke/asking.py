@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
+from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.exchange import Answer
 from yourlabs.smoke.hosts import Site
 from yourlabs.smoke.introspection import takes_no_session
@@ -60,7 +61,7 @@ class Asking:
         waited: Seconds that the run waited for limits of requests.
         deadline: When the run ends, in seconds of the monotonic clock.
         has_renewed: Whether the site's own login was tried, as it ended a session.
-        by_identity: The states of all leaves, also of those that nobody asked for.
+        all_states: The states of all leaves, also of those that nobody asked for.
     """
 
     options: Options
@@ -76,7 +77,7 @@ class Asking:
     has_renewed = False
     sandbox: Sandbox
     notes: list[str]
-    by_identity: dict[Any, State]
+    all_states: dict[Leaf, State]
 
     def try_candidate(self, state: State, candidate: Candidate) -> None:
         """Request a URL as one role after the other until one may."""
@@ -215,8 +216,8 @@ class Asking:
                 state.hints.setdefault(link)
 
     def _state_behind(self, link: str) -> State | None:
-        match = self.knowledge.finder.find(urlsplit(link).path)
-        return self.by_identity.get(match.identity) if match else None
+        match = self.knowledge.finder.find(link)
+        return self.all_states[match.leaf] if match else None
 
     def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
         """Go where a middleware redirects to, when that is the same pattern."""

@@ -72,9 +72,9 @@ class Knowledge:
     leaves: list[Leaf]
     overrides: dict[str, Any] = field(default_factory=dict)
     user: Any = None
-    facts: dict[Any, ViewFacts] = field(default_factory=dict)
-    shadows: dict[Any, str] = field(default_factory=dict)
-    strays: dict[Any, list[str]] = field(default_factory=dict)
+    facts: dict[Leaf, ViewFacts] = field(default_factory=dict)
+    shadows: dict[Leaf, str] = field(default_factory=dict)
+    strays: dict[Leaf, list[str]] = field(default_factory=dict)
     proven: dict[Any, set[str]] = field(default_factory=dict)
     beginnings: set[str] = field(default_factory=set)
     lists: dict[str, tuple[list[dict[str, Any]], frozenset[str]]] = field(
@@ -87,13 +87,12 @@ class Knowledge:
 
     def facts_of(self, leaf: Leaf) -> ViewFacts:
         """What is known of a leaf's view; looked up once."""
-        key = leaf.identity
-        if key not in self.facts:
+        if leaf not in self.facts:
             try:
-                self.facts[key] = facts_of(leaf.callback)
+                self.facts[leaf] = facts_of(leaf.callback)
             except Exception:  # reading a strange view must never end the run
-                self.facts[key] = ViewFacts()
-        return self.facts[key]
+                self.facts[leaf] = ViewFacts()
+        return self.facts[leaf]
 
     def rows_of(self, model: type[models.Model]) -> list[models.Model]:
         """Some rows of a model, looked up once."""
@@ -117,14 +116,13 @@ class Knowledge:
 
     def leads_home(self, leaf: Leaf, url: str) -> bool:
         """Whether a URL leads to the leaf; notes what shadows it when not."""
-        found = self.finder.find(url.split("?")[0])
-        if found is not None and found.identity == leaf.identity:
+        found = self.finder.find(url)
+        if found is not None and found.leaf is leaf:
             return True
         if found is not None:
-            route = "".join(str(part.pattern) for part in found.chain)
-            own = getattr(found.chain[-1], "name", None)
-            self.shadows.setdefault(leaf.identity, str(own or route))
-            several = self.strays.setdefault(found.identity, [])
+            own = found.leaf.name.split(":")[-1]
+            self.shadows.setdefault(leaf, own or found.leaf.pattern)
+            several = self.strays.setdefault(found.leaf, [])
             if url not in several and len(several) < MAX_STRAYS:
                 several.append(url)
         return False
@@ -177,8 +175,8 @@ class Knowledge:
 
     def _taken_apart(self, leaf: Leaf, url: str) -> tuple[shapes.Shape, dict[str, str]]:
         """The shape that a URL of a leaf has and its values; empty when it has none."""
-        found = self.finder.find(url.split("?")[0])
-        if found is not None and found.identity == leaf.identity:
+        found = self.finder.find(url)
+        if found is not None and found.leaf is leaf:
             for shape in leaf.shapes:
                 if {slot.name for slot in shapes.slots(shape)} == set(found.values):
                     return shape, found.values

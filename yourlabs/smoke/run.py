@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -118,21 +117,18 @@ class SmokeRun(Asking):
             self.notes.append(f"No URL pattern has the name or route {name!r}.")
 
     def _set_up(self, leaves: list[Leaf]) -> None:
-        finder = PathFinder(self.site.urlconf)
+        finder = PathFinder(leaves, self.site.urlconf)
         user = next((r.user for r in reversed(self.roles) if r.user is not None), None)
         self.knowledge = Knowledge(finder, leaves, self.conf.values, user)
         self.knowledge.look_up = self.client.within
         self.judge = Judge(self)
-        self.states: dict[Any, State] = {}
+        self.states: dict[Leaf, State] = {}
         self.seconds = self.options.max_seconds or 0.0
-        self.by_identity: dict[Any, State] = {}
+        self.all_states: dict[Leaf, State] = {leaf: State(leaf) for leaf in leaves}
         for leaf in leaves:
-            state = State(leaf)
-            self.by_identity[leaf.identity] = state
-            if not self._is_wanted(leaf):
-                continue
-            self.states[leaf.identity] = state
-            state.excluded = self.conf.excludes(leaf.name, "/" + leaf.pattern)
+            if self._is_wanted(leaf):
+                state = self.states[leaf] = self.all_states[leaf]
+                state.excluded = self.conf.excludes(leaf.name, "/" + leaf.pattern)
         if self.options.max_seconds is None:
             self.seconds = BASE_SECONDS + LEAF_SECONDS * len(self.states)
         self.deadline = time.monotonic() + self.seconds
@@ -223,7 +219,7 @@ class SmokeRun(Asking):
 
     def _linked(self, state: State) -> Iterable[Candidate]:
         links = [Candidate(u, "link", gone=g) for u, g in list(state.links.items())]
-        strays = self.knowledge.strays.get(state.leaf.identity, ())
+        strays = self.knowledge.strays.get(state.leaf, ())
         return links + [Candidate(url, "guess") for url in [*state.hints, *strays]]
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
@@ -231,7 +227,7 @@ class SmokeRun(Asking):
         namespace, knowledge = state.leaf.namespaces[:1], self.knowledge
         urls = {
             url: None
-            for other in list(self.by_identity.values())
+            for other in list(self.all_states.values())
             if other.leaf.namespaces[:1] == namespace
             for url in self._urls_like(state, other)
         }
@@ -245,7 +241,7 @@ class SmokeRun(Asking):
         """URLs of a pattern with the values of another one's success, if it has any."""
         if other.success is None:
             return
-        found = self.knowledge.finder.find(urlsplit(other.success.url).path)
+        found = self.knowledge.finder.find(other.success.url)
         for shape in reversed(state.leaf.shapes):
             names = {slot.name for slot in shapes.slots(shape)}
             if found is not None and names <= set(found.values):
@@ -255,7 +251,7 @@ class SmokeRun(Asking):
 
     def _translated(self, state: State) -> Iterable[Candidate]:
         """The URL with which the same pattern succeeded in the main language."""
-        for other in self.by_identity.values():
+        for other in self.all_states.values():
             is_same = other.leaf.chain == state.leaf.chain
             if is_same and other.candidate and not self._is_translation(other):
                 for url in itertools.islice(self._urls_like(state, other), 1):
