@@ -225,19 +225,6 @@ def test_made_row_of_nobody_is_not_asked_for_as_nobody() -> None:
     assert not any(asked)
 
 
-def test_made_row_belongs_to_another_one() -> None:
-    """A row whose relations may all be empty is looked for below one of them."""
-    from tests.smoke.project.ways.models import Badge
-
-    def badge(request: Any, pk: int) -> HttpResponse:
-        get_object_or_404(Badge, pk=pk, article__is_public=True)
-        return HttpResponse("badge")
-
-    found = inside.judge([path("badges/<int:pk>/", badge, name="badge")])
-
-    assert Outcome.OK is found["badge"].outcome
-
-
 def test_confirmation_that_helped_is_given_where_nothing_asks_for_it() -> None:
     """A page that forbids without asking is tried after what let in elsewhere."""
 

@@ -45,19 +45,14 @@ COMMON = {
     "sourceless": ("/bare/one-0/", "guess"),
     "format": ("/export.json", "choice"),
     "language": ("/in/en/", "choice"),
-    "page": ("/all/1/", "choice"),
     "label": ("/models/auth/permission/", "guess"),
     "files": ("/files/__init__.py", "choice"),
-    "bought": ("/bought/hats/P-1/", "guess"),
-    "of-person": ("/of/owner@example.com/P-1/", "guess"),
     "app": ("/apps/auth/", "choice"),
     "speaking": ("/speaking/en/", "choice"),
     "stubborn": ("/stubborn/a/", "made up"),
     "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),
     "spelt": (f"/spelt/shoes/{YEAR}/{MONTH}/", "guess"),
     "named": ("/named/shop/shy/1/", "guess"),
-    "word": ("/words/known/", "guess"),
-    "email": ("/mail/chief@example.com/", "guess"),
 }
 """What only names say, with where the values are from."""
 

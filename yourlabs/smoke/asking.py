@@ -95,7 +95,7 @@ class Asking:
             if is_weaker and _comes_last(state, role, candidate):
                 passed_over.append(role)
                 continue
-            answer, verdict = self._ask_and_judge(state, candidate, role, user)
+            answer, verdict = self._ask_and_judge(state, candidate, role, user=user)
             if not answer.url:
                 return
             if verdict is None:
@@ -116,15 +116,6 @@ class Asking:
             is_failed = verdict is Verdict.FAILED and state.failure
             if is_failed or (verdict is Verdict.REFUSED and state.needs):
                 return
-            if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
-                return
-        if candidate.prepare is not None and len(self.roles) > 1:
-            # As the user that the made row belongs to.
-            answer, verdict = self._ask_and_judge(
-                state, candidate, self.roles[-1], as_owner=True
-            )
-            if verdict is Verdict.OK:
-                state.success, state.candidate = answer, candidate
         if not state.is_settled:
             self._try_harder(state, candidate)
 
@@ -144,13 +135,12 @@ class Asking:
         state: State,
         candidate: Candidate,
         role: Role,
-        user: Any = None,
         *,
         is_extra: bool = False,
         **more: Any,
     ) -> tuple[Answer, Verdict | None]:
         """Make one request; there is no verdict when nobody could be asked as."""
-        answer = self.ask(state, candidate, role, user, **more)
+        answer = self.ask(state, candidate, role, **more)
         if not answer.url or answer.has_no_user:
             return answer, None
         verdict = self.judge.verdict(state, candidate, answer, is_extra=is_extra)
@@ -161,7 +151,6 @@ class Asking:
         state: State,
         candidate: Candidate,
         role: Role,
-        user: Any = None,
         **more: Any,
     ) -> Answer:
         """Make one request and note what it shows."""
@@ -169,7 +158,7 @@ class Asking:
 
         def once() -> Answer:
             return self.client.ask(
-                candidate.url, role, user=user, prepare=candidate.prepare, **more
+                candidate.url, role, prepare=candidate.prepare, **more
             )
 
         answer = once()
@@ -218,17 +207,6 @@ class Asking:
     def _state_behind(self, link: str) -> State | None:
         match = self.knowledge.finder.find(link)
         return self.all_states[match.leaf] if match else None
-
-    def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
-        """Go where a middleware redirects to, when that is the same pattern."""
-        for url in own_links([answer.location], self.client.base_url + answer.url):
-            if url not in state.tried and self._state_behind(url) is state:
-                gone = candidate.gone | answer.written
-                self.try_candidate(
-                    state, Candidate(url, candidate.provenance, gone=gone)
-                )
-                return True
-        return False
 
     def _try_harder(self, state: State, candidate: Candidate) -> None:
         """Ask the way that scripts and API clients do, as the strongest role."""

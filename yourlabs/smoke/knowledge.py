@@ -17,9 +17,6 @@ from yourlabs.smoke.introspection import ViewFacts, facts_of
 MAX_PROVEN = 2
 """How many values that worked elsewhere are combined with ones made up."""
 
-MAX_STRAYS = 4
-"""How many URLs that were written for other patterns are tried on one."""
-
 CONTRADICTION = 10
 """What a value costs in whose place others are known to work."""
 
@@ -38,7 +35,6 @@ class Candidate:
 
     url: str
     provenance: str
-    row: models.Model | None = None
     owner: Any = None
     gone: frozenset[str] = frozenset()
     prepare: Callable[[Any], Candidate | None] | None = None
@@ -57,7 +53,6 @@ class Knowledge:
     Attributes:
         overrides: ``SMOKE["values"]``: a callable, or its dotted path, by parameter.
         shadows: By leaf: what its URLs led to instead.
-        strays: By leaf: URLs that were written for others and led to it.
         proven: What parameters were when a view answered well, by what is before them
             in the path, and by their name alone.
         beginnings: The paths up to the end of each parameter of the views that answered
@@ -74,7 +69,6 @@ class Knowledge:
     user: Any = None
     facts: dict[Leaf, ViewFacts] = field(default_factory=dict)
     shadows: dict[Leaf, str] = field(default_factory=dict)
-    strays: dict[Leaf, list[str]] = field(default_factory=dict)
     proven: dict[Any, set[str]] = field(default_factory=dict)
     beginnings: set[str] = field(default_factory=set)
     lists: dict[str, tuple[list[dict[str, Any]], frozenset[str]]] = field(
@@ -122,9 +116,6 @@ class Knowledge:
         if found is not None:
             own = found.leaf.name.split(":")[-1]
             self.shadows.setdefault(leaf, own or found.leaf.pattern)
-            several = self.strays.setdefault(found.leaf, [])
-            if url not in several and len(several) < MAX_STRAYS:
-                several.append(url)
         return False
 
     def learn(self, leaf: Leaf, url: str) -> None:

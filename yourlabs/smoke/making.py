@@ -19,19 +19,13 @@ _VISIBLE = ("public", "publish", "active", "enable", "visible", "approve", "live
 
 
 def make(model: type[models.Model]) -> models.Model:
-    """Make a row, with model-bakery when it is installed.
+    """Make a row.
 
     Raises:
         Exception: Whatever the model, its signals or the database refuse with.
     """
-    try:
-        with savepoint(model):
-            return make_plainly(model)
-    except Exception:
-        from model_bakery import baker
-
-        with savepoint(model):
-            return baker.make(model)
+    with savepoint(model):
+        return make_plainly(model)
 
 
 def savepoint(model: type[models.Model]) -> transaction.Atomic:

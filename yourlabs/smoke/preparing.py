@@ -72,21 +72,9 @@ def _put_below(
         setattr(row, item.name, chosen)
         if chosen is not before and not _is_saved(row):
             setattr(row, item.name, before)
-    if all(rows.follow(row, item.name) is None for item in rows.relations(type(row))):
-        _attach(knowledge, row)
     for many in row._meta.many_to_many:
         with contextlib.suppress(Exception), making.savepoint(type(row)):
             getattr(row, many.name).add(*knowledge.rows_of(many.related_model))
-
-
-def _attach(knowledge: Knowledge, row: models.Model) -> None:
-    """Give a row that belongs to nothing to another row, as views look for it there."""
-    for item in rows.relations(type(row)):
-        for other in knowledge.rows_of(item.related_model):
-            setattr(row, item.name, other)
-            if _is_saved(row):
-                return
-            setattr(row, item.name, None)
 
 
 def _is_saved(row: models.Model) -> bool:

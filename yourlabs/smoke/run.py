@@ -219,8 +219,7 @@ class SmokeRun(Asking):
 
     def _linked(self, state: State) -> Iterable[Candidate]:
         links = [Candidate(u, "link", gone=g) for u, g in list(state.links.items())]
-        strays = self.knowledge.strays.get(state.leaf, ())
-        return links + [Candidate(url, "guess") for url in [*state.hints, *strays]]
+        return links + [Candidate(url, "guess") for url in state.hints]
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
         """URLs made of the values of other patterns' successes, proven ones first."""
