@@ -14,15 +14,16 @@ from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.notify import mail
 from yourlabs.runner.notify.chain_down import ChainDown
-from yourlabs.runner.notify.mail import EmailSubscriber
+from yourlabs.runner.notify.mail import AdminMail
+from yourlabs.runner.notify.subscriber import Subscriber
 
 CHAIN = make_chain([quick(lambda: None, name="sync")], name="sync")
 
 
 @pytest.fixture(autouse=True)
-def subscriber() -> Iterator[EmailSubscriber]:
+def subscriber() -> Iterator[Subscriber]:
     mail.subscriber.disconnect()
-    subscriber = EmailSubscriber()
+    subscriber = Subscriber(AdminMail(), section="notifications")
     subscriber.connect()
     yield subscriber
     subscriber.disconnect()

@@ -288,13 +288,13 @@ def test_a_patient_flush() -> None:
     box.put(KEY, "one")
     with started(channel, box) as delivery:
         delivery.post(KEY)
-        assert delivery.wait([KEY], 20, retry_for=20)
+        assert delivery.wait([KEY], 20, retries=True)
         assert box.told == ["one"]
 
         channel.failures = 1_000
         box.put(KEY, "two")
         delivery.post(KEY)
-        delivery.wait([KEY], 20, retry_for=0.2)
+        delivery.wait([KEY], 0.2, retries=True)
 
     assert box.told == ["one"]
 
@@ -314,7 +314,7 @@ def test_a_flush_without_hope(monkeypatch: pytest.MonkeyPatch) -> None:
         delivery.post(KEY)
         started_at = time.monotonic()
 
-        assert not delivery.wait([KEY], 600, retry_for=300)
+        assert not delivery.wait([KEY], 300, retries=True)
         assert time.monotonic() - started_at < 60
 
 

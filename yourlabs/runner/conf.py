@@ -14,15 +14,19 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.checks import Error
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from yourlabs.runner.chain.task import OPTIONS, Options, as_option
 from yourlabs.runner.exceptions import InvalidTask
+
+TAG = "yourlabs_runner"
+"""Of the system checks."""
 
 DEFAULTS: dict[str, Any] = {
     "SUCCESS_COOLDOWN": Options().success_cooldown,
@@ -73,14 +77,6 @@ def _unusable(where: str, value: object, expected: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"{where} is {value!r}: expected {expected}.")
 
 
-class Problem(NamedTuple):
-    """Something in ``RUNNER`` that cannot be used; `number` is of the system check."""
-
-    number: str
-    message: str
-    hint: str
-
-
 def require_app() -> None:
     """Check that failures will be mailed, which takes the app."""
     if email() and apps.apps_ready and not apps.is_installed("yourlabs.runner"):
@@ -96,28 +92,33 @@ def validate() -> None:
     """Check every key and value, as far as no task must be imported for it."""
     for problem in problems():
         # An odd `EMAIL` counts as true or false: mails are better than silence.
-        if problem.number != "E013":
-            raise ImproperlyConfigured(f"{problem.message} {problem.hint}")
+        if problem.id != f"{TAG}.E013":
+            raise ImproperlyConfigured(f"{problem.msg} {problem.hint}")
 
 
-def problems() -> Iterator[Problem]:
+def error(number: str, message: object, hint: str) -> Error:
+    """Return an error of a system check."""
+    return Error(str(message), hint=hint, id=f"{TAG}.{number}")
+
+
+def problems() -> Iterator[Error]:
     """Yield all that is wrong in ``RUNNER``, as far as no task must be imported."""
     try:
         setting = runner_setting()
     except ImproperlyConfigured as exc:
-        yield Problem("E001", str(exc), "Make it a dict, or leave it out.")
+        yield error("E001", exc, "Make it a dict, or leave it out.")
         return
     for key in setting:
         if key not in DEFAULTS:
             close = difflib.get_close_matches(str(key), DEFAULTS, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             hint += f"The keys are {', '.join(DEFAULTS)}."
-            yield Problem("E002", f"RUNNER has the unknown key {key!r}.", hint)
+            yield error("E002", f"RUNNER has the unknown key {key!r}.", hint)
     for number, hint, read in (*VALUES, *_task_readers()):
         try:
             read()
         except ImproperlyConfigured as exc:
-            yield Problem(number, str(exc), hint)
+            yield error(number, exc, hint)
 
 
 def _task_readers() -> Iterator[tuple[str, str, Callable[[], object]]]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from linecache import getline
+from textwrap import indent
 from types import FrameType, TracebackType
 
 from yourlabs.runner.failures.downtime import Described as Described
@@ -28,17 +29,12 @@ from yourlabs.runner.failures.fingerprint import (
 )
 from yourlabs.runner.failures.text import cut, printable
 
-MAX_TRACEBACK = 20_000
-"""Longest text of a traceback, in bytes of UTF-8."""
+MAX_TRACEBACK, MAX_MESSAGE = 20_000, 10_000
+"""Longest text of a traceback, and of a message, in bytes of UTF-8."""
 
-MAX_MESSAGE = 10_000
-"""Longest message, in bytes of UTF-8."""
-
-MAX_LINKS = 12
-"""How many exceptions of a chain of causes are shown and take part in its key."""
-
-LAST_LINKS = 8
-"""How many of these are the last ones; the others are the first ones."""
+MAX_LINKS, LAST_LINKS = 12, 8
+"""How many exceptions of a chain of causes are shown and take part in its key, and how
+many of these are its last ones; the others are its first ones."""
 
 MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
@@ -128,14 +124,12 @@ def forget(exc: BaseException) -> None:
 def _clear(tb: TracebackType | None) -> None:
     while tb is not None:
         try:
-            while tb is not None:
-                frame = tb.tb_frame
-                if not frame.f_code.co_flags & _MAY_GO_ON:
-                    frame.clear()
-                tb = tb.tb_next
+            if not tb.tb_frame.f_code.co_flags & _MAY_GO_ON:
+                tb.tb_frame.clear()
         except RuntimeError:
             # It is still running: the frame that called the task is.
-            tb = tb.tb_next if tb is not None else None
+            pass
+        tb = tb.tb_next
 
 
 def _links(exc: BaseException) -> list[BaseException]:
@@ -207,8 +201,7 @@ def _text(exc: BaseException, own: Raised, frames: list[Frame]) -> Iterator[str]
     yield f"{name}: {own.message}\n" if own.message else f"{name}\n"
     notes = getattr(exc, "__notes__", ())
     if isinstance(notes, (list, tuple)):
-        for note in islice(notes, 10):
-            yield f"{note[:1_000]}\n" if isinstance(note, str) else ""
+        yield from (f"{one[:1_000]}\n" for one in notes[:10] if isinstance(one, str))
 
 
 def _read_members(exc: BaseException, depth: int) -> list[tuple[list[Raised], str]]:
@@ -221,16 +214,13 @@ def _group(
 ) -> Iterator[str]:
     """Yield the text of some of the members of a group."""
     # One of each kind, before others of the same: they come in any order.
-    kinds: dict[str, int] = {}
-    for number, (raised, _) in enumerate(members):
-        kinds.setdefault(fingerprint(raised), number)
+    numbers = range(len(members))
+    kinds = {fingerprint(members[number][0]): number for number in reversed(numbers)}
     first = set(kinds.values())
-    numbers = sorted(range(len(members)), key=lambda number: number not in first)
-    shown = sorted(numbers[:MAX_MEMBERS])
+    shown = sorted(sorted(numbers, key=lambda n: n not in first)[:MAX_MEMBERS])
     for number in shown:
         yield f"  +---------------- {number + 1} ----------------\n"
-        text = members[number][1].rstrip("\n")
-        yield "".join(f"  | {line}\n" for line in text.split("\n"))
+        yield indent(members[number][1].rstrip("\n"), "  | ", lambda _: True) + "\n"
     left_out = len(_members(exc)) - len(shown)
     if left_out:
         yield f"  [… {left_out} exceptions left out …]\n"
@@ -247,10 +237,8 @@ def _message(exc: BaseException) -> str:
 
 
 def _type_name(cls: type) -> str:
-    module, name = cls.__module__, cls.__qualname__
-    if not isinstance(module, str):
-        return printable(name[:MAX_LINE])
-    return printable(f"{module[:MAX_LINE]}.{name[:MAX_LINE]}")
+    parts = [cls.__module__, cls.__qualname__]
+    return printable(".".join(one[:MAX_LINE] for one in parts if isinstance(one, str)))
 
 
 def _frames(tb: TracebackType | None) -> list[Frame]:

@@ -2,7 +2,8 @@
 The failures of one task: since when it is down, how often, with which exceptions.
 
 A `Downtime` is a value. The chain keeps one for each task, over all its owners;
-channels compare it with what they have told.
+channels compare it with what they have told. Instants are seconds since the epoch,
+lengths are seconds.
 """
 
 from __future__ import annotations
@@ -71,7 +72,6 @@ class Latest(Described):
     """The newest failure, as it is shown in full."""
 
     at: float
-    """In seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +79,19 @@ class Hang:
     """The last run that took too long."""
 
     started_at: float
-    """In seconds since the epoch."""
     limit: float
-    """The task's `max_duration` then, in seconds."""
+    """The task's `max_duration` then."""
     running_for: float
-    """How long it had been running when it was found, in seconds."""
+    """How long it had been running when it was found."""
     stack: str
     """Where its thread was then."""
     took: float | None = None
-    """How long it took in all, in seconds. None: it hangs still, or its process ended
-    before it did."""
+    """How long it took in all. None: it still hangs, or ended with its process."""
 
 
 @dataclass(frozen=True)
 class Downtime:
-    """
-    The present or last downtime of a task, with what was counted before.
-
-    Instants are seconds since the epoch, lengths are seconds.
-    """
+    """The present or last downtime of a task, with what was counted before."""
 
     is_down: bool = False
     """The last run failed."""
@@ -217,12 +211,11 @@ def _one_more(
     seen: tuple[Tally, ...], latest: Latest, number: int
 ) -> tuple[Tally, ...]:
     others = tuple(one for one in seen if one.fingerprint != latest.fingerprint)
-    if len(others) < len(seen):
-        known = next(one for one in seen if one.fingerprint == latest.fingerprint)
-        return (*others, replace(known, count=known.count + 1))
-    message = first_line(latest.message, MAX_MESSAGE)
-    name = latest.exception_type[:MAX_MESSAGE]
-    new = Tally(name, message, latest.fingerprint, 1, 0, number)
+    known = [one for one in seen if one.fingerprint == latest.fingerprint]
+    if known:
+        return (*others, replace(known[0], count=known[0].count + 1))
+    texts = latest.exception_type[:MAX_MESSAGE], first_line(latest.message, MAX_MESSAGE)
+    new = Tally(*texts, latest.fingerprint, 1, 0, number)
     return (*others[-MAX_DISTINCT + 1 :], new)
 
 
@@ -300,5 +293,4 @@ def interrupted_cooldown(fail_cooldown: timedelta, interrupted: int) -> timedelt
     if fail_cooldown >= INTERRUPTED_LIMIT:
         return fail_cooldown
     base = max(fail_cooldown, timedelta(seconds=1))
-    factor: int = 2 ** min(interrupted - 1, 12)
-    return min(INTERRUPTED_LIMIT, base * factor)
+    return min(INTERRUPTED_LIMIT, base * 2.0 ** min(interrupted - 1, 12))

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.log import AdminEmailHandler
 
-LOGGER = "runner"
+from yourlabs.runner.log import logger
 
 
 def skip_runner_records() -> None:
@@ -32,7 +32,7 @@ def _sparing(usual: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(usual)
     def call(self: AdminEmailHandler, record: logging.LogRecord) -> Any:
         # A critical record comes once, and the runner sends no mail of its own for it.
-        if record.name == LOGGER and record.levelno < logging.CRITICAL:
+        if record.name == logger.name and record.levelno < logging.CRITICAL:
             return False
         return usual(self, record)
 

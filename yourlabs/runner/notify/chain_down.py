@@ -58,15 +58,12 @@ class ChainDown:
 
     def failed(self, exc: BaseException) -> None:
         """Count that the chain could not run; report it if that is due."""
-        described = describe(exc)
-        is_expected = isinstance(exc, (OSError, RunnerError))
-        latest = Latest(
-            described.exception_type,
-            f"The chain cannot run: {described.message or described.exception_type}",
-            "" if is_expected else described.traceback,
-            described.fingerprint,
-            time.time(),
-        )
+        latest = Latest(**vars(describe(exc)), at=time.time())
+        text = f"The chain cannot run: {latest.message or latest.exception_type}"
+        traceback = latest.traceback
+        if isinstance(exc, (OSError, RunnerError)):
+            traceback = ""
+        latest = replace(latest, message=text, traceback=traceback)
         if not self.downtime.is_down:
             self._began = time.monotonic()
         lasted = time.monotonic() - self._began

@@ -135,20 +135,20 @@ class Delivery:
             self._changed.notify_all()
 
     def wait(
-        self, keys: Iterable[Key], timeout: float, *, retry_for: float = 0.0
+        self, keys: Iterable[Key], timeout: float, *, retries: bool = False
     ) -> bool:
         """
         Wait until what is due of `keys` was sent, up to `timeout` seconds.
 
-        While sends fail, it waits only for one that has begun already, and for what is
-        tried again in the next `retry_for` seconds.
+        While sends fail, it waits only for one that has begun already; with `retries`
+        also for what is tried again in that time.
         """
-        wanted, retry_until = set(keys), time.monotonic() + retry_for
+        wanted, deadline = set(keys), time.monotonic() + timeout
 
         def is_over() -> bool:
             until = time.monotonic()
             if self.is_failing:
-                until = retry_until if retry_until > until else -1.0
+                until = deadline if retries else -1.0
             return self._busy not in wanted and not any(
                 self._due.get(key, until + 1) <= until for key in wanted
             )

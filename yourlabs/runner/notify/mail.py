@@ -170,12 +170,5 @@ def _connection() -> Any:
     return mail.get_connection() if mailers is None else mailers.default
 
 
-class EmailSubscriber(Subscriber):
-    """Mails the admins what matters of every chain of this process, once."""
-
-    def __init__(self) -> None:
-        super().__init__(AdminMail(), section="notifications")
-
-
-subscriber = EmailSubscriber()
-"""The one of this process; connected when the apps are ready."""
+subscriber = Subscriber(AdminMail(), section="notifications")
+"""Mails the admins what happens in this process; connected when the apps are ready."""

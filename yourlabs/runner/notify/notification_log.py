@@ -18,17 +18,10 @@ from yourlabs.runner import conf
 from yourlabs.runner.chain.task import DOWN, Task
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
+from yourlabs.runner.notify import throttle
 from yourlabs.runner.notify.mail_text import Report, instant, redacted
 from yourlabs.runner.notify.releases import release_of
-from yourlabs.runner.notify.throttle import (
-    Kind,
-    Limits,
-    Owed,
-    delivered,
-    news,
-    next_reminder,
-    owed,
-)
+from yourlabs.runner.notify.throttle import Kind, Limits, Owed
 from yourlabs.runner.notify.told import (
     Told,
     as_of,
@@ -120,7 +113,7 @@ class NotificationLog:
         return min(silent_for(seen, self._clock()), LOOK_AT_SILENCE_EVERY)
 
     def _owed(self, key: str, downtime: Downtime, told: Told) -> Owed:
-        return owed(downtime, told, self._clock(), self._limits(key))
+        return throttle.owed(downtime, told, self._clock(), self._limits(key))
 
     def _unless_it_waits(self, found: Owed, downtime: Downtime, told: Told) -> Owed:
         """Return `found`, or when to look again for the end of a silence or a hang."""
@@ -138,7 +131,7 @@ class NotificationLog:
             if found.reasons:
                 # Not the messages: they may differ from one failure to the next.
                 kinds = [reason.kind for reason in found.reasons]
-                decided = kinds, len(news(downtime, told))
+                decided = kinds, len(throttle.news(downtime, told))
                 if decided != self._decided.get(key):
                     self._decided[key] = decided
                     self.held += bool(self._silent_for())
@@ -154,6 +147,7 @@ class NotificationLog:
         found = self._unless_it_waits(self._owed(key, what, told), what, told)
         if not found.reasons:
             return found.wait
+        next_at = throttle.next_reminder(what, limits)
         release = f", release {self._release}" if self._release else ""
         return Report(
             chain=self.name.removesuffix(DOWN),
@@ -164,7 +158,7 @@ class NotificationLog:
             what=what,
             told=told,
             retry=execution.cooldown,
-            next_at=instant(next_reminder(what, limits)) if what.is_down else None,
+            next_at=instant(next_at) if what.is_down else None,
             where=f"{_host()}, pid {os.getpid()}{release}",
         )
 
@@ -184,7 +178,9 @@ class NotificationLog:
             if is_told:
                 self._decided.pop(key, None)
                 self.held = 0
-                told = delivered(report.what, told, report.reasons, now, limits)
+                told = throttle.delivered(
+                    report.what, told, report.reasons, now, limits
+                )
             else:
                 told = replace(told, copies=told.copies + 1)
             self.told[key] = told

@@ -24,10 +24,8 @@ FLUSH = 0.7
 what was not delivered."""
 
 LAST_FLUSH = 10.0
-"""The same for one that runs its tasks once: its next owner may come tomorrow."""
-
-LAST_RETRIES = 5.0
-"""How long that one waits for reports that are tried again, in seconds."""
+"""The same for one that runs its tasks once: its next owner may come tomorrow, so it
+also waits for reports that are tried again."""
 
 
 connected: list[Subscriber] = []
@@ -95,8 +93,8 @@ class Subscriber:
         if log is None or log.thread is not thread:
             return
         keys = [(log.name, key) for key in log.told]
-        timeout, retry_for = (LAST_FLUSH, LAST_RETRIES) if thread.once else (FLUSH, 0.0)
-        self.delivery.wait(keys, timeout, retry_for=retry_for)
+        timeout = LAST_FLUSH if thread.once else FLUSH
+        self.delivery.wait(keys, timeout, retries=thread.once)
         if self._chains.get(log.name) is log:
             # It may have been started again meanwhile.
             del self._chains[log.name]
@@ -152,15 +150,14 @@ class Subscriber:
         elif not is_answered:
             return False
         level, action = logging.INFO, "report_sent"
-        text = f"Sent {label}: {report.reason}"
+        queue = f" (handed to {send.handed_to})" if send.handed_to else ""
+        text = f"Sent {label}: {report.reason}{queue}"
         if not is_answered:
             level, action = logging.ERROR, "report_unanswered"
             text = (
                 f"Sent {label} {MAX_COPIES} times, and nobody said that it was taken: "
                 f"{report.reason}. It counts as told."
             )
-        elif send.handed_to:
-            text += f" (handed to {send.handed_to})"
         extra = {"action": action, "task": report.task}
         logger.log(level, "[%s] %s", report.task, text, extra=extra)
         return True
