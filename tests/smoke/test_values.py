@@ -93,17 +93,6 @@ def test_names_say_what_they_take(ways: dict[str, Result], name: str) -> None:
     ), found.reason
 
 
-def test_objects_are_named_with_their_content_type(ways: dict[str, Result]) -> None:
-    """A pattern of a content type and a key is asked for a row with a page."""
-    from django.contrib.contenttypes.models import ContentType
-
-    from tests.smoke.project.shop.models import Article
-
-    kind = ContentType.objects.get_for_model(Article)
-
-    assert f"/pair/{kind.pk}/1/" == ways["pair"].url
-
-
 def test_files_that_are_not_there_are_not_guessed(ways: dict[str, Result]) -> None:
     """A folder that is not there has no file to ask for."""
     found = ways["void"]

@@ -172,7 +172,7 @@ class Asking:
         if answer.url and not answer.has_no_user:
             state.last = answer
             state.statuses[role.name] = answer.status
-            self._harvest(answer)
+            self._harvest(answer, is_made=candidate.prepare is not None)
         return answer
 
     def _has_waited(self, answer: Answer) -> bool:
@@ -186,7 +186,7 @@ class Asking:
         time.sleep(seconds)
         return True
 
-    def _harvest(self, answer: Answer) -> None:
+    def _harvest(self, answer: Answer, *, is_made: bool) -> None:
         if answer.status >= 400 and answer.status != 405:
             return
         base = self.client.base_url + answer.url
@@ -194,12 +194,17 @@ class Asking:
         if items:
             path = answer.url.split("?")[0].rstrip("/") + "/"
             self.knowledge.lists.setdefault(path, (items, answer.written))
-        found = links_in(answer.body, answer.content_type, base)
-        for link in found + own_links([answer.location], base):
+        links = links_in(answer.body, answer.content_type, base)
+        links += own_links([answer.location], base)
+        hints = script_links_in(answer.body, answer.content_type, base)
+        if is_made:
+            # What a made row is called is a text of ours.
+            links, hints = [], links + hints
+        for link in links:
             state = self._state_behind(link)
             if state is not None and len(state.links) < MAX_LINKS:
                 state.links.setdefault(link, answer.written)
-        for link in script_links_in(answer.body, answer.content_type, base):
+        for link in hints:
             state = self._state_behind(link)
             if state is not None and len(state.hints) < MAX_LINKS:
                 state.hints.setdefault(link)

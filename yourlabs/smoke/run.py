@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable
@@ -22,8 +23,8 @@ from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.listed import listed_results
 from yourlabs.smoke.listings import listed
 from yourlabs.smoke.login import log_in
+from yourlabs.smoke.making import made_candidate
 from yourlabs.smoke.outcomes import Result
-from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
 from yourlabs.smoke.state import CouldNotRunError, Options, State
 
@@ -159,7 +160,6 @@ class SmokeRun(Asking):
         self._try_all(mine, lambda s: values.from_settings(self.knowledge, s.leaf))
         self._try_all(mine, lambda s: values.plain(self.knowledge, s.leaf))
         self._try_all(mine, lambda s: labels.autocompletes(self.knowledge, s.leaf))
-        self._try_all(mine, lambda s: labels.generic_objects(self.knowledge, s.leaf))
         self._try_all(mine, self._linked)
         self._try_all(mine, lambda s: values.from_rows(self.knowledge, s.leaf))
         for _ in range(ROUNDS):
@@ -273,11 +273,11 @@ class SmokeRun(Asking):
                 # What has rows was tried with them, so empty tables come first.
                 found.sort(key=lambda one: bool(self.knowledge.rows_of(one[0].model)))
                 for lookup, slot_name in found[:2]:
-                    prepare = preparation(
-                        self.knowledge, state.leaf, shape, lookup.model, slot_name
+                    needs = (self.knowledge, state.leaf, shape, lookup.model, slot_name)
+                    prepare = functools.partial(made_candidate, *needs)
+                    self.try_candidate(
+                        state, Candidate("", "made row", prepare=prepare)
                     )
-                    made = Candidate("", "made row", prepare=prepare)
-                    self.try_candidate(state, made)
                     if state.is_settled:
                         break
 

@@ -103,7 +103,6 @@ urlpatterns = [
         "named/<app_label>/<model_name>/<int:pk>/", views.of_model_named, name="named"
     ),
     re_path(r"^wild/.*/$", views.nothing, name="wild"),
-    path("pair/<int:content_type_id>/<int:object_id>/", views.pair, name="pair"),
     path("stubborn/<stubborn:word>/", views.anything, name="stubborn"),
     path("made-up/<uuid:other>/", views.anything, name="made-up"),
 ]

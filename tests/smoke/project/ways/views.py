@@ -213,15 +213,6 @@ def nothing(request: Any) -> HttpResponse:
     raise Http404
 
 
-def pair(request: Any, content_type_id: int, object_id: int) -> HttpResponse:
-    """Any row that has a page of its own."""
-    from django.contrib.contenttypes.models import ContentType
-
-    kind = get_object_or_404(ContentType, pk=content_type_id)
-    row = get_object_or_404(kind.model_class(), pk=object_id)
-    return HttpResponse(row.get_absolute_url())
-
-
 def of_app(request: Any, app_label: str) -> HttpResponse:
     """An app, by its label."""
     from django.apps import apps
