@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yourlabs.runner.chain.command import Runner
     from yourlabs.runner.chain.decorator import task
-    from yourlabs.runner.chain.fencing import token
     from yourlabs.runner.chain.registry import (
         chains,
         start_chain,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from yourlabs.runner.chain.status import ChainStatus, TaskStatus
     from yourlabs.runner.chain.task import Chain, Options, Task
     from yourlabs.runner.chain.thread import RunnerThread
+    from yourlabs.runner.chain.token import token
     from yourlabs.runner.exceptions import (
         AlreadyOwned,
         ChainNameTaken,
@@ -81,7 +81,7 @@ _HOMES = {
     "chain.task": ("Chain", "Options", "Task"),
     "chain.decorator": ("task",),
     "chain.command": ("Runner",),
-    "chain.fencing": ("token",),
+    "chain.token": ("token",),
     "chain.registry": ("chains", "start_chain", "stop_all", "stop_chain"),
     "signals": (
         "chain_started",

@@ -17,11 +17,11 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
 from yourlabs.runner.chain.deadlock import running_chain
-from yourlabs.runner.chain.fencing import running_token
 from yourlabs.runner.chain.history import History
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
+from yourlabs.runner.chain.token import running_token
 from yourlabs.runner.chain.validation import why_nothing_ran
 from yourlabs.runner.exceptions import InvalidTask
 from yourlabs.runner.failures.describe import Described, describe, forget

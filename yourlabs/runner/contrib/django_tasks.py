@@ -19,7 +19,7 @@ from django_tasks_db.utils import exclusive_transaction
 
 from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.decorator import task
-from yourlabs.runner.chain.fencing import token
+from yourlabs.runner.chain.token import token
 
 logger = logging.getLogger("runner")
 
@@ -131,6 +131,6 @@ def _fail(result: Any) -> None:
     try:
         sender = type(result.task.get_backend())
     except Exception:
-        # Its function is gone: nobody can be told of it.
+        # Its function is gone, and with it the sender of the signal.
         return
     task_finished.send(sender=sender, task_result=result.task_result)

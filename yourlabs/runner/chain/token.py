@@ -1,4 +1,4 @@
-"""The number of the present ownership, for what a task writes."""
+"""The fencing token of the present owner, for what a task writes."""
 
 from __future__ import annotations
 
