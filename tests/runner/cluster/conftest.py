@@ -44,7 +44,7 @@ def pgbouncer(postgresql: ClusterPostgreSQL) -> Iterator[ClusterPostgreSQL]:
     with folder_of("postgres") as folder:
         bouncer = PgBouncer(folder, postgresql)
         pooled = copy.copy(postgresql)
-        pooled.database = bouncer.database
+        pooled.kind, pooled.database = "pgbouncer", bouncer.database
         yield pooled
         bouncer.stop()
 

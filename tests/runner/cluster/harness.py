@@ -194,7 +194,7 @@ class PgBouncer:
             "[databases]\n"
             f"postgres = host=127.0.0.1 port={server.database['PORT']}\n"
             "[pgbouncer]\n"
-            "listen_addr = 127.0.0.1\n"
+            "listen_addr = *\n"
             f"listen_port = {self.database['PORT']}\n"
             f"unix_socket_dir = {folder}\n"
             "auth_type = trust\n"
@@ -299,6 +299,20 @@ class Cluster:
         events = [json.loads(line) for line in lines]
         return [one for one in events if one["event"] == event and one["at"] >= since]
 
+    def overlaps(self) -> list[tuple[Any, Any]]:
+        """Return the runs of different processes that went on at the same time."""
+        going_on: dict[int, dict[str, Any]] = {}
+        found = []
+        for line in self.log.read_text().rpartition("\n")[0].splitlines():
+            event = json.loads(line)
+            if event["event"] == "enter":
+                others = [one for pid, one in going_on.items() if pid != event["pid"]]
+                found += [(other, event) for other in others]
+                going_on[event["pid"]] = event
+            else:
+                going_on.pop(event["pid"], None)
+        return found
+
     def wait_for_run(
         self,
         where: Callable[[dict[str, Any]], bool] = bool,
@@ -371,17 +385,3 @@ class Machine(Child):
         self.send("stop")
         self.expect("stopped True")
         return time.monotonic()
-
-
-def overlaps(events: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
-    """Return the runs of different processes that were going on at the same time."""
-    open_runs: dict[int, dict[str, Any]] = {}
-    found = []
-    for event in events:
-        if event["event"] == "enter":
-            others = [one for pid, one in open_runs.items() if pid != event["pid"]]
-            found += [(other, event) for other in others]
-            open_runs[event["pid"]] = event
-        else:
-            open_runs.pop(event["pid"], None)
-    return found
