@@ -28,7 +28,7 @@ CORE = [
         "failures/records",
         "failures/redact",
         "failures/text",
-        "notify/report",
+        "notify/mail_text",
         "notify/throttle",
         "notify/told",
         "ownership/record",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import Place
+from tests.runner.fakes import abandon
 from yourlabs.runner.notify import subscriber
 
 
@@ -24,5 +25,5 @@ def nothing_is_owed() -> Iterator[None]:
     """What a test's chains have to tell must not be told in the next test."""
     yield
     for one in subscriber.connected:
-        one.delivery.close()
+        abandon(one.delivery)
         one._renew()

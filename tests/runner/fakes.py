@@ -15,6 +15,7 @@ from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.loading import load_tasks, task_of
 from yourlabs.runner.chain.task import Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
+from yourlabs.runner.notify.delivery import Delivery
 from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
@@ -51,6 +52,12 @@ class NoWatcher:
 
     def unwatch(self, thread: RunnerThread) -> None:
         """Do nothing."""
+
+
+def abandon(delivery: Delivery) -> None:
+    """Have nothing more sent: its thread ends with the send that has begun."""
+    delivery._take = lambda key: None
+    delivery.withdraw(list(delivery._due))
 
 
 def quick(function: Callable[..., Any], **options: Any) -> Task:

@@ -9,24 +9,25 @@ from typing import Any
 import pytest
 from django.core import mail as django_mail
 
-from tests.runner.fakes import MemoryState, quick, until
+from tests.runner.fakes import MemoryState, abandon, quick, until
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.notify import mail
 from yourlabs.runner.notify.chain_down import ChainDown
-from yourlabs.runner.notify.mail import EmailSubscriber
+from yourlabs.runner.notify.mail import AdminMail
+from yourlabs.runner.notify.subscriber import Subscriber
 
 CHAIN = make_chain([quick(lambda: None, name="sync")], name="sync")
 
 
 @pytest.fixture(autouse=True)
-def subscriber() -> Iterator[EmailSubscriber]:
+def subscriber() -> Iterator[Subscriber]:
     mail.subscriber.disconnect()
-    subscriber = EmailSubscriber()
+    subscriber = Subscriber(AdminMail(), section="notifications")
     subscriber.connect()
     yield subscriber
     subscriber.disconnect()
-    subscriber.delivery.close()
+    abandon(subscriber.delivery)
     mail.subscriber.connect()
 
 
@@ -41,7 +42,7 @@ def test_first_and_healed() -> None:
     down = ChainDown(CHAIN, MemoryState())
     for _ in range(20):
         down.failed(PermissionError(13, "Permission denied", "/run/app/sync.pid"))
-    assert down.is_down
+    assert down.downtime.is_down
     subjects(1)
     down.recovered()
     down.recovered()
@@ -81,7 +82,7 @@ def test_next_holder() -> None:
         down.failed(RunnerError("the lock is held by a stranger"))
         down.close()
     heir = ChainDown(CHAIN, state)
-    assert heir.is_down
+    assert heir.downtime.is_down
     heir.recovered()
     heir.close()
 

@@ -13,9 +13,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from tests.runner.core.test_reports import REPORT
-from tests.runner.fakes import until
+from tests.runner.fakes import abandon, until
 from yourlabs.runner.notify import delivery as module
-from yourlabs.runner.notify.base import Notifier, Unanswered
+from yourlabs.runner.notify.base import DeliveryUnconfirmed, Notifier
 from yourlabs.runner.notify.delivery import (
     Delivery,
     Key,
@@ -23,7 +23,7 @@ from yourlabs.runner.notify.delivery import (
     backoff,
     expect_answer,
 )
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.mail_text import Report
 
 KEY = ("sync", "app.tasks.sync")
 OTHER = ("sync", "app.tasks.clean")
@@ -102,7 +102,7 @@ def started(channel: Channel, box: Box) -> Iterator[Delivery]:
         yield delivery
     finally:
         channel.gate.set()
-        delivery.close()
+        abandon(delivery)
         for thread in threading.enumerate():
             if thread.name.startswith("runner-test"):
                 thread.join(10)
@@ -117,18 +117,23 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_report_is_sent() -> None:
-    """What is posted is sent, by a thread of its own that is started for it."""
+    """What is posted is sent, by a thread of its own, which ends when all is sent."""
     box, channel = Box(), Channel()
     box.put(KEY, "one")
+    channel.gate.clear()
     with started(channel, box) as delivery:
         assert delivery._thread is None
         delivery.post(KEY)
+        thread = delivery._thread
+        assert thread is not None
+        assert thread.daemon
+        channel.gate.set()
         assert delivery.wait([KEY], 20)
+        thread.join(20)
 
         assert channel.sent == ["one"]
         assert box.told == ["one"]
-        assert delivery._thread is not None
-        assert delivery._thread.daemon
+        assert not thread.is_alive()
 
 
 def test_it_is_tried_until_it_works(caplog: pytest.LogCaptureFixture) -> None:
@@ -283,13 +288,13 @@ def test_a_patient_flush() -> None:
     box.put(KEY, "one")
     with started(channel, box) as delivery:
         delivery.post(KEY)
-        assert delivery.wait([KEY], 20, retry_for=20)
+        assert delivery.wait([KEY], 20, retries=True)
         assert box.told == ["one"]
 
         channel.failures = 1_000
         box.put(KEY, "two")
         delivery.post(KEY)
-        delivery.wait([KEY], 20, retry_for=0.2)
+        delivery.wait([KEY], 0.2, retries=True)
 
     assert box.told == ["one"]
 
@@ -309,7 +314,7 @@ def test_a_flush_without_hope(monkeypatch: pytest.MonkeyPatch) -> None:
         delivery.post(KEY)
         started_at = time.monotonic()
 
-        assert not delivery.wait([KEY], 600, retry_for=300)
+        assert not delivery.wait([KEY], 300, retries=True)
         assert time.monotonic() - started_at < 60
 
 
@@ -380,6 +385,25 @@ def test_what_has_to_wait_longer_is_asked_for_again() -> None:
         assert box.wait_until(1)
 
         assert box.told == ["one"]
+
+
+def test_what_is_posted_while_nothing_is_found() -> None:
+    """What comes up just after it was asked for in vain is sent all the same."""
+    box, channel = Box(), Channel()
+    take, vain = box.take, iter([None])
+
+    def late(key: Key) -> Report | float | None:
+        for nothing in vain:
+            box.put(KEY, "one")
+            delivery.post(KEY)
+            return nothing
+        return take(key)
+
+    box.take = late  # type: ignore[method-assign]
+    with started(channel, box) as delivery:
+        delivery.post(KEY)
+
+        assert box.wait_until(1)
 
 
 def test_withdrawn_reports_are_not_sent() -> None:
@@ -510,7 +534,7 @@ def test_no_answer(
     def unanswered(report: Report) -> None:
         send(report)
         if report.task == "one":
-            raise Unanswered("no word of it")
+            raise DeliveryUnconfirmed("no word of it")
 
     channel.send = unanswered  # type: ignore[method-assign]
     box.put(KEY, "one")

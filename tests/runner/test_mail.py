@@ -19,7 +19,7 @@ import pytest
 from django.core import mail as django_mail
 from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 
-from tests.runner.fakes import MemoryState, log, quick, running, until
+from tests.runner.fakes import MemoryState, abandon, log, quick, running, until
 from tests.runner.smtp import Mailbox, RudeServer, drip, free_port, smtp_server
 from tests.runner.states import FileState
 from yourlabs.runner import signals
@@ -32,8 +32,8 @@ from yourlabs.runner.failures.downtime import Downtime, downtimes_from_json
 from yourlabs.runner.failures.text import printable
 from yourlabs.runner.notifiers import Notifier, Report, subscribe
 from yourlabs.runner.notify import delivery, mail
-from yourlabs.runner.notify.mail import EmailSubscriber
-from yourlabs.runner.notify.subscriber import FLUSH
+from yourlabs.runner.notify.mail import AdminMail
+from yourlabs.runner.notify.subscriber import FLUSH, Subscriber
 from yourlabs.runner.notify.told import Told
 
 ZERO = timedelta()
@@ -123,23 +123,23 @@ class Chain:
 
 
 @pytest.fixture(autouse=True)
-def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmailSubscriber]:
+def subscriber(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscriber]:
     """The one that listens; it tries again after hundredths of a second."""
     monkeypatch.setattr(delivery, "FIRST_RETRY", 0.05)
     monkeypatch.setattr(delivery, "LAST_RETRY", 0.2)
     mail.subscriber.disconnect()
-    subscriber = EmailSubscriber()
+    subscriber = Subscriber(AdminMail(), section="notifications")
     subscriber.connect()
     yield subscriber
     subscriber.disconnect()
-    subscriber.delivery.close()
+    abandon(subscriber.delivery)
     for thread in threading.enumerate():
         if getattr(thread, "delivery", None) is subscriber.delivery:
             # It is listed a moment before it can be joined.
             until(lambda thread=thread: thread.ident)  # type: ignore[misc]
             thread.join(10)
-    if subscriber.delivery._thread is not None:
-        subscriber.delivery._thread.join(10)
+    if (sending := subscriber.delivery._thread) is not None:
+        sending.join(10)
     mail.subscriber.connect()
 
 
@@ -361,7 +361,7 @@ def test_no_message_harms_the_header(mailbox: Mailbox, message: str) -> None:
 
 
 def test_mail_can_be_turned_off(
-    settings: Any, subscriber: EmailSubscriber, caplog: pytest.LogCaptureFixture
+    settings: Any, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With RUNNER["EMAIL"] False nothing is sent, noted or started."""
     settings.RUNNER = {"EMAIL": False}
@@ -425,7 +425,7 @@ def test_starts_by_a_timer(mailbox: Mailbox) -> None:
     assert _told(mailbox) == 10
 
 
-def test_a_stall_that_is_over(settings: Any, subscriber: EmailSubscriber) -> None:
+def test_a_stall_that_is_over(settings: Any, subscriber: Subscriber) -> None:
     """One that could not be told before the run had ended is told with its end."""
     port = free_port()
     use_smtp(settings, port)
@@ -606,7 +606,7 @@ def test_a_strange_section_is_no_hindrance(mailbox: Mailbox, value: Any) -> None
 
 
 def test_what_is_not_delivered_is_kept_for_the_next_owner(
-    settings: Any, subscriber: EmailSubscriber
+    settings: Any, subscriber: Subscriber
 ) -> None:
     """A chain that stops leaves what no server took to the next owner."""
     use_smtp(settings, free_port())
@@ -638,9 +638,7 @@ def test_the_decision_is_written_before_the_mail(settings: Any, tmp_path: Any) -
         assert document["notifications"]["tasks"] == {}
 
 
-def test_a_dead_server_delays_nobody(
-    settings: Any, subscriber: EmailSubscriber
-) -> None:
+def test_a_dead_server_delays_nobody(settings: Any, subscriber: Subscriber) -> None:
     """While nobody listens, a failure takes milliseconds; later one mail has it all."""
     port = free_port()
     use_smtp(settings, port)
@@ -693,7 +691,7 @@ def test_a_server_that_hangs_up_after_the_data(mailbox: Mailbox) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_begins_with_nothing(
-    settings: Any, subscriber: EmailSubscriber
+    settings: Any, subscriber: Subscriber
 ) -> None:
     """It tells nothing of its parent's, and tells what fails in itself."""
     with RudeServer() as server:
@@ -970,7 +968,7 @@ def test_another_channel(settings: Any, caplog: pytest.LogCaptureFixture) -> Non
         chain.stop()
     finally:
         subscriber.disconnect()
-        subscriber.delivery.close()
+        abandon(subscriber.delivery)
 
     assert [report.subject for report in other.reports] == [
         "[sync] First exception caught: division by zero"
@@ -1014,7 +1012,7 @@ def test_no_reminders(mailbox: Mailbox, never: timedelta) -> None:
     assert mailbox.wait(lambda: "healed" in mailbox.subjects[-1])
 
 
-def test_thread_that_is_renamed(mailbox: Mailbox, subscriber: EmailSubscriber) -> None:
+def test_thread_that_is_renamed(mailbox: Mailbox, subscriber: Subscriber) -> None:
     """A chain is known by its own name, whatever a task calls the thread."""
     chain = Chain().start()
     chain.fail()

@@ -16,7 +16,7 @@ import pytest
 from tests.doc_blocks import DOCS, ROOT, blocks
 from tests.runner.core.test_reports import REPORT, reasons
 from yourlabs.runner.notifiers import Kind
-from yourlabs.runner.notify.report import PHRASES
+from yourlabs.runner.notify.mail_text import PHRASES
 
 PAGE = DOCS / "howto" / "notifiers.rst"
 

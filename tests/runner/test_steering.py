@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner.chain.thread import RunnerThread
-from yourlabs.runner.notify.ledger import Ledger
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.mail_text import Report
+from yourlabs.runner.notify.notification_log import NotificationLog
 from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.storage.desired import Desired, Hold, desired_from_json
 from yourlabs.runner.storage.file import FileStore
@@ -173,7 +173,7 @@ def test_killed_between_seeing_and_running(backend: MemoryBackend) -> None:
     thread = make(task, backend=backend)
     thread.tick()
     want(thread, backend, wake=1)
-    loop = thread._loop
+    loop = thread.loop
     assert loop.plan is not None
     loop._woken(loop.plan)
     claim = store_of(backend).claim
@@ -236,9 +236,9 @@ def test_torn_control_file_of_a_new_owner(tmp_path: Path) -> None:
     assert FileStore(tmp_path, "chain").desired() == {"paused": {}}
 
 
-def told_of(thread: RunnerThread, clock: FakeClock) -> Ledger:
+def told_of(thread: RunnerThread, clock: FakeClock) -> NotificationLog:
     """Return what a channel knows of the chain."""
-    return Ledger(thread, "notifications.test", clock=clock.time)
+    return NotificationLog(thread, "notifications.test", clock=clock.time)
 
 
 def test_silence_holds_back_and_tells_once(

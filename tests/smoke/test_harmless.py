@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,19 @@ import redis
 
 from tests.smoke import around, helpers
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 EXPECTED = """
-import django, json
-django.setup()
+import json
 from tests.smoke.project.harmful.urls import EXPECTED
 print(json.dumps(EXPECTED))
 """
+CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "-".join([database.__name__, *options]): (database, options)
+    for database, options in (
+        *itertools.product(around.DATABASES.values(), [(), ("--production",)]),
+        *itertools.product(around.DRIVERS.values(), [()]),
+    )
+}
 
 
 def make_place(place: Path) -> None:
@@ -31,50 +40,81 @@ def make_place(place: Path) -> None:
     (place / "folder" / "inner.txt").write_text("inner")
 
 
-CASES = [
-    *itertools.product(around.DATABASES.values(), [(), ("--production",)]),
-    *itertools.product(around.DRIVERS.values(), [()]),
-]
+class Case:
+    """One run, and everything around it before and afterwards."""
 
+    def __init__(self, name: str, folder: Path) -> None:
+        self.database, self.options = CASES[name]
+        self.folder, self.place = folder, folder / "place"
+        self.queue = f"smoke-{uuid.uuid4().hex}"
+        self.stack = contextlib.ExitStack()
 
-@pytest.mark.parametrize(("database", "options"), CASES)
-def test_nothing_leaves_and_nothing_stays(
-    database: Any, options: tuple[str, ...], tmp_path: Path
-) -> None:
-    """Files, rows, cache and queues are as before, and nobody was connected to."""
-    place, queue = tmp_path / "place", f"smoke-{uuid.uuid4().hex}"
-    make_place(place)
-    servers = around.Servers(place)
-    cache = redis.Redis(db=10)
-    cache.set(f"{queue}-default:1:precious", "1")
-    with database(tmp_path) as (named, rows):
-        names = {**around.environment(place, servers, queue), **named}
-        names["SMOKE_DEBUG"] = "0" if options else "1"
-        made = helpers.run("-c", around.PREPARE, **names)
+    def run(self) -> None:
+        """Make it all, and run the command."""
+        make_place(self.place)
+        self.servers = around.Servers(self.place)
+        self.cache = self.stack.enter_context(redis.Redis(db=10))
+        self.cache.set(f"{self.queue}-default:1:precious", "1")
+        named, self.rows = self.stack.enter_context(self.database(self.folder))
+        names = {**around.environment(self.place, self.servers, self.queue), **named}
+        names["SMOKE_DEBUG"] = "0" if self.options else "1"
+        made = helpers.run("-c", around.PREPARE + EXPECTED, **names)
         assert made.code == 0, made.stderr
-        expected = helpers.run("-c", EXPECTED, **names)
-        before = rows(), around.tree(place), around.queued(queue)
-
-        done = helpers.run(
-            "-m", "django", "smoke", "--format", "json", *options, **names
+        self.expected: dict[str, str] = made.report
+        self.before = self.look()
+        self.done = helpers.run(
+            "-m", "django", "smoke", "--format", "json", *self.options, **names
         )
-        time.sleep(5)
 
-        after = rows(), around.tree(place), around.queued(queue)
-    cache.delete(f"{queue}-default:1:precious")
-    found = done.by_name() if done.stdout else {}
+    def look(self) -> Any:
+        """The rows, the files, the broker and the cache."""
+        return self.rows(), around.tree(self.place), around.queued(self.queue)
+
+    def end(self) -> None:
+        """Look at it all again."""
+        self.after = self.look()
+        self.cache.delete(f"{self.queue}-default:1:precious")
+        self.seen = self.servers.close()
+
+
+@pytest.fixture(scope="module")
+def cases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Case]:
+    """The cases that were asked for, run side by side, five seconds later."""
+    names = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    ]
+    several = {name: Case(name, tmp_path_factory.mktemp(name)) for name in names}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        works = [pool.submit(case.run) for case in several.values()]
+    time.sleep(5)
+    for case, work in zip(several.values(), works, strict=True):
+        with case.stack:
+            work.result()
+            case.end()
+    return several
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_leaves_and_nothing_stays(name: str, cases: dict[str, Case]) -> None:
+    """Files, rows, cache and queues are as before, and nobody was connected to."""
+    case = cases[name]
+    found = case.done.by_name() if case.done.stdout else {}
     told = {
         name: f"{row['outcome']}: {row['reason']}".removesuffix(": ")
         for name, row in found.items()
     }
-    assert before == after, done.stderr
-    assert [] == servers.close()
+    assert case.before == case.after, case.done.stderr
+    assert [] == case.seen
     wrong = {}
-    for name, text in expected.report.items():
+    for name, text in case.expected.items():
         if not text.startswith(("failed", "ok")):
             text = f"skipped: {text}" if text else "ok"
         if not told.get(name, "").startswith(text):
             wrong[name] = (text, told.get(name))
-    assert {} == wrong, done.stderr[-2000:]
+    assert {} == wrong, case.done.stderr[-2000:]
     assert "ok" == told["thing"]
     assert "ok" == told["login"]

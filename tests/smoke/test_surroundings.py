@@ -21,7 +21,7 @@ from django.test import override_settings
 from django.urls import path
 
 from tests.smoke import inside
-from yourlabs.smoke import discovery, opening, project
+from yourlabs.smoke import discovery, hosts, opening
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.run import SmokeRun
 from yourlabs.smoke.state import CouldNotRunError
@@ -50,7 +50,7 @@ def test_host_is_one_that_the_project_answers_to(
 ) -> None:
     """Without sites the host is that of a setting, or an allowed one."""
     with override_settings(SITE_ID=1, **changed):
-        assert host == project.choose_host()
+        assert host == hosts.choose_host()
 
 
 def test_host_is_the_domain_of_a_site() -> None:
@@ -59,10 +59,10 @@ def test_host_is_the_domain_of_a_site() -> None:
 
     Site.objects.all().delete()
     with override_settings(ALLOWED_HOSTS=[]):
-        before = project.choose_host()
+        before = hosts.choose_host()
         Site.objects.create(domain="d.example.com", name="D")
 
-        assert ("localhost", "d.example.com") == (before, project.choose_host())
+        assert ("localhost", "d.example.com") == (before, hosts.choose_host())
 
 
 @pytest.mark.parametrize(

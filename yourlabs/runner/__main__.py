@@ -25,7 +25,7 @@ from yourlabs.runner.apps import RunnerConfig
 
 
 class ScreenFormatter(logging.Formatter):
-    """For a person in a terminal: a line with the time, who, and what."""
+    """Short lines for a person in a terminal."""
 
     def __init__(self) -> None:
         super().__init__(datefmt="%H:%M:%S")
@@ -35,7 +35,7 @@ class ScreenFormatter(logging.Formatter):
 
     @staticmethod
     def is_shown(record: logging.LogRecord) -> bool:
-        """Say whether a person wants to see it: of the details, only runs."""
+        """Return whether a record is shown: of the DEBUG ones, only successful runs."""
         action = getattr(record, "action", "")
         return record.levelno >= logging.INFO or action == "task_succeeded"
 
@@ -65,6 +65,8 @@ def embedded_settings(base: Path, *, on_screen: bool = False) -> dict[str, Any]:
         "formatter": "screen" if on_screen else "plain",
         "filters": [ScreenFormatter.is_shown] if on_screen else [],
     }
+    backend = "django.core.mail.backends.console.EmailBackend"
+    mailers = {"MAILERS": {"default": {"BACKEND": backend}}}
     return {
         "ADMINS": [admin] if django.VERSION >= (6, 0) else [("root", admin)],
         "BASE_DIR": base,
@@ -81,15 +83,8 @@ def embedded_settings(base: Path, *, on_screen: bool = False) -> dict[str, Any]:
             "loggers": {"runner": {"handlers": ["console"], "level": "DEBUG"}},
         },
         "USE_TZ": True,
-        **_mail_to_console(),
+        **(mailers if django.VERSION >= (6, 1) else {"EMAIL_BACKEND": backend}),
     }
-
-
-def _mail_to_console() -> dict[str, Any]:
-    backend = "django.core.mail.backends.console.EmailBackend"
-    if django.VERSION >= (6, 1):
-        return {"MAILERS": {"default": {"BACKEND": backend}}}
-    return {"EMAIL_BACKEND": backend}
 
 
 def main(arguments: list[str]) -> None:
@@ -100,21 +95,21 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pythonpath")
     parser.add_argument("-v", "--verbosity", type=int, default=1)
     options, rest = Namespace(verbosity=1), arguments
-    # What is wrong with them the command says.
+    # The command reports what is wrong with them.
     with contextlib.suppress(CommandError):
         options, rest = parser.parse_known_args(arguments)
         handle_default_options(options)
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         on_screen = sys.stderr.isatty() and options.verbosity < 2
         settings.configure(**embedded_settings(Path.cwd(), on_screen=on_screen))
-    # As for manage.py: the functions are looked for here first, unless python -P says
-    # that nothing is to be imported from where one happens to be.
+    # As for manage.py: the functions are looked for in the working directory first,
+    # unless python -P forbids it.
     is_safe = getattr(sys.flags, "safe_path", False)
     if not is_safe and "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     django.setup()
     if not apps.is_installed(RunnerConfig.name):
-        # A project whose settings do not have it: failures are told all the same.
+        # The project's settings do not have the app; its failures are mailed, too.
         RunnerConfig(RunnerConfig.name, runner).ready()
     from yourlabs.runner.management.commands import run_functions
     from yourlabs.runner.management.commands import runner as steering

@@ -1,9 +1,9 @@
 """
 Stop the chains of an ASGI server that runs no exit hook.
 
-uvicorn ends by the default action of the signal that stopped it, so that nothing of
-Python's runs at its exit. What it does tell an application is the end of its
-"lifespan", which Django's handler does not know; hence the wrapper.
+uvicorn ends by the default action of the signal that stopped it, so no exit hook of
+Python runs. But it sends an application the end of its "lifespan", which Django's
+handler does not know; hence the wrapper.
 """
 
 from __future__ import annotations

@@ -15,48 +15,36 @@ from django.core.exceptions import ImproperlyConfigured
 
 from yourlabs.runner import conf
 from yourlabs.runner.chain.loading import load_task
+from yourlabs.runner.conf import TAG as TAG
+from yourlabs.runner.conf import error
 from yourlabs.runner.ownership.root import Problem, examine_root
 
-TAG = "yourlabs_runner"
 
-
-def register() -> None:
-    """Register every check."""
-    for check in (
-        check_setting,
-        check_tasks,
-        check_run_root,
-        check_admins,
-        check_first_process,
-    ):
-        checks.register(check, TAG)
-
-
+@checks.register(TAG)
 def check_setting(**_: Any) -> list[checks.CheckMessage]:
     """Find keys and values of ``RUNNER`` that cannot be used."""
-    return [
-        _error(problem.message, problem.hint, problem.number)
-        for problem in conf.problems()
-    ]
+    return list(conf.problems())
 
 
+@checks.register(TAG)
 def check_tasks(**_: Any) -> list[checks.CheckMessage]:
     """Find paths in ``RUNNER["TASKS"]`` that lead nowhere."""
     try:
         paths = list(conf.task_settings())
     except ImproperlyConfigured:
         return []
-    found = []
+    hint = "Give the dotted path of a function, like 'tasks.send_mail'."
+    found: list[checks.CheckMessage] = []
     for path in paths:
         try:
             load_task(path)
         except Exception as exc:
             message = f"RUNNER['TASKS'] has {path!r}, which cannot be found: {exc}"
-            hint = "Give the dotted path of a function, like 'tasks.send_mail'."
-            found.append(_error(message, hint, "E007"))
+            found.append(error("E007", message, hint))
     return found
 
 
+@checks.register(TAG)
 def check_run_root(**_: Any) -> list[checks.CheckMessage]:
     """Find a RUN_ROOT in which no pidfile can be made."""
     hint = (
@@ -66,29 +54,29 @@ def check_run_root(**_: Any) -> list[checks.CheckMessage]:
     try:
         root = conf.run_root()
     except ImproperlyConfigured as exc:
-        return [_error(str(exc), hint, "E009")]
+        return [error("E009", exc, hint)]
     place = root
     try:
         while not place.exists() and place != place.parent:
             place = place.parent
     except OSError as exc:
-        return [_error(f"RUN_ROOT {root}: {exc.strerror}.", hint, "E009")]
+        return [error("E009", f"RUN_ROOT {root}: {exc.strerror}.", hint)]
     if not place.is_dir():
-        return [_error(f"RUN_ROOT {root}: {place} is no directory.", hint, "E009")]
+        return [error("E009", f"RUN_ROOT {root}: {place} is no directory.", hint)]
     if not os.access(place, os.W_OK | os.X_OK):
-        return [_error(f"RUN_ROOT {root}: {place} cannot be written to.", hint, "E009")]
+        return [error("E009", f"RUN_ROOT {root}: {place} cannot be written to.", hint)]
     kind = _file_system(place)
     if kind.startswith(("nfs", "cifs", "smb", "9p", "fuse")):
         text = f"RUN_ROOT {root} is on a {kind} file system, where locks may be lost."
-        return [checks.Warning(text, hint=hint, id=f"{TAG}.W012")]
+        return [_warning("W012", text, hint)]
     return [_shared(problem) for problem in examine_root(root)]
 
 
 def _shared(problem: Problem) -> checks.CheckMessage:
     hint = f"To mend it: {problem.command}"
     if problem.severity == "error":
-        return _error(problem.text, hint, "E009")
-    return checks.Warning(problem.text, hint=hint, id=f"{TAG}.W010")
+        return error("E009", problem.text, hint)
+    return _warning("W010", problem.text, hint)
 
 
 def _file_system(place: Path) -> str:
@@ -105,21 +93,23 @@ def _file_system(place: Path) -> str:
     return found[1]
 
 
+@checks.register(TAG)
 def check_admins(**_: Any) -> list[checks.CheckMessage]:
-    """Find that nobody would be told of a failure."""
+    """Find that no failure would be mailed to anybody."""
     try:
-        is_told = not conf.email() or conf.admins()
+        if not conf.email() or conf.admins():
+            return []
     except ImproperlyConfigured:
-        return []
-    if is_told:
+        # That is for `check_setting`.
         return []
     text = "ADMINS is empty: nobody is told when a function fails."
     hint = "Set ADMINS, or RUNNER['EMAIL'] to False when that is meant."
-    return [checks.Warning(text, hint=hint, id=f"{TAG}.W011")]
+    return [_warning("W011", text, hint)]
 
 
+@checks.register(TAG)
 def check_first_process(**_: Any) -> list[checks.CheckMessage]:
-    """Find that a container has no init, which ends what tasks leave behind."""
+    """Find that a container has no init to end the processes that tasks leave."""
     if os.getpid() != 1:
         return []
     text = (
@@ -127,8 +117,8 @@ def check_first_process(**_: Any) -> list[checks.CheckMessage]:
         "tasks leave behind."
     )
     hint = "Run the container with an init, as with docker run --init."
-    return [checks.Warning(text, hint=hint, id=f"{TAG}.W017")]
+    return [_warning("W017", text, hint)]
 
 
-def _error(message: str, hint: str, number: str) -> checks.CheckMessage:
-    return checks.Error(message, hint=hint, id=f"{TAG}.{number}")
+def _warning(number: str, message: str, hint: str) -> checks.CheckMessage:
+    return checks.Warning(message, hint=hint, id=f"{TAG}.{number}")

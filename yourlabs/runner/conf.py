@@ -1,5 +1,5 @@
 """
-The settings of the runner. No other module reads `django.conf.settings`.
+The settings of the runner. Of Django's own, `notify.mail` reads those of mails.
 
 They are read at each access, so that `override_settings` works, and every bad one
 is an `ImproperlyConfigured` that names it.
@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.checks import Error
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from yourlabs.runner.chain.task import OPTIONS, Options, as_option
 from yourlabs.runner.exceptions import InvalidTask
+
+TAG = "yourlabs_runner"
+"""Of the system checks."""
 
 DEFAULTS: dict[str, Any] = {
     "SUCCESS_COOLDOWN": Options().success_cooldown,
@@ -50,11 +55,11 @@ AUTOSTART_WORDS: dict[str, bool | str] = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-"""What the environment's ``RUNNER_AUTOSTART`` may say."""
+"""The values of the environment variable ``RUNNER_AUTOSTART``."""
 
 
 def get(key: str) -> Any:
-    """Return what ``RUNNER`` says of `key`, else its default."""
+    """Return the value of `key` in ``RUNNER``, else its default."""
     return runner_setting().get(key, DEFAULTS[key])
 
 
@@ -64,21 +69,16 @@ def runner_setting() -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        msg = f"RUNNER is {value!r}: expected a dict, for example {{'EMAIL': False}}."
-        raise ImproperlyConfigured(msg)
+        raise _unusable("RUNNER", value, "a dict, for example {'EMAIL': False}")
     return value
 
 
-class Problem(NamedTuple):
-    """Something in ``RUNNER`` that cannot be used; `number` is of the system check."""
-
-    number: str
-    message: str
-    hint: str
+def _unusable(where: str, value: object, expected: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{where} is {value!r}: expected {expected}.")
 
 
 def require_app() -> None:
-    """See that failures will be told: by mail, if the app connects what sends it."""
+    """Check that failures will be mailed, which takes the app."""
     if email() and apps.apps_ready and not apps.is_installed("yourlabs.runner"):
         msg = (
             "'yourlabs.runner' is missing from INSTALLED_APPS, so nobody would be told "
@@ -92,45 +92,41 @@ def validate() -> None:
     """Check every key and value, as far as no task must be imported for it."""
     for problem in problems():
         # An odd `EMAIL` counts as true or false: mails are better than silence.
-        if problem.number != "E013":
-            msg = f"{problem.message} {problem.hint}"
-            raise ImproperlyConfigured(msg)
+        if problem.id != f"{TAG}.E013":
+            raise ImproperlyConfigured(f"{problem.msg} {problem.hint}")
 
 
-def problems() -> Iterator[Problem]:
+def error(number: str, message: object, hint: str) -> Error:
+    """Return an error of a system check."""
+    return Error(str(message), hint=hint, id=f"{TAG}.{number}")
+
+
+def problems() -> Iterator[Error]:
     """Yield all that is wrong in ``RUNNER``, as far as no task must be imported."""
     try:
         setting = runner_setting()
     except ImproperlyConfigured as exc:
-        yield Problem("E001", str(exc), "Make it a dict, or leave it out.")
+        yield error("E001", exc, "Make it a dict, or leave it out.")
         return
     for key in setting:
         if key not in DEFAULTS:
             close = difflib.get_close_matches(str(key), DEFAULTS, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             hint += f"The keys are {', '.join(DEFAULTS)}."
-            yield Problem("E002", f"RUNNER has the unknown key {key!r}.", hint)
-    for name in OPTIONS:
-        yield from _problem("E003", DURATION_HINT, partial(option, name))
-    for number, hint, read in VALUES:
-        yield from _problem(number, hint, read)
-    hint = "For example {'tasks.send_mail': {'fail_cooldown': 60}}."
-    if not (yield from _problem("E006", hint, task_settings)):
-        hint = f"The options are {', '.join(OPTIONS)}."
+            yield error("E002", f"RUNNER has the unknown key {key!r}.", hint)
+    for number, hint, read in (*VALUES, *_task_readers()):
+        try:
+            read()
+        except ImproperlyConfigured as exc:
+            yield error(number, exc, hint)
+
+
+def _task_readers() -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """Yield, as `VALUES` does, how what is set for each task is read."""
+    with suppress(ImproperlyConfigured):
         for path, options in task_settings().items():
-            yield from _problem("E008", hint, partial(check_task, path, options))
-
-
-def _problem(
-    number: str, hint: str, read: Callable[[], object]
-) -> Generator[Problem, None, bool]:
-    """Yield what is wrong with what `read` reads; return whether anything is."""
-    try:
-        read()
-    except ImproperlyConfigured as exc:
-        yield Problem(number, str(exc), hint)
-        return True
-    return False
+            hint = f"The options are {', '.join(OPTIONS)}."
+            yield "E008", hint, partial(check_task, path, options)
 
 
 def option(name: str) -> timedelta | None:
@@ -140,7 +136,7 @@ def option(name: str) -> timedelta | None:
 
 
 def duration(where: str, name: str, value: Any) -> timedelta | None:
-    """Return an option's value from a setting; an error says that it is `where`."""
+    """Return an option's value from a setting; `where` is for the error message."""
     try:
         return as_option(name, value)
     except InvalidTask as exc:
@@ -152,8 +148,7 @@ def task_settings() -> Mapping[str, Any]:
     """Return ``RUNNER["TASKS"]``; raise `ImproperlyConfigured` where it is unusable."""
     tasks = get("TASKS")
     if not isinstance(tasks, Mapping):
-        msg = f"RUNNER['TASKS'] is {tasks!r}: expected {{dotted path: {{option: …}}}}."
-        raise ImproperlyConfigured(msg)
+        raise _unusable("RUNNER['TASKS']", tasks, "{dotted path: {option: …}}")
     for path in tasks:
         if not isinstance(path, str):
             msg = f"RUNNER['TASKS'] has {path!r}: expected a dotted path as text."
@@ -165,12 +160,10 @@ def check_task(path: str, options: Any) -> dict[str, timedelta | None]:
     """Return the durations in ``RUNNER["TASKS"][path]``, if all of it is usable."""
     where = f"RUNNER['TASKS'][{path!r}]"
     if not isinstance(options, Mapping):
-        msg = f"{where} is {options!r}: expected a dict of {', '.join(OPTIONS)}."
-        raise ImproperlyConfigured(msg)
+        raise _unusable(where, options, f"a dict of {', '.join(OPTIONS)}")
     for name in options:
         if name not in OPTIONS:
-            msg = f"{where} has {name!r}, which is no option."
-            raise ImproperlyConfigured(msg)
+            raise ImproperlyConfigured(f"{where} has {name!r}, which is no option.")
     return {name: duration(where, name, value) for name, value in options.items()}
 
 
@@ -180,26 +173,22 @@ def run_root() -> Path:
     if not value:
         value = os.path.join(getattr(settings, "BASE_DIR", None) or "", "var", "run")
     if not isinstance(value, (str, os.PathLike)) or "\0" in str(value):
-        msg = f"RUN_ROOT is {value!r}: expected the path of a directory."
-        raise ImproperlyConfigured(msg)
-    # A task, or a server that becomes a daemon, may go to another folder.
+        raise _unusable("RUN_ROOT", value, "the path of a directory")
+    # A task, or a server that becomes a daemon, may change the working directory.
     return Path(value).absolute()
 
 
 def autostart() -> bool | str:
-    """Return ``"auto"``, True or False: the environment's word, else the setting's."""
+    """Return ``"auto"``, True or False, from the environment, else from the setting."""
     word = os.environ.get("RUNNER_AUTOSTART")
     if word is not None:
-        try:
-            return AUTOSTART_WORDS[word.strip().lower()]
-        except KeyError:
-            msg = f"RUNNER_AUTOSTART is {word!r}: expected auto, 1 or 0."
-            raise ImproperlyConfigured(msg) from None
-    value = get("AUTOSTART")
-    if isinstance(value, bool) or value == "auto":
-        return value  # type: ignore[no-any-return]
-    msg = f"RUNNER['AUTOSTART'] is {value!r}: expected 'auto', True or False."
-    raise ImproperlyConfigured(msg)
+        if word.strip().lower() not in AUTOSTART_WORDS:
+            raise _unusable("RUNNER_AUTOSTART", word, "auto, 1 or 0")
+        return AUTOSTART_WORDS[word.strip().lower()]
+    value: bool | str = get("AUTOSTART")
+    if not isinstance(value, bool) and value != "auto":
+        raise _unusable("RUNNER['AUTOSTART']", value, "'auto', True or False")
+    return value
 
 
 def admins() -> list[str]:
@@ -213,18 +202,8 @@ def admins() -> list[str]:
     return [address for address in last if isinstance(address, str) and address]
 
 
-def mail_sender() -> str:
-    """Return the address that mails to the admins come from."""
-    return str(settings.SERVER_EMAIL)
-
-
-def mail_prefix() -> str:
-    """Return what Django puts before the subject of every mail to the admins."""
-    return str(settings.EMAIL_SUBJECT_PREFIX)
-
-
 def email() -> bool:
-    """Say whether the admins are told by mail."""
+    """Return whether mails are sent to the admins."""
     return bool(get("EMAIL"))
 
 
@@ -241,8 +220,7 @@ def backend() -> str:
     if not isinstance(value, str) or not all(
         part.isidentifier() for part in value.split(".")
     ):
-        msg = f"RUNNER['BACKEND'] is {value!r}: expected a dotted path."
-        raise ImproperlyConfigured(msg)
+        raise _unusable("RUNNER['BACKEND']", value, "a dotted path")
     if value == CLUSTER and apps.apps_ready and not apps.is_installed(CLUSTER):
         msg = f"RUNNER['BACKEND'] is {CLUSTER!r}, which is missing in INSTALLED_APPS."
         raise ImproperlyConfigured(msg)
@@ -250,7 +228,7 @@ def backend() -> str:
 
 
 def database() -> str | None:
-    """Return the database that the leases are in. None: the routers say it."""
+    """Return the database that the leases are in. None: the routers decide."""
     value: str | None = get("DATABASE")
     if value is not None and value not in settings.DATABASES:
         msg = f"RUNNER['DATABASE'] is {value!r}, which is not in DATABASES."
@@ -263,64 +241,58 @@ PAGE_KEYS = ("VIEW", "CONTROL", "TOKEN")
 
 
 def page() -> dict[str, Any]:
-    """Return who may see and steer chains: functions of a request, and a token."""
+    """Return what gives access to the pages: functions of a request, and a token."""
     value = get("PAGE")
     if not isinstance(value, Mapping) or not set(value) <= set(PAGE_KEYS):
-        msg = f"RUNNER['PAGE'] is {value!r}: expected a dict of {', '.join(PAGE_KEYS)}."
-        raise ImproperlyConfigured(msg)
+        raise _unusable("RUNNER['PAGE']", value, f"a dict of {', '.join(PAGE_KEYS)}")
     found = {key: value.get(key) for key in PAGE_KEYS}
     for key in ("VIEW", "CONTROL"):
-        try:
-            one = found[key]
-            found[key] = import_string(one) if isinstance(one, str) else one
-        except ImportError as exc:
-            msg = f"RUNNER['PAGE'][{key!r}] cannot be imported: {exc}."
-            raise ImproperlyConfigured(msg) from exc
-        if found[key] is not None and not callable(found[key]):
-            msg = f"RUNNER['PAGE'][{key!r}] is no function of a request."
-            raise ImproperlyConfigured(msg)
+        if found[key] is not None:
+            where = f"RUNNER['PAGE'] has {found[key]!r}"
+            found[key] = _function(where, found[key], "a function of a request")
     if found["TOKEN"] is not None and not isinstance(found["TOKEN"], str):
-        msg = "RUNNER['PAGE']['TOKEN'] is no text."
-        raise ImproperlyConfigured(msg)
+        raise ImproperlyConfigured("RUNNER['PAGE']['TOKEN'] is no text.")
     return found
 
 
 def redactors() -> list[Callable[[str], str]]:
     """Return the functions that texts pass through before they are sent."""
     value = get("REDACT")
-    functions = []
-    for one in value if isinstance(value, (list, tuple)) else [value]:
-        try:
-            function = import_string(one) if isinstance(one, str) else one
-        except ImportError as exc:
-            msg = f"RUNNER['REDACT'] has {one!r}, which cannot be imported: {exc}."
-            raise ImproperlyConfigured(msg) from exc
-        if not callable(function):
-            msg = f"RUNNER['REDACT'] has {one!r}: expected a function of a text."
-            raise ImproperlyConfigured(msg)
-        functions.append(function)
-    return functions
+    return [
+        _function(f"RUNNER['REDACT'] has {one!r}", one, "a function of a text")
+        for one in (value if isinstance(value, (list, tuple)) else [value])
+    ]
+
+
+def _function(where: str, value: object, expected: str) -> Callable[..., Any]:
+    """Return the function that a setting has, or has the dotted path of."""
+    try:
+        found = import_string(value) if isinstance(value, str) else value
+    except ImportError as exc:
+        msg = f"{where}, which cannot be imported: {exc}."
+        raise ImproperlyConfigured(msg) from exc
+    if not callable(found):
+        raise ImproperlyConfigured(f"{where}: expected {expected}.")
+    return found  # type: ignore[no-any-return]
 
 
 def max_new_exceptions() -> int:
-    """Return how many new exceptions are told in one `non_recoverable_downtime`."""
+    """Return how many new exceptions are mailed in one `non_recoverable_downtime`."""
     value = get("MAX_NEW_EXCEPTIONS")
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        msg = f"RUNNER['MAX_NEW_EXCEPTIONS'] is {value!r}: expected a whole number."
-        raise ImproperlyConfigured(msg)
+        raise _unusable("RUNNER['MAX_NEW_EXCEPTIONS']", value, "a whole number")
     return value
 
 
 def release() -> str | None:
-    """Return the name of the release that runs, or None: to be found out."""
+    """Return the name of the release that runs. None: it is to be found out."""
     value = get("RELEASE")
     if value is None:
         return None
     is_plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
     says_what_it_is = getattr(type(value), "__str__", None) != object.__str__
     if not is_plain and not says_what_it_is:
-        msg = f"RUNNER['RELEASE'] is {value!r}: expected text, a number or None."
-        raise ImproperlyConfigured(msg)
+        raise _unusable("RUNNER['RELEASE']", value, "text, a number or None")
     return str(value)
 
 
@@ -334,6 +306,7 @@ def stop_timeout() -> timedelta:
 DURATION_HINT = "For example 60, or datetime.timedelta(minutes=1)."
 
 VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
+    *(("E003", DURATION_HINT, partial(option, name)) for name in OPTIONS),
     ("E003", DURATION_HINT, stop_timeout),
     ("E004", "0 tells of none of them; the default is 5.", max_new_exceptions),
     ("E005", "'auto' starts chains where requests are served.", autostart),
@@ -343,5 +316,6 @@ VALUES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("E016", "Give paths of functions that take and return a text.", redactors),
     ("E018", "For example {'TOKEN': os.environ.get('RUNNER_TOKEN')}.", page),
     ("E025", "Give an alias, or None for that of the routers.", database),
+    ("E006", "For example {'tasks.send_mail': {'fail_cooldown': 60}}.", task_settings),
 )
-"""How each value is read that is no option of a task: check, hint, reader."""
+"""How each value is read: number of the system check, hint, reader."""

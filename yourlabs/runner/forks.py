@@ -1,11 +1,9 @@
 """
-What a forked child must renew: one list, in the order in which it is done.
-And how a child ends that code of the user has forked.
+What a forked child must renew, in a fixed order; and the end of a task's own child.
 
 Threads, locks that other threads held, and open files do not survive a fork, or must
-not. Each module says what it has to renew; this one decides when: not in the order in
-which modules happened to be imported, but from the bottom up, so that chains start in
-a child only after everything they need is new.
+not. Modules register what they have to renew. It is done from the bottom up, not in the
+order of imports, so that chains start in a child only after all that they need is new.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ ORDER = (
     "notify",
     "watcher",
     "registry",
-    # A signal that comes to the child from here on ends it, as in any other process.
+    # From here on a signal ends the child, as any other process.
     "stop signals",
     # Last: starts the chains of a server's worker.
     "autostart",

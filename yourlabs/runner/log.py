@@ -8,17 +8,12 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    Adapter = logging.LoggerAdapter[logging.Logger]
-else:
-    Adapter = logging.LoggerAdapter
+from typing import Any
 
 
-class HarmlessLogger(Adapter):
+class HarmlessLogger(logging.LoggerAdapter):  # type: ignore[type-arg]
     """
-    A logger whose handlers and filters harm nobody.
+    A logger that never raises, whatever its handlers and filters do.
 
     Not for the main thread: it swallows a KeyboardInterrupt, too.
     """
@@ -29,20 +24,35 @@ class HarmlessLogger(Adapter):
         msg: object,
         *args: object,
         exc_info: Any = None,
-        extra: Any = None,
+        extra: Mapping[str, object] | None = None,
+        text: Any = None,
         **_: Any,
     ) -> None:
-        """Log, and tell what a handler raises on stderr, as `logging` itself does."""
+        """Log; what a handler raises goes to stderr, as in `logging` itself."""
+        if not self.isEnabledFor(level):
+            return
         exc = sys.exc_info()[1] if exc_info is True else exc_info or None
-        self._hand_out(level, msg, args, exc, extra)
+        try:
+            info = None if exc is None else (type(exc), exc, traceback_of(exc))
+            code, line = _caller()
+            place = code.co_filename, line
+            record = self.logger.makeRecord(
+                self.name, level, *place, msg, args, info, code.co_name, extra
+            )
+            record.exc_text = text
+            try:
+                self.logger.handle(record)
+            finally:
+                if text is not None:
+                    # Handlers that keep records would keep the task's frames, too.
+                    record.exc_info = None
+        except BaseException:
+            if logging.raiseExceptions and sys.stderr is not None:
+                with suppress(BaseException):
+                    traceback.print_exc()
 
     def failure(
-        self,
-        msg: str,
-        *args: object,
-        exc: BaseException,
-        text: str,
-        extra: Mapping[str, object],
+        self, msg: str, *args: object, exc: BaseException, text: str, extra: Any
     ) -> None:
         """
         Log an exception as an error, and keep nothing of it.
@@ -50,47 +60,8 @@ class HarmlessLogger(Adapter):
         Handlers see `exc` as it is, but not for longer than this call. `text` is its
         traceback: a formatter would make one each time.
         """
-        record = self._hand_out(
-            logging.ERROR, msg, args, exc, dict(extra), text.rstrip("\n")
-        )
-        if record is not None:
-            # Handlers that keep records would keep the frames of the task with them.
-            record.exc_info = None
-
-    def _hand_out(
-        self,
-        level: int,
-        msg: object,
-        args: tuple[object, ...],
-        exc: BaseException | None,
-        extra: Any,
-        text: str | None = None,
-    ) -> logging.LogRecord | None:
-        """Make the record and have it handled; return it if it could be made."""
-        if not self.isEnabledFor(level):
-            return None
-        record = None
-        try:
-            info = None if exc is None else (type(exc), exc, traceback_of(exc))
-            code, line = _caller()
-            record = self.logger.makeRecord(
-                self.name,
-                level,
-                code.co_filename,
-                line,
-                msg,
-                args,
-                info,
-                code.co_name,
-                extra,
-            )
-            record.exc_text = text
-            self.logger.handle(record)
-        except BaseException:
-            if logging.raiseExceptions and sys.stderr is not None:
-                with suppress(BaseException):
-                    traceback.print_exc()
-        return record
+        text = text.rstrip("\n")
+        self.log(logging.ERROR, msg, *args, exc_info=exc, extra=extra, text=text)
 
 
 def _caller() -> tuple[Any, int]:
@@ -110,23 +81,5 @@ def traceback_of(exc: BaseException) -> Any:
     return BaseException.__dict__["__traceback__"].__get__(exc)
 
 
-class StaysSwitchedOn:
-    """
-    Switches the logger on again where the code in the block switched it off.
-
-    `logging.config.fileConfig` and `dictConfig` disable all loggers that they do not
-    name, unless they are told not to.
-    """
-
-    def __enter__(self) -> None:
-        self._disabled = logger.logger.disabled
-        self._level = logging.root.manager.disable
-
-    def __exit__(self, *_: object) -> None:
-        logger.logger.disabled = self._disabled
-        if logging.root.manager.disable != self._level:
-            logging.disable(self._level)
-
-
 logger = HarmlessLogger(logging.getLogger("runner"), {})
-"""What the threads of the runner log with."""
+"""The logger of the runner's threads."""

@@ -1,15 +1,15 @@
 """
-Who is told of failures, and how: the mail to the admins, and channels of your own.
+Channels for reports beside the mail to the admins.
 
-A `Notifier` sends reports; `subscribe` has it told what the admins are told. Each has
-a log of what it was told, and a thread of its own: what one channel does not deliver,
+A `Notifier` sends reports; `subscribe` connects it, and then it gets the same ones as
+the admins. Each channel has its own log and its own thread: what one does not deliver,
 another one does.
 """
 
 from __future__ import annotations
 
 from yourlabs.runner.notify.base import Notifier
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.mail_text import Report
 from yourlabs.runner.notify.subscriber import Subscriber
 from yourlabs.runner.notify.throttle import Kind, Reason
 
@@ -18,7 +18,7 @@ __all__ = ["Kind", "Notifier", "Reason", "Report", "Subscriber", "subscribe"]
 
 def subscribe(notifier: Notifier) -> Subscriber:
     """
-    Have `notifier` told what the admins are told; to be called in ``ready()``.
+    Send the reports that the admins get to `notifier`, too; to call in ``ready()``.
 
     Returns:
         The subscriber; its ``disconnect()`` ends it.

@@ -19,9 +19,9 @@ from yourlabs.runner import signals
 from yourlabs.runner.chain.loading import load_tasks
 from yourlabs.runner.chain.task import DOWN, Chain, Task, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
-from yourlabs.runner.failures.records import Failure, Recovery, Run
-from yourlabs.runner.notify.ledger import Ledger
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.failures.records import Failure, Recovery
+from yourlabs.runner.notify.mail_text import Report
+from yourlabs.runner.notify.notification_log import NotificationLog
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
 from yourlabs.runner.ownership.request import RequestTimeout
@@ -29,15 +29,14 @@ from yourlabs.runner.ownership.request import RequestTimeout
 
 class FakeClock:
     """
-    Stands in for the module `time`: it stands still until a test moves it.
+    Stands in for the module `time`; it stands still until a test moves it.
 
     Args:
         now: Where it begins, in seconds since the epoch.
     """
 
     def __init__(self, now: float = 1_750_000_000.0) -> None:
-        self._time = now
-        self._monotonic = 1_000.0
+        self._time, self._monotonic = now, 1_000.0
 
     def time(self) -> float:
         """Return seconds since the epoch."""
@@ -75,21 +74,17 @@ def eager_chain(
     Raises:
         InvalidTask, TaskNotFound, ImproperlyConfigured: As `start_chain`.
     """
-    chain = EagerChain(make_chain(load_tasks(functions), name=name), clock)
-    receivers: list[tuple[Any, Callable[..., None]]] = [
-        (signals.chain_started, chain._started),
-        (signals.task_succeeded, chain._succeeded),
-        (signals.task_failed, chain._failed),
-        (signals.task_recovered, chain._recovered),
-    ]
-    for signal, receiver in receivers:
-        signal.connect(receiver, weak=False)
-    try:
-        yield chain
-    finally:
-        chain._thread.give_back()
-        for signal, receiver in receivers:
-            signal.disconnect(receiver)
+    made = make_chain(load_tasks(functions), name=name)
+    chain = EagerChain(made, clock or FakeClock())
+    with (
+        signals.chain_started.connected_to(chain._started, chain._thread),
+        signals.task_failed.connected_to(chain._failed),
+        signals.task_recovered.connected_to(chain._recovered),
+    ):
+        try:
+            yield chain
+        finally:
+            chain._thread.give_back()
 
 
 class EagerChain:
@@ -97,29 +92,32 @@ class EagerChain:
     A chain that a test runs, as many times as it wants; made by `eager_chain`.
 
     Attributes:
-        clock: What tells the chain the time. `run` moves it by the cooldowns.
-        runs: How many functions were run.
+        clock: The clock of the chain. `run` moves it by the cooldowns.
         failures: What was sent with `task_failed`, in order.
         recoveries: What was sent with `task_recovered`, in order.
-        reports: What the admins would have been told by now, in order.
+        reports: The mails that the admins would have got by now, in order.
     """
 
-    def __init__(self, chain: Chain, clock: FakeClock | None) -> None:
-        self.clock = clock or FakeClock()
-        self.runs = 0
+    def __init__(self, chain: Chain, clock: FakeClock) -> None:
+        self.clock = clock
         self.failures: list[Failure] = []
         self.recoveries: list[Recovery] = []
         self.reports: list[Report] = []
-        backend = MemoryBackend(self.clock)
+        backend = MemoryBackend(clock)
         self._thread = RunnerThread(
             chain,
             ownership=backend.ownership(chain),
             store=backend.store(chain),
             watcher=_NoWatcher(),
-            clock=self.clock,
+            clock=clock,
         )
-        self._next_at = self.clock.monotonic()
-        self._ledger: Ledger | None = None
+        self._next_at = clock.monotonic()
+        self._log: NotificationLog | None = None
+
+    @property
+    def runs(self) -> int:
+        """How many functions were run."""
+        return sum(task.runs for task in dict.fromkeys(self._thread.tasks))
 
     @property
     def cooldown(self) -> float:
@@ -133,34 +131,26 @@ class EagerChain:
             self.clock.advance(self.cooldown)
             self._next_at = self._thread.tick()
 
-    def _is_own(self, chain: str) -> bool:
-        return chain == self._thread.chain.name
-
     def _started(self, sender: RunnerThread) -> None:
-        if sender is self._thread:
-            self._ledger = Ledger(sender, "testing", clock=self.clock.time)
+        self._log = NotificationLog(sender, "testing", clock=self.clock.time)
 
-    def _succeeded(self, sender: Any, *, run: Run) -> None:
-        self.runs += self._is_own(run.chain)
-
-    def _failed(self, sender: Any, *, failure: Failure, **_: Any) -> None:
-        if self._is_own(failure.chain):
-            self.runs += 1
+    def _failed(self, sender: Task, *, failure: Failure, **_: Any) -> None:
+        if failure.chain == self._thread.chain.name:
             self.failures.append(failure)
             self._report(failure.task)
 
-    def _recovered(self, sender: Any, *, recovery: Recovery) -> None:
-        if self._is_own(recovery.chain):
+    def _recovered(self, sender: Task, *, recovery: Recovery) -> None:
+        if recovery.chain == self._thread.chain.name:
             self.recoveries.append(recovery)
             self._report(recovery.task)
 
     def _report(self, task: Task) -> None:
-        if self._ledger is not None:
-            key = self._ledger.keys[task]
-            report = self._ledger.report(key)
-            if isinstance(report, Report):
-                self._ledger.note(key, report)
-                self.reports.append(report)
+        assert self._log is not None
+        key = self._log.keys[task]
+        report = self._log.report(key)
+        if isinstance(report, Report):
+            self._log.note(key, report)
+            self.reports.append(report)
 
 
 class _NoWatcher:
@@ -204,7 +194,7 @@ class MemoryBackend:
     A `Backend` whose chains end with it. Each `Ownership` of it stands for a process.
 
     Args:
-        clock: Where it has the time from. None: the real one.
+        clock: The clock of its chains. None: the real one.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -246,24 +236,19 @@ class MemoryOwnership:
     def acquire(self) -> MemoryClaim | None:
         if self.error is not None:
             raise self.error
-        with self._kept.mutex:
-            old = self._kept.record
-            if self._kept.claim is not None:
-                if self._kept.requests[:1] == [self]:
-                    self._asked = 0 if old is None else old.seq
+        kept, clock = self._kept, self._clock
+        with kept.mutex:
+            last = 0 if kept.record is None else kept.record.seq
+            if kept.claim is not None:
+                if kept.requests[:1] == [self]:
+                    self._asked = last
                 return None
-            now = self._clock.monotonic()
-            if self._requests_of_others.keeps_free_for(self._open(), now):
+            if self._requests_of_others.keeps_free_for(self._open(), clock.monotonic()):
                 return None
-            record = OwnerRecord(
-                self._identity,
-                1 if old is None else old.seq + 1,
-                self._clock.time(),
-                self._chain.paths,
-                borrows=self.borrows,
-            )
-            self._kept.claim = MemoryClaim(self, record)
-            return self._kept.claim
+            mine = self._identity, last + 1, clock.time(), self._chain.paths
+            record = OwnerRecord(*mine, borrows=self.borrows)
+            kept.claim = MemoryClaim(self, record)
+            return kept.claim
 
     def _open(self) -> str | None:
         """Return the id of another one's request: it asks each owner with a new one."""
@@ -272,6 +257,9 @@ class MemoryOwnership:
 
     def withdraw(self) -> None:
         """Do nothing: what was not acquired is not kept either."""
+
+    death_fd = withdraw
+    """There is no process that could die."""
 
     def owner(self) -> OwnerRecord | None:
         return self._kept.record
@@ -295,9 +283,6 @@ class MemoryOwnership:
     def seen_at(self) -> float | None:
         """Return when there was an owner last."""
         return None if self._kept.record is None else self._kept.record.since
-
-    def death_fd(self) -> None:
-        """Return None: there is no process that could die."""
 
     def no_sign_of_life(self) -> str | None:
         return self.silent
@@ -333,12 +318,11 @@ class MemoryClaim:
 
     def release(self) -> None:
         with self._kept.mutex:
-            record = self._kept.record
-            if self.check() and record is not None:
+            if self.check() and self._kept.record is not None:
                 # What was interrupted before is left to the next owner to count.
-                run = None if self._is_marked else record.run
-                self._kept.record = replace(record, released=True, run=run)
-                self._kept.claim = None
+                run = None if self._is_marked else self._kept.record.run
+                self._kept.record = replace(self._kept.record, released=True, run=run)
+            self.die()
 
     def die(self) -> None:
         """Be gone, in the middle of whatever it was."""

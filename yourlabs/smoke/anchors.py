@@ -11,10 +11,7 @@ from yourlabs.smoke import naming, rows, shapes
 from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.knowledge import Knowledge
 from yourlabs.smoke.sources import Lookup
-from yourlabs.smoke.specials import (
-    DATE_NAMES,
-    is_builtin,
-)
+from yourlabs.smoke.specials import DATE_NAMES, is_builtin
 
 MAX_ANCHORS = 6
 GENERIC = {"pk", "id", "slug", "uuid", "object_id", "guid", "key", "code", "item"}
@@ -36,12 +33,10 @@ def anchors(
     last = (usual or others or [places[-1].name])[-1]
     if facts.model is not None:
         found.append((Lookup(facts.model, ""), last))
-    module = leaf.view
     for slot in reversed(places):
-        if slot.choices or slot.name in DATE_NAMES:
-            continue
-        for model in guesses(leaf, shape, slot, module):
-            found.append((Lookup(model, "", is_exact=False), slot.name))
+        if not slot.choices and slot.name not in DATE_NAMES:
+            for model in guesses(leaf, shape, slot):
+                found.append((Lookup(model, "", is_exact=False), slot.name))
     unique: dict[Any, tuple[Lookup, str]] = {}
     for lookup, slot_name in found:
         unique.setdefault((lookup.model, slot_name), (lookup, slot_name))
@@ -49,10 +44,11 @@ def anchors(
 
 
 def guesses(
-    leaf: Leaf, shape: shapes.Shape, slot: shapes.Slot, module: str
+    leaf: Leaf, shape: shapes.Shape, slot: shapes.Slot
 ) -> list[type[models.Model]]:
     """Models that a parameter may be of, by the words around it."""
     found: list[type[models.Model]] = []
+    module = leaf.view
     words = [w for w in naming.split_words(slot.name) if w not in rows.SUFFIXES]
     if words and slot.name not in GENERIC:
         found += naming.models_named(words, module, is_loose=False)

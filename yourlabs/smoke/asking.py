@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
-from yourlabs.smoke.confirming import leads_back
-from yourlabs.smoke.exchange import Answer, Prepared
+from yourlabs.smoke.exchange import Answer
 from yourlabs.smoke.hosts import Site
 from yourlabs.smoke.introspection import takes_no_session
 from yourlabs.smoke.isolation.sandbox import Sandbox
 from yourlabs.smoke.judging import Judge
 from yourlabs.smoke.knowledge import Candidate, Knowledge
-from yourlabs.smoke.links import links_in, script_links_in
+from yourlabs.smoke.links import links_in, own_links, script_links_in
 from yourlabs.smoke.listings import items_in
+from yourlabs.smoke.login import leads_back, renew_sessions
 from yourlabs.smoke.outcomes import Verdict
-from yourlabs.smoke.renewing import renew_sessions
 from yourlabs.smoke.roles import Role, role_of
 from yourlabs.smoke.state import MAX_DENIALS, Options, State
 
@@ -53,7 +52,16 @@ def _comes_last(state: State, role: Role, candidate: Candidate) -> bool:
 
 
 class Asking:
-    """The requests of a run; what to request is for its subclass to say."""
+    """The requests of a run; what to request is for its subclass to say.
+
+    Attributes:
+        confirmed: A URL behind pages that ask once more who one is, and that let in
+            then.
+        waited: Seconds that the run waited for limits of requests.
+        deadline: When the run ends, in seconds of the monotonic clock.
+        has_renewed: Whether the site's own login was tried, as it ended a session.
+        by_identity: The states of all leaves, also of those that nobody asked for.
+    """
 
     options: Options
     conf: Conf
@@ -63,28 +71,14 @@ class Asking:
     knowledge: Knowledge
     judge: Judge
     confirmed = ""
-    """A URL behind pages that ask once more who one is, and that let in then."""
-
     waited = 0.0
-    """Seconds that the run waited for limits of requests."""
-
     deadline: float
-    """When the run ends, in seconds of the monotonic clock."""
-
     has_renewed = False
-    """Whether the site's own login was tried, as it ended a session."""
-
     sandbox: Sandbox
     notes: list[str]
     by_identity: dict[Any, State]
-    """The states of all leaves, also of those that nobody asked for."""
 
-    def try_candidate(
-        self,
-        state: State,
-        candidate: Candidate,
-        prepare: Callable[[Any], Prepared | None] | None = None,
-    ) -> None:
+    def try_candidate(self, state: State, candidate: Candidate) -> None:
         """Request a URL as one role after the other until one may."""
         if candidate.url:
             state.tried.add(candidate.url)
@@ -94,58 +88,44 @@ class Asking:
         has_missed = False
         passed_over: list[Role] = []
         for role, user in self._people(candidate):
-            is_top = role is self.roles[-1]
-            if has_missed and user is None and not is_top:
+            is_weaker = user is None and role is not self.roles[-1]
+            if has_missed and is_weaker:
                 continue
-            if user is None and not is_top and _comes_last(state, role, candidate):
+            if is_weaker and _comes_last(state, role, candidate):
                 passed_over.append(role)
                 continue
-            answer = self.ask(state, candidate, role, user, prepare)
-            if not answer.url and prepare is not None:
+            answer, verdict = self._ask_and_judge(state, candidate, role, user)
+            if not answer.url:
                 return
-            if not answer.url or answer.has_no_user:
+            if verdict is None:
                 continue
-            verdict = self.judge.verdict(state, candidate, answer)
             has_missed = verdict is Verdict.MISSING
             if verdict is Verdict.DENIED and user is None:
                 state.denials[role.name] = state.denials.get(role.name, 0) + 1
             if verdict is Verdict.OK:
                 for weaker in passed_over:
-                    other = self.ask(state, candidate, weaker, None, prepare)
-                    if not other.url or other.has_no_user:
-                        continue
-                    judged = self.judge.verdict(state, candidate, other, is_extra=True)
+                    other, judged = self._ask_and_judge(
+                        state, candidate, weaker, is_extra=True
+                    )
                     if judged is Verdict.OK:
                         role, answer = weaker, other
                         break
-                self._succeed(state, candidate, answer, role, prepare)
+                self._succeed(state, candidate, answer, role)
                 return
-            if verdict is Verdict.FAILED and state.failure:
-                return
-            if verdict is Verdict.REFUSED and state.needs:
+            is_failed = verdict is Verdict.FAILED and state.failure
+            if is_failed or (verdict is Verdict.REFUSED and state.needs):
                 return
             if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
                 return
-        if prepare is not None:
-            self._ask_owner(state, candidate, prepare)
-        if not state.is_settled:
-            self._try_harder(state, candidate, prepare)
-
-    def _ask_owner(
-        self,
-        state: State,
-        candidate: Candidate,
-        prepare: Callable[[Any], Prepared | None],
-    ) -> None:
-        """Ask as the user that a made row belongs to."""
-        role = self.roles[-1]
-        if role.name == "anonymous":
-            return
-        answer = self.ask(state, candidate, role, None, prepare, as_owner=True)
-        if answer.url and not answer.has_no_user:
-            verdict = self.judge.verdict(state, candidate, answer)
+        if candidate.prepare is not None and len(self.roles) > 1:
+            # As the user that the made row belongs to.
+            answer, verdict = self._ask_and_judge(
+                state, candidate, self.roles[-1], as_owner=True
+            )
             if verdict is Verdict.OK:
                 state.success, state.candidate = answer, candidate
+        if not state.is_settled:
+            self._try_harder(state, candidate)
 
     def _people(self, candidate: Candidate) -> Iterable[tuple[Role, Any]]:
         """The roles in order; the row's owner first among equals."""
@@ -158,22 +138,37 @@ class Asking:
                     continue
             yield role, None
 
+    def _ask_and_judge(
+        self,
+        state: State,
+        candidate: Candidate,
+        role: Role,
+        user: Any = None,
+        *,
+        is_extra: bool = False,
+        **more: Any,
+    ) -> tuple[Answer, Verdict | None]:
+        """Make one request; there is no verdict when nobody could be asked as."""
+        answer = self.ask(state, candidate, role, user, **more)
+        if not answer.url or answer.has_no_user:
+            return answer, None
+        verdict = self.judge.verdict(state, candidate, answer, is_extra=is_extra)
+        return answer, verdict
+
     def ask(
         self,
         state: State,
         candidate: Candidate,
         role: Role,
         user: Any = None,
-        prepare: Callable[[Any], Prepared | None] | None = None,
         **more: Any,
     ) -> Answer:
         """Make one request and note what it shows."""
-        inspect = self.judge.inspection(state, candidate)
         started = time.monotonic()
 
         def once() -> Answer:
             return self.client.ask(
-                candidate.url, role, user=user, prepare=prepare, inspect=inspect, **more
+                candidate.url, role, user=user, prepare=candidate.prepare, **more
             )
 
         answer = once()
@@ -210,10 +205,7 @@ class Asking:
             path = answer.url.split("?")[0].rstrip("/") + "/"
             self.knowledge.lists.setdefault(path, (items, answer.written))
         found = links_in(answer.body, answer.content_type, base)
-        if answer.location:
-            own = links_in(f'<a href="{answer.location}">'.encode(), "text/html", base)
-            found += own
-        for link in found:
+        for link in found + own_links([answer.location], base):
             state = self._state_behind(link)
             if state is not None and len(state.links) < MAX_LINKS:
                 state.links.setdefault(link, answer.written)
@@ -228,30 +220,16 @@ class Asking:
 
     def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
         """Go where a middleware redirects to, when that is the same pattern."""
-        found = links_in(
-            f'<a href="{answer.location}">'.encode(),
-            "text/html",
-            self.client.base_url + answer.url,
-        )
-        for url in found:
-            match = self.knowledge.finder.find(urlsplit(url).path)
-            if (
-                url not in state.tried
-                and match is not None
-                and match.identity == state.leaf.identity
-            ):
+        for url in own_links([answer.location], self.client.base_url + answer.url):
+            if url not in state.tried and self._state_behind(url) is state:
                 gone = candidate.gone | answer.written
-                followed = Candidate(url, candidate.provenance, gone=gone)
-                self.try_candidate(state, followed)
+                self.try_candidate(
+                    state, Candidate(url, candidate.provenance, gone=gone)
+                )
                 return True
         return False
 
-    def _try_harder(
-        self,
-        state: State,
-        candidate: Candidate,
-        prepare: Callable[[Any], Prepared | None] | None,
-    ) -> None:
+    def _try_harder(self, state: State, candidate: Candidate) -> None:
         """Ask the way that scripts and API clients do, as the strongest role."""
         verdict = (state.verdicts[-1:] or [Verdict.ELSEWHERE])[0]
         needs_token = takes_no_session(state.leaf.callback)
@@ -262,7 +240,7 @@ class Asking:
         state.refusals += is_refused
         if state.refusals > 1 and not needs_token:
             return
-        role, last = self.roles[-1], state.last
+        last = state.last
         ways: list[dict[str, Any]] = [{"is_forced": True}]
         if is_refused and state.refusals == 1:
             ways.append({"headers": {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}})
@@ -271,27 +249,21 @@ class Asking:
         elif self.confirmed:
             ways.insert(0, {"confirms": self.confirmed})
         for more in ways:
-            answer = self.ask(state, candidate, role, None, prepare, **more)
+            answer = self.ask(state, candidate, self.roles[-1], **more)
             if answer.status >= 500 and "is_forced" in more:
                 # The site's own authentication, left out here, sets more than a user.
                 state.last = last
                 continue
-            if (
-                answer.url
-                and self.judge.verdict(state, candidate, answer) is Verdict.OK
-            ):
-                if more.get("confirms") == "own" and prepare is None:
+            if not answer.url:
+                continue
+            if self.judge.verdict(state, candidate, answer) is Verdict.OK:
+                if more.get("confirms") == "own" and candidate.prepare is None:
                     self.confirmed = self.confirmed or answer.url
-                self._succeed(state, candidate, answer, role, prepare)
+                self._succeed(state, candidate, answer, self.roles[-1])
                 return
 
     def _succeed(
-        self,
-        state: State,
-        candidate: Candidate,
-        answer: Answer,
-        role: Role,
-        prepare: Callable[[Any], Prepared | None] | None,
+        self, state: State, candidate: Candidate, answer: Answer, role: Role
     ) -> None:
         state.success, state.candidate = answer, candidate
         if candidate.provenance != "made row":
@@ -301,8 +273,6 @@ class Asking:
         if not self.options.has_all_roles:
             stronger = stronger[-1:]
         for other in stronger:
-            more = self.ask(state, candidate, other, None, prepare)
-            if more.url and not more.has_no_user:
-                verdict = self.judge.verdict(state, candidate, more, is_extra=True)
-                if verdict is Verdict.OK and more.more:
-                    answer.more = more.more
+            more, verdict = self._ask_and_judge(state, candidate, other, is_extra=True)
+            if verdict is Verdict.OK and more.more:
+                answer.more = more.more

@@ -83,11 +83,7 @@ def _key(result: Result) -> object:
 
 
 def untested(results: list[Result]) -> str:
-    """Why a run tested nothing, or next to nothing; empty when it did.
-
-    Args:
-        results: What the run found.
-    """
+    """Why a run tested nothing, or next to nothing; empty when it did."""
     if not results:
         return "Nothing was tested: there is no URL pattern to request."
     considered = [r for r in results if not r.is_listed and r.reason != "excluded"]

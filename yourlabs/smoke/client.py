@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -20,11 +20,10 @@ from django.urls import set_urlconf
 from django.utils import timezone, translation
 from django.views import debug
 
-from yourlabs.smoke.confirming import confirm, with_password
 from yourlabs.smoke.exchange import (
     Answer,
-    Prepared,
     bare_page,
+    changelist_queries,
     close_response,
     keep,
     limited,
@@ -33,12 +32,15 @@ from yourlabs.smoke.exchange import (
     request_text_of,
     traceback_text,
     warning_texts,
-    wsgi_path,
 )
 from yourlabs.smoke.handler import MissingVariable, SmokeHandler, watched_templates
 from yourlabs.smoke.isolation.queries import QueryRecorder
 from yourlabs.smoke.isolation.sandbox import Sandbox
+from yourlabs.smoke.login import USER_AGENT, confirm, with_password
 from yourlabs.smoke.roles import Role, cheap_passwords, logged_in
+
+if TYPE_CHECKING:
+    from yourlabs.smoke.knowledge import Candidate
 
 T = TypeVar("T")
 QUIET_LOGGERS = ("django.request", "django.security", "django.server")
@@ -52,6 +54,12 @@ class Client:
         host: The value of the ``Host`` header.
         timeout: Seconds after which a request is given up; only in the main
             thread, elsewhere there is no limit. None means no limit.
+
+    Attributes:
+        urlconf: The URL patterns of the host; None is ``ROOT_URLCONF``.
+        resolved_with: The URL patterns that the last probe would have been resolved
+            with.
+        has_resolved: Whether the last probe came as far as that.
     """
 
     def __init__(self, sandbox: Sandbox, *, host: str, timeout: float | None) -> None:
@@ -65,26 +73,14 @@ class Client:
         self.missing.found = []
         self.exceptions: list[BaseException] = []
         self.urlconf: Any = None
-        """The URL patterns of the host; None is ``ROOT_URLCONF``."""
-
         self.resolved_with: Any = None
-        """The URL patterns that the last probe would have been resolved with."""
-
         self.has_resolved = False
-        """Whether the last probe came as far as that."""
-
         self.is_asking = False
 
     def visit(
         self, host: str, urlconfs: dict[str, str], *, is_secure: bool | None = None
     ) -> None:
-        """Ask another host from now on.
-
-        Args:
-            host: The value of the ``Host`` header.
-            urlconfs: The modules of URL patterns of hosts that no middleware chooses.
-            is_secure: Whether to ask by HTTPS; None leaves that as it is.
-        """
+        """Ask another host from now on, by HTTPS or as before."""
         self.host, self.handler.urlconf = host, urlconfs.get(host)
         if is_secure is not None:
             self.is_secure = is_secure
@@ -106,11 +102,7 @@ class Client:
         """Call a function where views are called: a middleware may choose their rows.
 
         It is just called where a request does not come that far or is being made, or
-        where the way there makes rows, which are gone afterwards.
-
-        Args:
-            function: What to call.
-            table: The table that it looks into; empty when that does not matter.
+        where the way there makes rows of the table, which are gone afterwards.
         """
         results: list[T] = []
         recorder = QueryRecorder()
@@ -185,10 +177,9 @@ class Client:
         role: Role,
         *,
         user: Any = None,
-        prepare: Callable[[Any], Prepared | None] | None = None,
+        prepare: Callable[[Any], Candidate | None] | None = None,
         headers: dict[str, str] | None = None,
         is_forced: bool = False,
-        inspect: Callable[[Any], list[str]] | None = None,
         cookies: dict[str, str] | None = None,
         as_owner: bool = False,
         confirms: str = "",
@@ -206,8 +197,6 @@ class Client:
                 this path; ``own`` for those before the URL itself.
             headers: More WSGI variables.
             is_forced: Also tell REST framework who asks.
-            inspect: Called with the response, before anything is undone; the
-                query strings it returns end up in `Answer.more`.
             cookies: Cookies to send beside the session's.
         """
         recorder = QueryRecorder()
@@ -232,11 +221,16 @@ class Client:
                 with logged_in(role, person) as jar:
                     if confirms:
                         target = answer.url if confirms == "own" else confirms
-                        jar = self._confirm(target, jar, person)
+                        with (
+                            cheap_passwords(),
+                            quiet_output(),
+                            contextlib.suppress(Exception),
+                        ):
+                            jar = confirm(self, target, jar, person)
                     environ = self._environ(answer.url, {**(cookies or {}), **jar})
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
-                    self._request(answer, environ, recorder, inspect)
+                    self._request(answer, environ, recorder)
             answer.refused = list(recorder.refused)
         answer.written = frozenset(recorder.written)
         return answer
@@ -247,36 +241,23 @@ class Client:
         timezone.deactivate()
         set_urlconf(self.urlconf)
 
-    def _confirm(self, url: str, jar: dict[str, str], person: Any) -> dict[str, str]:
-        environ = self._environ(url, {})
-        names = ("SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme", "HTTP_HOST")
-        extra = {name: environ[name] for name in (*names, "HTTP_USER_AGENT")}
-        with cheap_passwords(), quiet_output(), contextlib.suppress(Exception):
-            return confirm(url, jar, person, **extra)
-        return jar
-
     def _environ(self, url: str, cookies: dict[str, str]) -> dict[str, Any]:
-        parts = urlsplit(url)
-        factory: Any = RequestFactory()
-        environ: dict[str, Any] = factory._base_environ(
-            PATH_INFO=wsgi_path(parts.path),
-            QUERY_STRING=parts.query,
+        request = RequestFactory().get(
+            url,
+            secure=self.is_secure,
             SERVER_NAME=self.host.split(":")[0],
             HTTP_HOST=self.host,
-            SERVER_PORT="443" if self.is_secure else "80",
             HTTP_ACCEPT="*/*",
-            HTTP_USER_AGENT="yourlabs-smoke",
+            HTTP_USER_AGENT=USER_AGENT,
             HTTP_COOKIE="; ".join(f"{key}={value}" for key, value in cookies.items()),
         )
-        environ["wsgi.url_scheme"] = "https" if self.is_secure else "http"
-        return environ
+        return dict(request.environ)
 
     def _request(
         self,
         answer: Answer,
         environ: dict[str, Any],
         recorder: QueryRecorder,
-        inspect: Callable[[Any], list[str]] | None,
     ) -> None:
         self.handler.called, self.handler.passed = [], set()
         self.exceptions.clear()
@@ -298,8 +279,7 @@ class Client:
                     keep(answer, response, body)
                     if answer.status < 400:
                         self.sandbox.databases.run_callbacks()
-                    if inspect is not None:
-                        answer.more = inspect(response)
+                    answer.more = changelist_queries(response)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:

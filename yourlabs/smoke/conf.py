@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,25 +17,23 @@ KEYS = ("exclude", "expect", "public", "urlconfs", "values", *_ALLOW)
 
 @dataclass(frozen=True)
 class Conf:
-    """What a project says of its own URLs."""
+    """What a project says of its own URLs.
+
+    Attributes:
+        exclude: Names or paths that are never requested; ``*`` stands for anything.
+        expect: The status that is right for a name or a path.
+        values: Callables, or dotted paths of callables, by parameter.
+        public: Names or paths that anybody may see; None when nothing is said.
+        urlconfs: The module of URL patterns by host, where no middleware chooses it.
+        allowed: Patterns of the hosts, paths and programs that views may use.
+    """
 
     exclude: tuple[str, ...] = ()
-    """Names or paths that are never requested; ``*`` stands for anything."""
-
     expect: dict[str, int] = field(default_factory=dict)
-    """The status that is right for a name or a path."""
-
     values: dict[str, Any] = field(default_factory=dict)
-    """Callables, or dotted paths of callables, by parameter."""
-
     public: tuple[str, ...] | None = None
-    """Names or paths that anybody may see; None when nothing is said."""
-
     urlconfs: dict[str, str] = field(default_factory=dict)
-    """The module of URL patterns by host, where no middleware chooses it."""
-
     allowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Patterns of the hosts, paths and programs that views may use."""
 
     def excludes(self, *names: str) -> bool:
         """Whether one of a URL's names and paths is excluded."""
@@ -84,42 +81,26 @@ def read_conf() -> Conf:
         raise ImproperlyConfigured(
             f"The setting SMOKE has the unknown keys {unknown!r}; expected {KEYS}."
         )
-    lists = (list, tuple, set, frozenset)
-    conf = Conf(
-        exclude=_read(raw, "exclude", lists, tuple),
-        expect=_read(raw, "expect", (dict,), dict),
-        values=_read(raw, "values", (dict,), dict),
-        urlconfs=_read(raw, "urlconfs", (dict,), dict),
-        public=_read(raw, "public", lists, tuple) if "public" in raw else None,
-        allowed={
-            kind: _read(raw, f"allow_{kind}", lists, tuple)
-            for kind in SETTINGS
-            if f"allow_{kind}" in raw
-        },
-    )
-    _check(conf)
-    return conf
-
-
-def _read(raw: dict[str, Any], key: str, kinds: tuple[type, ...], kind: Any) -> Any:
-    found = raw.get(key) or kind()
-    if not isinstance(found, kinds):
-        raise ImproperlyConfigured(
-            f"SMOKE[{key!r}] is {found!r}; expected a {kinds[0].__name__}."
-        )
-    return kind(found)
-
-
-def _check(conf: Conf) -> None:
-    several = (conf.exclude, conf.public or (), conf.expect, conf.values, conf.urlconfs)
-    for name in itertools.chain(*several, *conf.allowed.values()):
-        if not isinstance(name, str):
+    found: dict[str, Any] = {}
+    for key, given in raw.items():
+        is_dict = key in ("expect", "urlconfs", "values")
+        kinds = (dict,) if is_dict else (list, tuple, set, frozenset)
+        value: Any = given or kinds[0]()
+        if not isinstance(value, kinds):
             raise ImproperlyConfigured(
-                f"The setting SMOKE has {name!r}; expected a name, a path or a "
-                "parameter, as a text."
+                f"SMOKE[{key!r}] is {value!r}; expected a {kinds[0].__name__}."
             )
-    for name, status in conf.expect.items():
+        for name in value:
+            if not isinstance(name, str):
+                raise ImproperlyConfigured(
+                    f"The setting SMOKE has {name!r}; expected a name, a path or a "
+                    "parameter, as a text."
+                )
+        found[key] = value if is_dict else tuple(value)
+    for name, status in found.get("expect", {}).items():
         if not isinstance(status, int):
             raise ImproperlyConfigured(
                 f"SMOKE['expect'][{name!r}] is {status!r}; expected a status like 410."
             )
+    allowed = {key[6:]: found.pop(key) for key in _ALLOW if key in found}
+    return Conf(**found, allowed=allowed)

@@ -44,6 +44,13 @@ _TOKEN = re.compile(r"\b[0-9a-f-]{16,}\b")
 """What is another one in each answer, like the state of a login elsewhere."""
 
 
+_SHOWN = (
+    *("url", "role", "status", "ms", "queries", "missing_variables", "warnings"),
+    *("request_text", "traceback", "exception"),
+)
+"""What a result has under the same name as the answer that it is of."""
+
+
 def failure_reason(answer: Answer) -> str:
     """One line for what went wrong."""
     if answer.exception is None:
@@ -66,12 +73,7 @@ def answered(status: int) -> str:
 
 
 def ending(answer: Answer, base: str) -> str:
-    """How a request ended that reached no view, in the same words for all alike.
-
-    Args:
-        answer: What was answered.
-        base: The scheme and host that were asked.
-    """
+    """How a request to a host ended that reached no view, in the same words for all."""
     text = failure_reason(answer)
     if answer.exception is None and answer.location:
         target = urlsplit(urljoin(base + answer.url, answer.location))
@@ -143,25 +145,19 @@ def shows_error_page(leaf: Leaf, answer: Answer) -> bool:
 
 def describe(result: Result, answer: Answer) -> None:
     """Copy what an answer showed into a result."""
-    result.url, result.role = answer.url, answer.role
-    result.status, result.ms, result.queries = answer.status, answer.ms, answer.queries
+    for name in _SHOWN:
+        setattr(result, name, getattr(answer, name))
     result.identical_queries, result.identical_query = answer.identical
-    result.identical_query = result.identical_query[:1000]
-    result.missing_variables = list(answer.missing_variables)
-    result.warnings = list(answer.warnings)
-    result.request_text = answer.request_text
+    result.refusals = answer.refused
     head = [f"HTTP/1.1 {answer.status}"]
     head += [f"{key}: {value}" for key, value in answer.headers.items()]
     body = answer.body[: 64 * 1024].decode("utf-8", "replace")
     result.response_text = "\n".join([*head, "", body])
-    result.refusals = list(answer.refused)
     error = answer.exception
     if error is not None:
         kind = type(error)
-        result.exception = error
         result.exception_class = f"{kind.__module__}.{kind.__qualname__}"
         result.exception_text = failure_reason(answer)
-        result.traceback = answer.traceback
 
 
 def login_paths() -> tuple[str, ...]:

@@ -21,19 +21,18 @@ MAX_LANGUAGES = 6
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """One URL pattern that leads to a view, in one language."""
+    """One URL pattern that leads to a view, in one language.
+
+    Attributes:
+        chain: The resolvers below the root, then the pattern itself.
+        pattern: The route as ``ResolverMatch.route`` has it.
+        language: The language of the URL; None outside ``i18n_patterns``.
+    """
 
     chain: tuple[Any, ...]
-    """The resolvers below the root, then the pattern itself."""
-
     namespaces: tuple[str, ...]
     pattern: str
-    """The route as ``ResolverMatch.route`` has it."""
-
     language: str | None = None
-    """The language of the URL; None outside ``i18n_patterns``."""
-
-    app_names: tuple[str, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -208,18 +207,14 @@ def _walk(patterns: Any, above: Leaf, language: str) -> Iterator[Leaf]:
     for item in patterns:
         is_localised = isinstance(item.pattern, LocalePrefixPattern)
         namespace = getattr(item, "namespace", None)
-        app_name = getattr(item, "app_name", None)
         defaults = getattr(item, "default_kwargs", None) or getattr(
             item, "default_args", None
         )
         here = Leaf(
             chain=(*above.chain, item),
-            namespaces=(*above.namespaces, namespace)
-            if namespace
-            else above.namespaces,
+            namespaces=above.namespaces + ((namespace,) if namespace else ()),
             pattern=_join(above.pattern, str(item.pattern)),
             language=language if is_localised else above.language,
-            app_names=(*above.app_names, app_name) if app_name else above.app_names,
             defaults={**above.defaults, **(defaults or {})},
         )
         if _is_resolver(item):

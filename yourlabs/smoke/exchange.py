@@ -26,23 +26,25 @@ MAX_STREAM_SECONDS = 2.0
 """How long a streaming answer is read, as what it waits for may never happen."""
 
 MAX_TRACEBACK = 64 * 1024
+MAX_FILTERS = 12
 
 
 class RequestTimeout(BaseException):
     """A request took longer than it may; no view can swallow this by accident."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A URL that could only be written inside the sandbox."""
-
-    url: str
-    owner: Any = None
-
-
 @dataclass
 class Answer:
-    """What one request showed."""
+    """What one request showed.
+
+    Attributes:
+        refused: What the view and the threads that it started may not do.
+        views: The views that were really called, in order.
+        stopped_by: The middleware that did not pass the request on; empty when all did.
+        written: The tables that rows were inserted into, which are gone by now.
+        more: Query strings that the answer itself offers to try.
+        has_ended_session: Whether the answer takes the cookie of the session away.
+    """
 
     url: str
     role: str
@@ -57,34 +59,16 @@ class Answer:
     missing_variables: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    """What the view and the threads that it started may not do."""
-
     views: list[Any] = field(default_factory=list)
-    """The views that were really called, in order."""
-
     stopped_by: str = ""
-    """The middleware that did not pass the request on; empty when all did."""
-
     exception: BaseException | None = None
     traceback: str = ""
     request_text: str = ""
     written: frozenset[str] = frozenset()
-    """The tables that rows were inserted into, which are gone by now."""
-
     more: list[str] = field(default_factory=list)
-    """Query strings that the answer itself offers to try."""
-
     is_user_made: bool = False
     has_no_user: bool = False
     has_ended_session: bool = False
-    """Whether the answer takes the cookie of the session away."""
-
-
-def wsgi_path(path: str) -> str:
-    """A path as WSGI wants it."""
-    from urllib.parse import unquote_to_bytes
-
-    return unquote_to_bytes(path).decode("iso-8859-1")
 
 
 def traceback_text(error: BaseException) -> str:
@@ -106,6 +90,21 @@ def keep(answer: Answer, response: Any, body: bytes) -> None:
     answer.content_type = str(response.get("Content-Type", ""))
     cookie = response.cookies.get(settings.SESSION_COOKIE_NAME)
     answer.has_ended_session = cookie is not None and not cookie.value
+
+
+def changelist_queries(response: Any) -> list[str]:
+    """The query strings worth trying on a changelist of the admin, just shown."""
+    changelist: Any = (getattr(response, "context_data", None) or {}).get("cl")
+    if not hasattr(changelist, "filter_specs"):
+        return []
+    queries = ["?q=a", "?o=1", "?_facets=True"]
+    for spec in changelist.filter_specs[:MAX_FILTERS]:
+        choices = list(spec.choices(changelist))[1:]
+        several = [one for one in choices if one.get("query_string")]
+        queries += [str(c["query_string"]) for c in several if not c.get("selected")][
+            :1
+        ]
+    return queries
 
 
 def read_body(response: Any) -> bytes:

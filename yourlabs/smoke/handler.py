@@ -12,7 +12,6 @@ from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import request_started
 from django.http import HttpResponse
-from django.template.loaders import app_directories, cached, filesystem
 from django.urls import ResolverMatch
 
 
@@ -36,19 +35,10 @@ class SmokeHandler(BaseHandler):
         self.called.append(view)
         return super().make_view_atomic(view)
 
-    def adapt_method_mode(
-        self,
-        is_async: bool,
-        method: Any,
-        method_is_async: bool | None = None,
-        debug: bool = False,
-        name: str | None = None,
-    ) -> Any:
+    def adapt_method_mode(self, is_async: bool, *args: Any, **options: Any) -> Any:
         """Note which middleware passes a request on: it calls what is made here."""
-        adapted: Any = super().adapt_method_mode(
-            is_async, method, method_is_async, debug, name
-        )
-        kind, _, path = (name or "").partition(" ")
+        adapted: Any = super().adapt_method_mode(is_async, *args, **options)
+        kind, _, path = (options.get("name") or "").partition(" ")
         if kind != "middleware" or is_async:
             return adapted
 
@@ -112,38 +102,18 @@ class MissingVariable(str):
 @contextlib.contextmanager
 def watched_templates(missing: MissingVariable) -> Iterator[None]:
     """Let the engines of the project name the variables that are not found."""
-    changed: list[Any] = []
-    several: list[Any]
+    several: list[Any] = []
     try:
         from django.template import engines
 
         several = [getattr(item, "engine", None) for item in engines.all()]
     except Exception:  # a template engine that is not installed
         several = []
-    for engine in several:
-        if getattr(engine, "string_if_invalid", None) == "":
-            changed.append(engine)
-            engine.string_if_invalid = missing
-    try:
-        with _templates_kept(several):
-            yield
-    finally:
-        for engine in changed:
-            engine.string_if_invalid = ""
-
-
-@contextlib.contextmanager
-def _templates_kept(engines: list[Any]) -> Iterator[None]:
-    """Read each template of a file once, as a project does without ``DEBUG``."""
-    plain = {filesystem.Loader, app_directories.Loader}
-    changed: list[tuple[Any, Any]] = []
-    for engine in engines:
-        loaders = getattr(engine, "template_loaders", None)
-        if loaders and {type(loader) for loader in loaders} <= plain:
-            changed.append((engine, loaders))
-            engine.template_loaders = [cached.Loader(engine, engine.loaders)]
+    changed = [one for one in several if getattr(one, "string_if_invalid", None) == ""]
+    for engine in changed:
+        engine.string_if_invalid = missing
     try:
         yield
     finally:
-        for engine, loaders in changed:
-            engine.template_loaders = loaders
+        for engine in changed:
+            engine.string_if_invalid = ""

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import models
 
-from yourlabs.smoke import project, shapes
+from yourlabs.smoke import shapes
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.describing import source_of
 from yourlabs.smoke.rows import rows_of
@@ -21,6 +21,7 @@ from yourlabs.smoke.rows import rows_of
 MAX_HOSTS = 20
 """How many hosts are asked which URL patterns they have."""
 
+_URL_SETTINGS = ("SITE_URL", "BASE_URL", "PUBLIC_URL", "SERVER_URL", "ROOT_URL")
 _HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z0-9-]+(?::\d+)?|localhost(?::\d+)?", re.I)
 _FIELDS = ("domain", "domain_name", "hostname", "host")
 """What the fields are called in which sites and tenants have their host."""
@@ -61,7 +62,7 @@ def find_sites(
             urlconf = None
         found.setdefault(urlconf, Site(host, urlconf, client.is_secure))
     if not found:
-        return [Site(project.choose_host(), None, client.is_secure)]
+        return [Site(choose_host(), None, client.is_secure)]
     sites = sorted(found.values(), key=lambda site: site.urlconf is not None)
     if len(sites) == 1 and (names := _deciding_middleware()):
         notes.append(
@@ -91,9 +92,26 @@ def _tried(client: Client, urlconfs: dict[str, str]) -> Iterator[str]:
                 )
 
 
+def choose_host() -> str:
+    """The host to ask for: a site's domain, a setting's, an allowed one."""
+    is_by_host = not getattr(settings, "SITE_ID", "")
+    if is_by_host and apps.is_installed("django.contrib.sites"):
+        found = rows_of(apps.get_model("sites.Site"), 3)
+        domain = str(getattr(found[0], "domain", "")) if found else ""
+        if domain:
+            return domain
+    for name in _URL_SETTINGS:
+        value = getattr(settings, name, None)
+        host = urlsplit(value).netloc if isinstance(value, str) else ""
+        if host:
+            return host
+    hosts = [str(host).lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    return next((host for host in hosts if host and ":" not in host), "localhost")
+
+
 def _named() -> Iterator[str]:
     """The hosts that the project names, the likeliest first."""
-    yield project.choose_host()
+    yield choose_host()
     yield from filter(_HOST.fullmatch, (h.lstrip(".") for h in settings.ALLOWED_HOSTS))
     yield from _in_tables()
     bases = [h.lstrip(".") for h in settings.ALLOWED_HOSTS if h.startswith(".")]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -11,7 +10,6 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDictKeyError
 
-from yourlabs.smoke import extras
 from yourlabs.smoke.describing import (
     CODE_ERRORS,
     describe,
@@ -38,6 +36,9 @@ _LOGIN_WORDS |= {"auth_login", "account_login", "account-login"}
 _LOGOUT_WORDS = ("logout", "signout", "sign-out", "sign_out", "log-out", "log_out")
 _SURE_ERRORS = (ImportError, NameError, TemplateDoesNotExist, TemplateSyntaxError)
 """What not even the odd values of a made row can be blamed for."""
+
+_BLAMED = {"guess": CODE_ERRORS, "earlier": CODE_ERRORS, "made row": _SURE_ERRORS}
+"""What a view is to blame for, by where the values are from."""
 
 _VALUE_ERRORS = (
     IndexError,
@@ -66,12 +67,8 @@ class Judge:
     ) -> Verdict:
         """Judge an answer and note it in the state of its pattern.
 
-        Args:
-            state: The pattern's state.
-            candidate: The URL that was requested.
-            answer: What it answered.
-            is_extra: Whether the pattern is known to be healthy with another
-                URL or role, so that only failures count.
+        Only failures count of an extra one, whose pattern is known to be healthy with
+        another URL or role.
         """
         verdict = self._verdict(state, candidate, answer, is_extra)
         state.let_in.discard(answer.role)
@@ -103,56 +100,36 @@ class Judge:
             state.needs = state.needs or (answer, candidate, needed(answer))
             verdict = Verdict.REFUSED
         elif verdict is Verdict.FAILED:
-            verdict = self._blame(state, candidate, answer, is_extra)
+            verdict = self._blame(state, candidate, answer)
         elif verdict is Verdict.OK:
             self._check_limits(state, candidate, answer)
         if not is_extra:
             state.verdicts.append(verdict)
         return verdict
 
-    def _blame(
-        self, state: State, candidate: Candidate, answer: Answer, is_extra: bool
-    ) -> Verdict:
-        reason = failure_reason(answer)
-        is_sure = isinstance(answer.exception, _SURE_ERRORS)
-        if not is_sure and self.run.knowledge.may_be_gone(
-            state.leaf, candidate, answer.exception
-        ):
+    def _blame(self, state: State, candidate: Candidate, answer: Answer) -> Verdict:
+        error, kind = answer.exception, candidate.provenance
+        found = (answer, candidate, failure_reason(answer))
+        knowledge, is_sure = self.run.knowledge, isinstance(error, _SURE_ERRORS)
+        if not is_sure and knowledge.may_be_gone(state.leaf, candidate, error):
             return Verdict.MISSING
-        if candidate.provenance == "made row" and (
-            isinstance(answer.exception, FileNotFoundError)
-        ):
+        if kind == "made row" and isinstance(error, FileNotFoundError):
             # The file of a made row is a name only.
             return Verdict.MISSING
-        is_value_error = isinstance(answer.exception, _VALUE_ERRORS)
-        is_code_error = candidate.provenance in ("guess", "earlier") and (
-            isinstance(answer.exception, CODE_ERRORS)
-        )
-        is_code_error = is_code_error or (
-            candidate.provenance == "made row"
-            and isinstance(answer.exception, _SURE_ERRORS)
-        )
-        is_code_error = is_code_error or has_wrong_signature(answer.exception)
-        if (
-            not candidate.is_trusted
-            and type(answer.exception).__name__ == "DoesNotExist"
-        ):
+        if not candidate.is_trusted and type(error).__name__ == "DoesNotExist":
             # It says itself that no row has that value, which nobody but us wrote.
             return Verdict.MISSING
-        if not candidate.is_trusted and not is_code_error:
-            if is_value_error and candidate.provenance in ("guess", "made up"):
-                state.doubt = state.doubt or (answer, candidate, reason)
-                return Verdict.MISSING
-            state.doubt = state.doubt or (answer, candidate, reason)
+        is_code_error = isinstance(error, _BLAMED.get(kind, ()))
+        is_own = candidate.is_trusted or is_code_error or has_wrong_signature(error)
+        is_stranger = answer.is_user_made and answer.role != "superuser"
+        has_people = any(role.user is not None for role in self.run.roles)
+        if is_own and not (is_stranger and has_people):
+            state.failure = found
             return Verdict.FAILED
-        if answer.is_user_made and answer.role != "superuser" and self._has_people():
-            state.doubt = state.doubt or (answer, candidate, reason)
-            return Verdict.FAILED
-        state.failure = (answer, candidate, reason)
-        return Verdict.FAILED
-
-    def _has_people(self) -> bool:
-        return any(role.user is not None for role in self.run.roles)
+        state.doubt = state.doubt or found
+        is_value_error = not is_own and isinstance(error, _VALUE_ERRORS)
+        is_guess = kind in ("guess", "made up")
+        return Verdict.MISSING if is_value_error and is_guess else Verdict.FAILED
 
     def _check_limits(self, state: State, candidate: Candidate, answer: Answer) -> None:
         limits = self.run.options
@@ -214,15 +191,6 @@ class Judge:
                 return reverse("admin:index", current_app=name)
         except Exception:  # an admin that is not included under its name
             return ""
-
-    def inspection(
-        self, state: State, candidate: Candidate
-    ) -> Callable[[Any], list[str]] | None:
-        """What to look for in a response before it is undone."""
-        admin = self.run.knowledge.facts_of(state.leaf).model_admin
-        if admin is None or not state.leaf.name.endswith("_changelist"):
-            return None
-        return extras.changelist_queries
 
     # -- results ------------------------------------------------------------
 

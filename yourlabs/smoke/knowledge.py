@@ -26,17 +26,22 @@ CONTRADICTION = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """A URL that should lead to a leaf, and where its values are from."""
+    """A URL that should lead to a leaf, and where its values are from.
+
+    Attributes:
+        provenance: ``none``, ``row``, ``link``, ``proven``, ``earlier``, ``choice``,
+            ``made row``, ``guess`` or ``made up``.
+        gone: The tables that the request that showed the URL wrote rows into, now
+            undone.
+        prepare: Makes the row that the URL needs, for a user, where it will be undone.
+    """
 
     url: str
     provenance: str
-    """``none``, ``row``, ``link``, ``proven``, ``earlier``, ``choice``,
-    ``made row``, ``guess`` or ``made up``."""
-
     row: models.Model | None = None
     owner: Any = None
     gone: frozenset[str] = frozenset()
-    """The tables that the request that showed the URL wrote rows into, now undone."""
+    prepare: Callable[[Any], Candidate | None] | None = None
 
     @property
     def is_trusted(self) -> bool:
@@ -47,39 +52,37 @@ class Candidate:
 
 @dataclass
 class Knowledge:
-    """What one run knows of the project. Not thread-safe."""
+    """What one run knows of the project. Not thread-safe.
+
+    Attributes:
+        overrides: ``SMOKE["values"]``: a callable, or its dotted path, by parameter.
+        shadows: By leaf: what its URLs led to instead.
+        strays: By leaf: URLs that were written for others and led to it.
+        proven: What parameters were when a view answered well, by what is before them
+            in the path, and by their name alone.
+        beginnings: The paths up to the end of each parameter of the views that answered
+            well.
+        lists: The first objects of the lists of the project's API, by path, and the
+            tables that the request that showed them wrote rows into.
+        look_up: Calls a function that looks into a table where views of the host are
+            called.
+    """
 
     finder: PathFinder
     leaves: list[Leaf]
     overrides: dict[str, Any] = field(default_factory=dict)
-    """``SMOKE["values"]``: a callable, or its dotted path, by parameter."""
-
     user: Any = None
     facts: dict[Any, ViewFacts] = field(default_factory=dict)
     shadows: dict[Any, str] = field(default_factory=dict)
-    """By leaf: what its URLs led to instead."""
-
     strays: dict[Any, list[str]] = field(default_factory=dict)
-    """By leaf: URLs that were written for others and led to it."""
-
     proven: dict[Any, set[str]] = field(default_factory=dict)
-    """What parameters were when a view answered well, by what is before them in
-    the path, and by their name alone."""
-
     beginnings: set[str] = field(default_factory=set)
-    """The paths up to the end of each parameter of the views that answered well."""
-
     lists: dict[str, tuple[list[dict[str, Any]], frozenset[str]]] = field(
         default_factory=dict
     )
-    """The first objects of the lists of the project's API, by path, and the tables
-    that the request that showed them wrote rows into."""
-
     look_up: Callable[[Callable[[], Any], str], Any] = lambda function, table: (
         function()
     )
-    """Calls a function that looks into a table where views of the host are called."""
-
     _rows: dict[Any, list[models.Model]] = field(default_factory=dict)
 
     def facts_of(self, leaf: Leaf) -> ViewFacts:

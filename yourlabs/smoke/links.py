@@ -23,13 +23,7 @@ _LOCATION = re.compile(r"<(?:loc|link)>([^<]+)</")
 
 
 def links_in(body: bytes, content_type: str, base: str) -> list[str]:
-    """List the links of an answer to its own host, paths with query strings.
-
-    Args:
-        body: What was answered, or the beginning of it.
-        content_type: The answer's media type.
-        base: The absolute URL that was requested.
-    """
+    """List the links of an answer to its own host, paths with query strings."""
     text = body.decode("utf-8", "replace")
     if "html" in content_type:
         found = [unescape(a or b) for a, b in _ATTRIBUTE.findall(text)]
@@ -39,7 +33,7 @@ def links_in(body: bytes, content_type: str, base: str) -> list[str]:
         found = [unescape(link) for link in _LOCATION.findall(text)]
     else:
         return []
-    return _kept(found, base)
+    return own_links(found, base)
 
 
 def script_links_in(body: bytes, content_type: str, base: str) -> list[str]:
@@ -52,10 +46,11 @@ def script_links_in(body: bytes, content_type: str, base: str) -> list[str]:
         return []
     text = body.decode("utf-8", "replace").replace("&quot;", '"')
     found = [unescape(link.replace("\\/", "/")) for link in _JSON_TEXT.findall(text)]
-    return _kept(found, base)
+    return own_links(found, base)
 
 
-def _kept(found: list[str], base: str) -> list[str]:
+def own_links(found: list[str], base: str) -> list[str]:
+    """Those of some links that lead to the host that was asked, as paths."""
     host = urlsplit(base).netloc
     kept: dict[str, None] = {}
     for link in found:

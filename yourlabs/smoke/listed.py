@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from yourlabs.smoke import SmokeUrl
 from yourlabs.smoke.describing import describe, failure_reason, needed
-from yourlabs.smoke.exchange import Prepared, traceback_text
+from yourlabs.smoke.exchange import traceback_text
+from yourlabs.smoke.knowledge import Candidate
 from yourlabs.smoke.outcomes import Outcome, Result
 from yourlabs.smoke.roles import Role
 
@@ -79,13 +80,13 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
             result.pattern = url
             result.reason = f"{url!r} is neither a path nor the name of a pattern"
             return result
-    match = run.knowledge.finder.find(url.split("?")[0])
+    path = url.split("?")[0]
+    match = run.knowledge.finder.find(path)
     leaf = run.by_identity[match.identity].leaf if match else None
     result = Result(
         leaf.name if leaf else "",
-        leaf.pattern if leaf else url.split("?")[0],
+        leaf.pattern if leaf else path,
         url,
-        role="listed",
         tags=item.tag_list,
         is_listed=True,
         provenance="listed",
@@ -93,8 +94,8 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
     )
     if not run.options.asks_for(result.name, result.pattern, url):
         return result
-    if run.conf.excludes(result.name, url.split("?")[0]):
-        result.reason = "excluded"
+    if run.conf.excludes(result.name, path):
+        result.role, result.reason = "listed", "excluded"
         return result
     answer = _ask(run, smoke, url)
     describe(result, answer)
@@ -103,44 +104,36 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
         # get_client() raised, so that nothing was requested.
         result.status = result.ms = result.queries = None
         result.response_text = ""
-    expected = run.conf.expected(result.name, url.split("?")[0])
-    if expected is not None and answer.status == expected:
+    is_bad = answer.exception is not None or answer.status >= 400
+    if answer.status in (405, run.conf.expected(result.name, path)) or not is_bad:
         result.outcome = Outcome.OK
-    elif (answer.exception is not None or answer.status >= 400) and needed(answer):
+    elif needed(answer):
         result.reason, result.is_refused = needed(answer), True
-    elif answer.exception is not None or answer.status >= 400:
-        is_ok = answer.status == 405
-        result.outcome = Outcome.OK if is_ok else Outcome.FAILED
-        result.reason = "" if is_ok else failure_reason(answer)
     else:
-        result.outcome = Outcome.OK
+        result.outcome, result.reason = Outcome.FAILED, failure_reason(answer)
     return result
 
 
 def _ask(run: SmokeRun, smoke: Any, url: str) -> Answer:
-    """Request a URL with the cookies of the project's own client."""
-    role = Role("anonymous")
+    """Request a URL with the cookies and headers of the project's own client."""
     cookies: dict[str, str] = {}
     headers: dict[str, str] = {}
-
     errors: list[Exception] = []
 
-    def prepare(user: Any) -> Prepared | None:
-        get_client = getattr(smoke, "get_client", None)
+    def prepare(user: Any) -> Candidate | None:
         try:
-            client = get_client() if get_client is not None else None
+            client = smoke.get_client() if hasattr(smoke, "get_client") else None
         except Exception as error:
             errors.append(error)
             return None
         if client is not None:
             cookies.update({key: m.value for key, m in client.cookies.items()})
-            headers.update(
-                {k: v for k, v in client.defaults.items() if isinstance(v, str)}
-            )
-        return Prepared(url)
+            texts = {k: v for k, v in client.defaults.items() if isinstance(v, str)}
+            headers.update(texts)
+        return Candidate(url, "listed")
 
     answer = run.client.ask(
-        url, role, prepare=prepare, cookies=cookies, headers=headers
+        url, Role("anonymous"), prepare=prepare, cookies=cookies, headers=headers
     )
     if errors:
         answer.url, answer.exception = url, errors[0]

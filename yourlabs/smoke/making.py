@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.db import models, router, transaction
@@ -49,7 +50,7 @@ def make_plainly(model: type[models.Model], depth: int = 0) -> models.Model:
             setattr(row, item.name, True)
         elif _is_needed(item, row):
             is_unique = item.unique or item.name in several
-            setattr(row, item.name, _value(item, depth, is_unique))
+            setattr(row, item.name, value_for(item, depth, is_unique))
     row.save()
     return row
 
@@ -68,15 +69,12 @@ def _shows(item: Any) -> bool:
 
 
 def _is_needed(item: Any, row: models.Model) -> bool:
+    is_filled = any(
+        getattr(item, name, False) for name in ("generated", "auto_now", "auto_now_add")
+    )
+    if is_filled or item.has_default() or isinstance(item, models.AutoField):
+        return False
     if getattr(item.remote_field, "parent_link", False):
-        return False
-    if getattr(item, "auto_created", False) and not item.is_relation:
-        return False
-    if isinstance(item, models.AutoField) or getattr(item, "generated", False):
-        return False
-    if getattr(item, "auto_now", False) or getattr(item, "auto_now_add", False):
-        return False
-    if item.has_default():
         return False
     if item.is_relation:
         return not item.null
@@ -85,52 +83,40 @@ def _is_needed(item: Any, row: models.Model) -> bool:
     return not getattr(row, item.attname, None)
 
 
-def _value(item: Any, depth: int, is_unique: bool) -> Any:
+def value_for(item: Any, depth: int, is_unique: bool) -> Any:
+    """A value for a field, one of its own where others may not have it."""
     if item.is_relation:
         return _related(item, depth)
     if item.choices:
-        return _first_choice(item.flatchoices)
-    if isinstance(item, models.UUIDField):
-        return uuid.uuid4()
-    if isinstance(item, models.EmailField):
-        return f"smoke-{uuid.uuid4().hex[:8]}@example.com"
-    if isinstance(item, models.URLField):
-        return "https://example.com/"
-    if isinstance(item, models.FileField):
-        return "smoke.txt"
+        usable = [value for value, _ in item.flatchoices if value not in (None, "")]
+        return next(iter(usable), "")
+    for kind, make_value in _VALUES.items():
+        if isinstance(item, kind):
+            return make_value()
     if isinstance(item, (models.CharField, models.TextField)):
         text = f"smoke{uuid.uuid4().hex[:8]}" if is_unique else "smoke"
         return text[-(item.max_length or len(text)) :]
-    return _scalar(item, is_unique)
-
-
-def _scalar(item: Any, is_unique: bool) -> Any:
-    if isinstance(item, models.DateTimeField):
-        return timezone.now()
-    if isinstance(item, models.DateField):
-        return datetime.date.today()
-    if isinstance(item, models.TimeField):
-        return datetime.time(12)
-    if isinstance(item, models.DurationField):
-        return datetime.timedelta(hours=1)
-    if isinstance(item, models.DecimalField):
-        return decimal.Decimal(1)
-    if isinstance(item, models.BooleanField):
-        return False
     if isinstance(item, (models.IntegerField, models.FloatField)):
         return uuid.uuid4().int % 30000 + 1 if is_unique else 1
-    if isinstance(item, models.GenericIPAddressField):
-        return "127.0.0.1"
-    if isinstance(item, models.JSONField):
-        return {}
-    if isinstance(item, models.BinaryField):
-        return b"smoke"
     return item.to_python("1")
 
 
-def _first_choice(choices: Any) -> Any:
-    found = [value for value, _ in choices if value not in (None, "")]
-    return found[0] if found else ""
+_VALUES: dict[Any, Callable[[], Any]] = {
+    models.UUIDField: uuid.uuid4,
+    models.EmailField: lambda: f"smoke-{uuid.uuid4().hex[:8]}@example.com",
+    models.URLField: lambda: "https://example.com/",
+    models.FileField: lambda: "smoke.txt",
+    models.DateTimeField: timezone.now,
+    models.DateField: datetime.date.today,
+    models.TimeField: lambda: datetime.time(12),
+    models.DurationField: lambda: datetime.timedelta(hours=1),
+    models.DecimalField: lambda: decimal.Decimal(1),
+    models.BooleanField: lambda: False,
+    models.GenericIPAddressField: lambda: "127.0.0.1",
+    models.JSONField: dict,
+    models.BinaryField: lambda: b"smoke",
+}
+"""What makes a value by the class of a field; subclasses stand before their bases."""
 
 
 def _related(item: Any, depth: int) -> models.Model:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections, router, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from yourlabs.smoke.causes import causes_of
@@ -25,9 +26,7 @@ logger = logging.getLogger("smoke")
 def log_failures(results: list[Result], *, is_short: bool = False) -> None:
     """Log one ERROR a cause of failures, with the exception when there was one.
 
-    Args:
-        results: What a run found.
-        is_short: Whether terminals are spared tracebacks, as a report follows there.
+    Terminals are spared tracebacks when it is short, as a report follows there.
     """
     failed = [result for result in results if result.outcome is Outcome.FAILED]
     with _short_on_terminals(is_short):
@@ -70,34 +69,24 @@ def _short_on_terminals(is_short: bool) -> Iterator[None]:
     while is_short and current is not None:
         found += current.handlers
         current = current.parent if current.propagate else None
-    streams = (sys.stdout, sys.stderr)
-    changed = [
-        (handler, handler.formatter)
-        for handler in found
-        if getattr(handler, "stream", None) in streams
-    ]
-    for handler, own in changed:
-        handler.setFormatter(_WithoutTraceback(own or logging.Formatter()))
-    silent = logging.NullHandler()
-    if is_short and not found:
-        logger.addHandler(silent)
-    try:
+    with contextlib.ExitStack() as stack:
+        if is_short and not found:
+            silent = logging.NullHandler()
+            logger.addHandler(silent)
+            stack.callback(logger.removeHandler, silent)
+        for handler in found:
+            if getattr(handler, "stream", None) in (sys.stdout, sys.stderr):
+                stack.callback(handler.setFormatter, handler.formatter)
+                own = handler.formatter or logging.Formatter()
+                handler.setFormatter(_WithoutTraceback(own))
         yield
-    finally:
-        logger.removeHandler(silent)
-        for handler, own in changed:
-            handler.setFormatter(own)
 
 
 def remember(results: list[Result], *, is_whole: bool = False) -> str:
     """Write failures down and delete those that are healthy again.
 
-    Results that were skipped or are doubtful change nothing.
-
-    Args:
-        results: What a run found.
-        is_whole: Whether the run was over the whole project, so that patterns
-            it did not find are not there any more.
+    Results that were skipped or are doubtful change nothing. Patterns that a run over
+    the whole project did not find are not there any more.
 
     Returns:
         An empty text, or why nothing could be remembered.
@@ -160,11 +149,8 @@ def _key(result: Result) -> tuple[str, str, str]:
 
 def _write(model: Any, result: Result) -> None:
     now = timezone.now()
-    healed = [
-        role
-        for role, status in result.statuses.items()
-        if status < 400 and role != result.role
-    ]
+    statuses = result.statuses.items()
+    healed = [role for role, code in statuses if code < 400 and role != result.role]
     model._base_manager.filter(
         pattern=result.pattern[:500], method=result.method, role__in=healed
     ).delete()
@@ -182,14 +168,11 @@ def _write(model: Any, result: Result) -> None:
         "last_seen": now,
     }
     key = dict(zip(("pattern", "role", "method"), _key(result), strict=True))
-    row = model._base_manager.filter(**key).first()
-    if row is None:
-        model._base_manager.create(**key, **values, first_seen=now)
-        return
-    for name, value in values.items():
-        setattr(row, name, value)
-    row.count += 1
-    row.save()
+    model._base_manager.update_or_create(
+        **key,
+        defaults={**values, "count": F("count") + 1},
+        create_defaults={**values, "first_seen": now},
+    )
 
 
 def _cut(text: str) -> str:

@@ -11,37 +11,37 @@ from yourlabs.smoke.isolation.guard import Refusal
 
 
 class Outcome(str, enum.Enum):
-    """What became of one URL pattern."""
+    """What became of one URL pattern.
+
+    Attributes:
+        OK: Its view was called and answered; with 405, it exists.
+        FAILED: Its view raised, answered 5xx, or refused everybody without a reason.
+        DOUBTFUL: The same, but with values that were made up.
+        SKIPPED: Its view could not be judged; the reason says why.
+    """
 
     OK = "ok"
-    """Its view was called and answered; with 405, it exists."""
-
     FAILED = "failed"
-    """Its view raised, answered 5xx, or refused everybody without a reason."""
-
     DOUBTFUL = "doubtful"
-    """The same, but with values that were made up."""
-
     SKIPPED = "skipped"
-    """Its view could not be judged; the reason says why."""
 
 
 class Verdict(enum.Enum):
-    """What one answer says of the view that was asked."""
+    """What one answer says of the view that was asked.
+
+    Attributes:
+        DENIED: 401, 403, or a redirect to a login page: ask as somebody else.
+        MISSING: 404, or the admin's redirect for an object that is not there.
+        REFUSED: Another 4xx.
+        ELSEWHERE: The pattern's own view was not called.
+    """
 
     OK = enum.auto()
     DENIED = enum.auto()
-    """401, 403, or a redirect to a login page: ask as somebody else."""
-
     MISSING = enum.auto()
-    """404, or the admin's redirect for an object that is not there."""
-
     REFUSED = enum.auto()
-    """Another 4xx."""
-
     FAILED = enum.auto()
     ELSEWHERE = enum.auto()
-    """The pattern's own view was not called."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,19 @@ def _judge_redirect(facts: Facts) -> Verdict | None:
 
 @dataclass
 class Result:
-    """What a run says of one pattern, or of one URL that a project listed."""
+    """What a run says of one pattern, or of one URL that a project listed.
+
+    Attributes:
+        identical_queries: The size of the largest group of queries with the same text.
+        host: The host, where it is another one than that of ``ROOT_URLCONF``.
+        statuses: The status of the last URL by role.
+        barrier: How requests ended before the view was called; empty when one reached
+            it.
+        let_in: The roles that a view let in with its last URL.
+        refusals: What the view may not do while it is smoke tested.
+        is_refused: Whether it was skipped for that.
+        exception: The live exception, for the log; None in reports.
+    """
 
     name: str
     pattern: str
@@ -116,8 +128,6 @@ class Result:
     ms: float | None = None
     queries: int | None = None
     identical_queries: int = 0
-    """The size of the largest group of queries with the same text."""
-
     identical_query: str = ""
     missing_variables: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -127,59 +137,36 @@ class Result:
     tags: list[str] = field(default_factory=list)
     is_listed: bool = False
     host: str = ""
-    """The host, where it is another one than that of ``ROOT_URLCONF``."""
-
     statuses: dict[str, int] = field(default_factory=dict)
-    """The status of the last URL by role."""
-
     barrier: str = ""
-    """How requests ended before the view was called; empty when one reached it."""
-
     let_in: set[str] = field(default_factory=set)
-    """The roles that a view let in with its last URL."""
-
     refusals: list[Refusal] = field(default_factory=list)
-    """What the view may not do while it is smoke tested."""
-
     is_refused: bool = False
-    """Whether it was skipped for that."""
-
     exception_class: str = ""
     exception_text: str = ""
     traceback: str = ""
     request_text: str = ""
     response_text: str = ""
     exception: BaseException | None = None
-    """The live exception, for the log; None in reports."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as the JSON report has it."""
         return {
-            "name": self.name,
-            "pattern": self.pattern,
-            "url": self.url,
-            "role": self.role,
-            "method": self.method,
-            "status": self.status,
+            **{name: getattr(self, name) for name in _REPORTED},
             "outcome": self.outcome.value,
-            "reason": self.reason,
-            "ms": self.ms,
-            "queries": self.queries,
-            "identical_queries": self.identical_queries,
-            "identical_query": self.identical_query,
-            "missing_variables": self.missing_variables,
-            "warnings": self.warnings,
-            "provenance": self.provenance,
-            "view": self.view,
-            "language": self.language,
-            "tags": self.tags,
             "listed": self.is_listed,
-            "host": self.host,
-            "statuses": self.statuses,
             "refused": [str(refusal) for refusal in self.refusals],
             "exception": self.exception_class,
-            "traceback": self.traceback,
         }
+
+
+_REPORTED = (
+    *("name", "pattern", "url", "role", "method", "status", "outcome", "reason"),
+    *("ms", "queries", "identical_queries", "identical_query", "missing_variables"),
+    *("warnings", "provenance", "view", "language", "tags", "host", "statuses"),
+    *("traceback",),
+)
+"""What of a result is in the report under its own name."""
 
 
 def summarize(results: list[Result]) -> dict[str, Any]:

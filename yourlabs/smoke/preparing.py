@@ -11,9 +11,8 @@ from django.db import models
 
 from yourlabs.smoke import making, rows, shapes, values
 from yourlabs.smoke.discovery import Leaf
-from yourlabs.smoke.exchange import Prepared
 from yourlabs.smoke.isolation.signals import unheard
-from yourlabs.smoke.knowledge import Knowledge
+from yourlabs.smoke.knowledge import Candidate, Knowledge
 
 
 def preparation(
@@ -22,21 +21,20 @@ def preparation(
     shape: shapes.Shape,
     model: type[models.Model],
     slot_name: str,
-) -> Callable[[Any], Prepared | None]:
+) -> Callable[[Any], Candidate | None]:
     """What makes a row of a model for a user, and writes the URL that it fills."""
 
     @unheard()
-    def prepare(user: Any) -> Prepared | None:
+    def prepare(user: Any) -> Candidate | None:
         row = making.make(model)
         rows.give_to(row, user)
         _put_below(knowledge, leaf, shape, row, slot_name)
         found = values.of_row(
             knowledge, leaf, shape, row, slot_name, is_exact=True, provenance="made row"
         )
-        best = min(
+        return min(
             found, key=lambda one: knowledge.surprise(leaf, one.url), default=None
         )
-        return Prepared(best.url, best.owner) if best else None
 
     return prepare
 

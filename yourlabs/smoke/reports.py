@@ -150,12 +150,7 @@ def _slowest(results: list[Result]) -> list[str]:
 
 
 def as_junit(results: list[Result], seconds: float) -> str:
-    """The report for continuous integration servers.
-
-    Args:
-        results: What the run found.
-        seconds: How long the run took.
-    """
+    """The report for continuous integration servers, of a run of some seconds."""
     counts = summarize(results)
     suite = ElementTree.Element(
         "testsuite",

@@ -28,19 +28,21 @@ _TOP_WORDS = ("superuser", "administrator", "is_admin", "admin")
 
 @dataclass
 class Role:
-    """Somebody who asks for pages."""
+    """Somebody who asks for pages.
+
+    Attributes:
+        user: The row; None for anonymous, and for a user that is made when needed.
+        session: What the site's own login left in the session; None without it.
+        extra: What the site's own login writes into a session, beside what Django's
+            does.
+    """
 
     name: str
     user: Any = None
-    """The row; None for anonymous, and for a user that is made when needed."""
-
     is_made: bool = False
     session: dict[str, Any] | None = None
-    """What the site's own login left in the session; None without it."""
-
     backend: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What the site's own login writes into a session, beside what Django's does."""
 
     def present(self) -> Any:
         """The user to ask as, made now if there is no row. None: anonymous."""
@@ -154,7 +156,7 @@ def make_user(role: str) -> Any:
     model = _user_model()
     if model is None:
         return None
-    for attempt in (_by_manager, _by_fields):
+    for attempt in (_by_manager, lambda model, role: making.make_plainly(model)):
         try:
             with (
                 cheap_passwords(),
@@ -174,16 +176,12 @@ def _by_manager(model: Any, role: str) -> Any:
     for name in dict.fromkeys(names):
         item = model._meta.get_field(name)
         is_email = "email" in name
-        value = making._value(item, 0, item.unique)
+        value = making.value_for(item, 0, item.unique)
         values[name] = f"smoke-{role}@example.com" if is_email else value
     manager = model._default_manager
     if role == "superuser" and hasattr(manager, "create_superuser"):
         return manager.create_superuser(**values, password="smoke")
     return manager.create_user(**values, password="smoke")
-
-
-def _by_fields(model: Any, role: str) -> Any:
-    return making.make_plainly(model)
 
 
 def _set_flags(user: Any, role: str, model: Any) -> None:

@@ -214,21 +214,12 @@ def url_text(value: Any, converter: Any, *, is_admin: bool = False) -> str:
         ValueError: The converter refuses the value.
     """
     if is_admin:
-        return _admin_quote(str(value))
+        from django.contrib.admin.utils import quote
+
+        return str(quote(value))
     if converter is not None:
         return str(converter.to_url(value))
     return str(value)
-
-
-def _admin_quote(text: str) -> str:
-    """Write a primary key as the admin does in its URLs."""
-    return "".join(
-        f"_{ord(character):02X}" if character in _ADMIN_QUOTED else character
-        for character in text
-    )
-
-
-_ADMIN_QUOTED = ':/_#?;@&=+$,"[]<>%\n\\'
 
 
 def give_to(row: models.Model, user: Any) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.urls import set_urlconf
 
-from yourlabs.smoke import labels, opening, project, shapes, values
+from yourlabs.smoke import labels, opening, shapes, values
 from yourlabs.smoke.anchors import anchors
 from yourlabs.smoke.asking import SLOW, Asking
 from yourlabs.smoke.discovery import Leaf, PathFinder, main_language
@@ -71,8 +72,7 @@ class SmokeRun(Asking):
             CouldNotRunError: The URL patterns, the middleware or the database is not
                 usable at all, or none of what was asked for is there.
         """
-        self.conf = opening.open_conf()
-        opening.check_apps(self.options.apps)
+        self.conf = opening.open_conf(self.options.apps)
         opening.load_leaves()
         aliases = opening.open_databases(self.notes)
         is_final = self.options.is_final
@@ -142,9 +142,18 @@ class SmokeRun(Asking):
     def _is_wanted(self, leaf: Leaf) -> bool:
         if not self.options.asks_for(leaf.name, self.site.route(leaf.pattern)):
             return False
-        return not self.options.apps or project.is_of_apps(
-            leaf, self.knowledge.facts_of(leaf), self.options.apps
-        )
+        names = self.options.apps
+        return not names or any(self._is_of(leaf, name) for name in names)
+
+    def _is_of(self, leaf: Leaf, name: str) -> bool:
+        """Whether a leaf's model, view or namespace is of an installed app."""
+        config = next(c for c in apps.get_app_configs() if name in (c.label, c.name))
+        model_admin = self.knowledge.facts_of(leaf).model_admin
+        model = getattr(model_admin, "model", None)
+        if model is not None:
+            return bool(model._meta.app_label == config.label)
+        is_view = leaf.view.startswith(config.name + ".")
+        return is_view or config.label in leaf.namespaces
 
     # -- the rounds ---------------------------------------------------------
 
@@ -219,50 +228,40 @@ class SmokeRun(Asking):
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
         """URLs made of the values of other patterns' successes, proven ones first."""
-        urls = dict.fromkeys(self._urls_of_others(state))
+        namespace, knowledge = state.leaf.namespaces[:1], self.knowledge
+        urls = {
+            url: None
+            for other in list(self.by_identity.values())
+            if other.leaf.namespaces[:1] == namespace
+            for url in self._urls_like(state, other)
+        }
         fresh = [url for url in urls if url not in state.tried]
-        fresh.sort(key=lambda url: self.knowledge.surprise(state.leaf, url))
-        return [self._earlier_one(state, url) for url in fresh[:MAX_EARLIER]]
+        fresh.sort(key=lambda url: knowledge.surprise(state.leaf, url))
+        for url in fresh[:MAX_EARLIER]:
+            is_proven = knowledge.is_proven(state.leaf, url)
+            yield Candidate(url, "proven" if is_proven else "earlier")
 
-    def _earlier_one(self, state: State, url: str) -> Candidate:
-        is_proven = self.knowledge.is_proven(state.leaf, url)
-        return Candidate(url, "proven" if is_proven else "earlier")
-
-    def _urls_of_others(self, state: State) -> Iterable[str]:
-        for shape in state.leaf.shapes:
+    def _urls_like(self, state: State, other: State) -> Iterable[str]:
+        """URLs of a pattern with the values of another one's success, if it has any."""
+        if other.success is None:
+            return
+        found = self.knowledge.finder.find(urlsplit(other.success.url).path)
+        for shape in reversed(state.leaf.shapes):
             names = {slot.name for slot in shapes.slots(shape)}
-            if not names:
-                continue
-            for other in list(self.by_identity.values()):
-                if other.success is None:
-                    continue
-                found = self.knowledge.finder.find(urlsplit(other.success.url).path)
-                if found is None or not names <= set(found.values):
-                    continue
-                if other.leaf.namespaces[:1] != state.leaf.namespaces[:1]:
-                    continue
+            if found is not None and names <= set(found.values):
                 url = shapes.fill(shape, found.values)
                 if self.knowledge.leads_home(state.leaf, url):
                     yield url
 
     def _translated(self, state: State) -> Iterable[Candidate]:
+        """The URL with which the same pattern succeeded in the main language."""
         for other in self.by_identity.values():
-            if other.leaf.chain != state.leaf.chain or other.success is None:
-                continue
-            if self._is_translation(other):
-                continue
-            path, _, query = other.success.url.partition("?")
-            found = self.knowledge.finder.find(path)
-            for shape in state.leaf.shapes:
-                names = {slot.name for slot in shapes.slots(shape)}
-                if found is not None and names == set(found.values):
-                    url = shapes.fill(shape, found.values)
-                    if self.knowledge.leads_home(state.leaf, url):
-                        provenance = (
-                            other.candidate.provenance if other.candidate else ""
-                        )
-                        url += f"?{query}" if query else ""
-                        yield Candidate(url, provenance or "earlier")
+            is_same = other.leaf.chain == state.leaf.chain
+            if is_same and other.candidate and not self._is_translation(other):
+                for url in itertools.islice(self._urls_like(state, other), 1):
+                    query = urlsplit(other.success.url).query if other.success else ""
+                    url += f"?{query}" if query else ""
+                    yield Candidate(url, other.candidate.provenance)
 
     def _make_rows(self, states: list[State]) -> None:
         for state in states:
@@ -282,8 +281,8 @@ class SmokeRun(Asking):
                     prepare = preparation(
                         self.knowledge, state.leaf, shape, lookup.model, slot_name
                     )
-                    candidate = Candidate("", "made row")
-                    self.try_candidate(state, candidate, prepare)
+                    made = Candidate("", "made row", prepare=prepare)
+                    self.try_candidate(state, made)
                     if state.is_settled:
                         break
 
@@ -306,9 +305,7 @@ class SmokeRun(Asking):
             state.tried.add(url)
             gone = state.links.get(url, frozenset())
             candidate = Candidate(url, "link", gone=gone)
-            answer = self.ask(state, candidate, who)
-            if not answer.has_no_user:
-                self.judge.verdict(state, candidate, answer, is_extra=True)
+            self._ask_and_judge(state, candidate, who, is_extra=True)
             if state.failure:
                 return
 

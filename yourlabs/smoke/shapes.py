@@ -38,17 +38,17 @@ _ALPHABET = "a1bcdefghijklmnopqrstuvwxyz0ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.~ /"
 
 @dataclass(frozen=True)
 class Slot:
-    """A captured group: a place for a value in a URL."""
+    """A captured group: a place for a value in a URL.
+
+    Attributes:
+        name: The group's name; the position in the URL, from 0, when it has none.
+        sample: A text that matches, made up from the expression.
+        choices: Every text that matches, when these are few; else empty.
+    """
 
     name: str
-    """The group's name; the position in the URL, from 0, when it has none."""
-
     sample: str = "a"
-    """A text that matches, made up from the expression."""
-
     choices: tuple[str, ...] = ()
-    """Every text that matches, when these are few; else empty."""
-
     is_named: bool = True
 
     @property
@@ -72,10 +72,8 @@ def shapes_of(expression: str, flags: int = 0) -> list[Shape]:
         re.error: The expression is not valid.
     """
     tree: Any = sre.parse(expression, flags & ~re.DEBUG)
-    has_names = bool(tree.state.groupdict)
     names = {number: name for name, number in tree.state.groupdict.items()}
-    walker = _Walker(names, has_names)
-    found = list(itertools.islice(walker.sequences(tree), MAX_SHAPES))
+    found = itertools.islice(_ways_through(tree, names), MAX_SHAPES)
     return [merge(shape) for shape in found]
 
 
@@ -129,107 +127,93 @@ def merge(parts: Iterable[Part]) -> Shape:
     return tuple(part for part in merged if part != "")
 
 
-@dataclass(frozen=True)
-class _Walker:
-    names: dict[int, str]
-    has_names: bool
+def _ways_through(tree: Iterable[Any], names: dict[int, str]) -> Iterator[Shape]:
+    steps = [
+        list(itertools.islice(_step(str(code), argument, names), 4))
+        for code, argument in tree
+    ]
+    for choice in itertools.islice(itertools.product(*steps), MAX_SHAPES):
+        yield tuple(itertools.chain.from_iterable(choice))
 
-    def sequences(self, tree: Iterable[Any]) -> Iterator[Shape]:
-        steps = [list(itertools.islice(self.step(*node), 4)) for node in tree]
-        for choice in itertools.islice(itertools.product(*steps), MAX_SHAPES):
-            yield tuple(itertools.chain.from_iterable(choice))
 
-    def step(self, code: Any, argument: Any) -> Iterator[Shape]:
-        kind = str(code)
-        if kind == "SUBPATTERN":
-            number, _, _, tree = argument
-            if number is None:
-                yield from self.sequences(tree)
-            else:
-                yield from self.group(number, tree)
-        elif kind == "BRANCH":
-            for tree in argument[1]:
-                yield from self.sequences(tree)
-        elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            low, _, tree = argument
-            if low == 0:
-                yield ()
-                if _is_captured(tree):
-                    yield from self.sequences(tree)
-            else:
-                for shape in self.sequences(tree):
-                    yield shape * low
-        elif kind == "ATOMIC_GROUP":
-            yield from self.sequences(argument)
+def _step(kind: str, argument: Any, names: dict[int, str]) -> Iterator[Shape]:
+    if kind == "SUBPATTERN":
+        number, _, _, tree = argument
+        if number in names or (number is not None and not names):
+            yield (_slot(tree, names.get(number), number),)
         else:
-            yield (sample([(code, argument)]),)
-
-    def group(self, number: int, tree: Any) -> Iterator[Shape]:
-        name = self.names.get(number)
-        if name is None and self.has_names:
-            yield from self.sequences(tree)
-            return
-        try:
-            choices = tuple(dict.fromkeys(language(tree)))
-        except OverflowError:
-            choices = ()
-        yield (
-            Slot(
-                name=name or str(number),
-                sample=choices[0] if choices else sample(tree, at_least=1),
-                choices=choices,
-                is_named=name is not None,
-            ),
-        )
+            yield from _ways_through(tree, names)
+    elif kind == "BRANCH":
+        for tree in argument[1]:
+            yield from _ways_through(tree, names)
+    elif kind.endswith("REPEAT"):
+        low, _, tree = argument
+        if low == 0:
+            yield ()
+            yield from filter(slots, _ways_through(tree, names))
+        else:
+            for shape in _ways_through(tree, names):
+                yield shape * low
+    elif kind == "ATOMIC_GROUP":
+        yield from _ways_through(argument, names)
+    else:
+        yield (_texts_of(kind, argument)[0],)
 
 
-def _is_captured(tree: Iterable[Any]) -> bool:
+def _slot(tree: Any, name: str | None, number: int) -> Slot:
+    sample, every = _texts(tree)
+    return Slot(
+        name=name or str(number),
+        sample=every[0] if every else sample,
+        choices=tuple(dict.fromkeys(every or ())),
+        is_named=name is not None,
+    )
+
+
+def _texts(tree: Iterable[Any]) -> tuple[str, list[str] | None]:
+    """A text that a parsed expression matches, and all of them when these are few."""
+    sample = ""
+    every: list[str] | None = [""]
     for code, argument in tree:
-        kind = str(code)
-        if kind == "SUBPATTERN":
-            if argument[0] is not None or _is_captured(argument[3]):
-                return True
-        elif kind == "BRANCH":
-            if any(_is_captured(branch) for branch in argument[1]):
-                return True
-        elif kind.endswith("REPEAT") and _is_captured(argument[2]):
-            return True
-    return False
+        one, several = _texts_of(str(code), argument)
+        sample += one
+        if every is not None:
+            every = several and [a + b for a in every for b in several]
+            every = every if every and len(every) <= MAX_CHOICES else None
+    return sample, every
 
 
-def sample(tree: Iterable[Any], at_least: int = 0) -> str:
-    """Make up a text that a parsed expression matches.
-
-    Args:
-        tree: The parsed expression.
-        at_least: How often a repetition that may be left out is repeated.
-    """
-    text = ""
-    for code, argument in tree:
-        kind = str(code)
-        if kind == "LITERAL":
-            text += chr(argument)
-        elif kind == "NOT_LITERAL":
-            text += next(c for c in _ALPHABET if ord(c) != argument)
-        elif kind == "ANY":
-            text += "a"
-        elif kind == "IN":
-            text += _member(argument)
-        elif kind == "SUBPATTERN":
-            text += sample(argument[3], at_least)
-        elif kind == "BRANCH":
-            text += sample(argument[1][0], at_least)
-        elif kind.endswith("REPEAT"):
-            low, high, inner = argument
-            text += sample(inner, at_least) * min(int(high), max(low, at_least))
-    return text
-
-
-def _member(members: list[Any]) -> str:
-    for character in _ALPHABET:
-        if _is_member(character, members):
-            return character
-    return "a"
+def _texts_of(kind: str, argument: Any) -> tuple[str, list[str] | None]:
+    if kind == "LITERAL":
+        return chr(argument), [chr(argument)]
+    if kind == "NOT_LITERAL":
+        return next(c for c in _ALPHABET if ord(c) != argument), None
+    if kind == "ANY":
+        return "a", None
+    if kind == "IN":
+        if all(str(code) == "LITERAL" for code, _ in argument):
+            letters = [chr(character) for _, character in argument]
+            return letters[0], letters
+        return next((c for c in _ALPHABET if _is_member(c, argument)), "a"), None
+    if kind == "SUBPATTERN":
+        return _texts(argument[3])
+    if kind == "BRANCH":
+        found = [_texts(tree) for tree in argument[1]]
+        closed = [several for _, several in found if several is not None]
+        every = [text for several in closed for text in several]
+        return found[0][0], every if len(closed) == len(found) else None
+    if kind.endswith("REPEAT"):
+        low, high, inner = argument
+        one, several = _texts(inner)
+        sample = one * min(int(high), max(low, 1))
+        if several is None or kind != "MAX_REPEAT":
+            return sample, None
+        if (low, high) == (0, 1):
+            return sample, ["", *several]
+        if low == high <= 2:
+            return sample, list(map("".join, itertools.product(several, repeat=low)))
+        return sample, None
+    return "", [""] if kind in ("AT", "ASSERT", "ASSERT_NOT") else None
 
 
 def _is_member(character: str, members: list[Any]) -> bool:
@@ -245,37 +229,3 @@ def _is_member(character: str, members: list[Any]) -> bool:
         elif kind == "CATEGORY":
             found = found or character in _CATEGORIES.get(str(argument), "")
     return found != negated
-
-
-def language(tree: Iterable[Any]) -> list[str]:
-    """List every text that a parsed expression matches.
-
-    Raises:
-        OverflowError: There are more than `MAX_CHOICES`, or no end of them.
-    """
-    texts = [""]
-    for code, argument in tree:
-        texts = [a + b for a in texts for b in _language_of(str(code), argument)]
-        if len(texts) > MAX_CHOICES:
-            raise OverflowError
-    return texts
-
-
-def _language_of(kind: str, argument: Any) -> list[str]:
-    if kind == "LITERAL":
-        return [chr(argument)]
-    if kind == "IN" and all(str(code) == "LITERAL" for code, _ in argument):
-        return [chr(character) for _, character in argument]
-    if kind == "SUBPATTERN":
-        return language(argument[3])
-    if kind == "BRANCH":
-        return [text for tree in argument[1] for text in language(tree)]
-    if kind == "MAX_REPEAT" and tuple(argument[:2]) == (0, 1):
-        return ["", *language(argument[2])]
-    if kind == "MAX_REPEAT" and argument[0] == argument[1] <= 2:
-        if argument[0] == 0:
-            return [""]
-        return language(list(argument[2]) * argument[0])
-    if kind in ("AT", "ASSERT", "ASSERT_NOT"):
-        return [""]
-    raise OverflowError

@@ -42,23 +42,6 @@ def as_model(value: Any) -> type[models.Model] | None:
     return as_model(model) if isinstance(model, type) else None
 
 
-_OWN_METHODS = (
-    "dispatch",
-    "setup",
-    "get",
-    "post",
-    "get_object",
-    "get_queryset",
-    "get_context_data",
-    "initial",
-    "get_parent",
-    "test_func",
-    "get_form_kwargs",
-    "get_redirect_url",
-    "form_valid",
-)
-
-
 def functions_of(view: Any) -> Iterator[Callable[..., Any]]:
     """The functions of a view whose source tells something."""
     if not isinstance(view, type):

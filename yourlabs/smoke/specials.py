@@ -12,11 +12,13 @@ from django.contrib.auth.tokens import default_token_generator
 from django.db import models
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from django.utils.module_loading import import_string
 
 from yourlabs.smoke import rows, shapes
 from yourlabs.smoke.discovery import Leaf, main_language
 from yourlabs.smoke.introspection import ViewFacts
 from yourlabs.smoke.knowledge import Knowledge
+from yourlabs.smoke.state import CouldNotRunError
 
 LANGUAGE_NAMES = {"lang", "language", "locale", "lang_code", "language_code"}
 DATE_NAMES = {"year", "month", "day", "week"}
@@ -25,17 +27,6 @@ DATE_NAMES = {"year", "month", "day", "week"}
 def is_builtin(converter: Any) -> bool:
     """Whether a path converter is one of Django."""
     return type(converter).__module__ == "django.urls.converters"
-
-
-def written(values: list[str], converter: Any) -> list[str]:
-    """Values as their converter writes them, where it takes texts at all."""
-    found = []
-    for value in values:
-        try:
-            found.append(rows.url_text(value, converter))
-        except Exception:  # to_url of the project's converters
-            found.append(value)
-    return found
 
 
 def date_values(facts: ViewFacts, row: models.Model, slot: shapes.Slot) -> list[Any]:
@@ -70,8 +61,22 @@ def date_parts(facts: ViewFacts, value: datetime.date, slot: shapes.Slot) -> lis
 def special_values(
     knowledge: Knowledge, leaf: Leaf, slot: shapes.Slot, row: Any = None
 ) -> list[str]:
-    """Values for names that mean the same in every project."""
+    """Values for names that mean the same in every project, or that it gives."""
+    converter, found = leaf.converters.get(slot.name), []
+    for value in _special_values(knowledge, leaf, slot, row):
+        try:
+            found.append(rows.url_text(value, converter))
+        except Exception:  # to_url of the project's converters, which takes no text
+            found.append(value)
+    return found
+
+
+def _special_values(
+    knowledge: Knowledge, leaf: Leaf, slot: shapes.Slot, row: Any
+) -> list[str]:
     name = slot.name
+    if name in knowledge.overrides:
+        return [_given(knowledge, name)]
     if slot.choices:
         return list(slot.choices)
     if name == "format":
@@ -94,6 +99,21 @@ def special_values(
         if isinstance(value, dict) and value:
             return [str(key) for key in list(value)[:3]]
     return []
+
+
+def _given(knowledge: Knowledge, name: str) -> str:
+    """The value that a project gives for a parameter."""
+    value = knowledge.overrides[name]
+    try:
+        if isinstance(value, str) and "." in value:
+            value = import_string(value)
+        if callable(value):
+            value = value()
+    except Exception as error:
+        raise CouldNotRunError(
+            f"SMOKE['values'][{name!r}] gives no value: {type(error).__name__}: {error}"
+        ) from error
+    return str(getattr(value, "pk", value))
 
 
 def _without_slash(knowledge: Knowledge, leaf: Leaf) -> list[str]:

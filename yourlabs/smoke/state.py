@@ -26,34 +26,31 @@ class CouldNotRunError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What to run, and what counts as a failure."""
+    """What to run, and what counts as a failure.
+
+    Attributes:
+        apps: App labels or dotted names; empty means the whole project.
+        only: Names or routes of the patterns to judge, or listed URLs; empty means all.
+        max_ms: Milliseconds; None means no limit.
+        timeout: Seconds for one request; None means no limit.
+        max_seconds: Seconds for all requests; None means `BASE_SECONDS` and
+            `LEAF_SECONDS` for each pattern, infinity means no limit.
+        has_all_roles: Ask as every role, not only as the weakest that may and the
+            strongest.
+        is_final: Whether the process ends after the run, and stays guarded until then.
+        credentials: Log in through the site's own form with these.
+    """
 
     apps: tuple[str, ...] = ()
-    """App labels or dotted names; empty means the whole project."""
-
     is_listed_only: bool = False
     only: frozenset[str] = frozenset()
-    """Names or routes of the patterns to judge, or listed URLs; empty means all."""
-
     max_ms: float | None = None
-    """Milliseconds; None means no limit."""
-
     max_queries: int | None = None
     timeout: float | None = 60.0
-    """Seconds for one request; None means no limit."""
-
     max_seconds: float | None = None
-    """Seconds for all requests; None means `BASE_SECONDS` and `LEAF_SECONDS` for
-    each pattern, infinity means no limit."""
-
     has_all_roles: bool = False
-    """Ask as every role, not only as the weakest that may and the strongest."""
-
     is_final: bool = False
-    """Whether the process ends after the run, and stays guarded until then."""
-
     credentials: tuple[str, str] | None = None
-    """Log in through the site's own form with these."""
 
     def asks_for(self, name: str, pattern: str, url: str = "") -> bool:
         """Whether a pattern, by name or route, or a URL is one to judge."""
@@ -63,48 +60,44 @@ class Options:
 
 @dataclass
 class State:
-    """What is known of one leaf so far."""
+    """What is known of one leaf so far.
+
+    Attributes:
+        links: The URLs met in answers, with the tables that their requests wrote rows
+            into.
+        hints: Paths met in scripts, which may be templates of links.
+        needs: An answer that failed for what was refused to it, and what that was.
+        let_in: The roles that the view let in with the last URL.
+        is_reached: Whether the view was called and refused nobody.
+        refused_with: The last status by which the view refused with a reason; 0 when it
+            did not.
+        refusals: How many URLs were refused to every role.
+        denials: How many URLs were denied, by role.
+        seconds: How long the requests took.
+        is_cut: Whether the run ended before there was a verdict.
+    """
 
     leaf: Leaf
     tried: set[str] = field(default_factory=set)
     links: dict[str, frozenset[str]] = field(default_factory=dict)
-    """The URLs met in answers, with the tables that their requests wrote rows into."""
-
     hints: dict[str, None] = field(default_factory=dict)
-    """Paths met in scripts, which may be templates of links."""
-
     success: Answer | None = None
     candidate: Candidate | None = None
     failure: tuple[Answer, Candidate, str] | None = None
     doubt: tuple[Answer, Candidate, str] | None = None
     needs: tuple[Answer, Candidate, str] | None = None
-    """An answer that failed for what was refused to it, and what that was."""
-
     last: Answer | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
     let_in: set[str] = field(default_factory=set)
-    """The roles that the view let in with the last URL."""
-
     is_reached: bool = False
-    """Whether the view was called and refused nobody."""
-
     needs_query: bool = False
     refused_with: int = 0
-    """The last status by which the view refused with a reason; 0 when it did not."""
-
     excluded: bool = False
     refusals: int = 0
-    """How many URLs were refused to every role."""
-
     denials: dict[str, int] = field(default_factory=dict)
-    """How many URLs were denied, by role."""
-
     seconds: float = 0.0
-    """How long the requests took."""
-
     is_cut: bool = False
-    """Whether the run ended before there was a verdict."""
 
     @property
     def is_settled(self) -> bool:

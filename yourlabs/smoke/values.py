@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import models
-from django.utils.module_loading import import_string
 
 from yourlabs.smoke import naming, rows, shapes
 from yourlabs.smoke.anchors import MAX_ANCHORS, anchors
@@ -22,9 +21,7 @@ from yourlabs.smoke.specials import (
     date_values,
     is_builtin,
     special_values,
-    written,
 )
-from yourlabs.smoke.state import CouldNotRunError
 
 MAX_COMBINATIONS = 6
 
@@ -50,32 +47,13 @@ def plain(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
 def from_settings(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     """URLs whose values a project gives in ``SMOKE["values"]``."""
     for shape in leaf.shapes:
-        names = [slot.name for slot in shapes.slots(shape)]
-        if not names or not any(name in knowledge.overrides for name in names):
-            continue
-        anchor: dict[str, list[str]] = {}
-        for slot in shapes.slots(shape):
-            if slot.name in knowledge.overrides:
-                anchor[slot.name] = [_given(knowledge, slot.name)]
-            else:
-                anchor[slot.name] = special_values(knowledge, leaf, slot) or [
-                    slot.sample
-                ]
-        yield from urls(knowledge, leaf, shape, anchor, "row", None)
-
-
-def _given(knowledge: Knowledge, name: str) -> str:
-    value = knowledge.overrides[name]
-    try:
-        if isinstance(value, str) and "." in value:
-            value = import_string(value)
-        if callable(value):
-            value = value()
-    except Exception as error:
-        raise CouldNotRunError(
-            f"SMOKE['values'][{name!r}] gives no value: {type(error).__name__}: {error}"
-        ) from error
-    return str(getattr(value, "pk", value))
+        places = shapes.slots(shape)
+        if any(slot.name in knowledge.overrides for slot in places):
+            texts = {
+                slot.name: special_values(knowledge, leaf, slot) or [slot.sample]
+                for slot in places
+            }
+            yield from urls(knowledge, leaf, shape, texts, "row", None)
 
 
 def from_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -218,7 +196,7 @@ def _slot_values(
         return [text for text in found if text]
 
     if slot.name in knowledge.overrides:
-        return [_given(knowledge, slot.name)], True
+        return special_values(knowledge, leaf, slot), True
     if slot.name in DATE_NAMES:
         return texts(date_values(facts, row, slot)), True
     is_other = lookup is not None and not isinstance(row, lookup.model)
@@ -245,7 +223,7 @@ def _related_values(
     digits = slot.takes_digits_only
     special = special_values(knowledge, leaf, slot, row)
     if special:
-        return written(special, converter), True
+        return special, True
     own = rows.follow(row, slot.name)
     if isinstance(own, models.Model):
         found = texts(rows.values_of(own, slot.name, converter, digits))
@@ -293,8 +271,7 @@ def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
         texts: dict[str, list[str]] = {}
         is_closed = True
         for slot in places:
-            converter = leaf.converters.get(slot.name)
-            special = written(special_values(knowledge, leaf, slot), converter)
+            special = special_values(knowledge, leaf, slot)
             is_closed = is_closed and bool(special)
             proven = knowledge.proven_values(shape, slot)
             texts[slot.name] = special or proven or [_invented(leaf, slot, knowledge)]

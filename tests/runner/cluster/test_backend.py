@@ -132,7 +132,7 @@ def test_checks_of_another_backend() -> None:
 @override_settings(RUNNER={"DATABASE": "nowhere"})
 def test_unknown_database() -> None:
     """An alias that is not in DATABASES is an error."""
-    assert [problem.number for problem in conf.problems()] == ["E025"]
+    assert ids(list(conf.problems())) == ["yourlabs_runner.E025"]
 
 
 @CLUSTER

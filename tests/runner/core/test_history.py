@@ -65,10 +65,10 @@ def test_past_is_bounded() -> None:
 
     assert history.runs == 12_000
     assert len(history.hours()) == HOURS
-    assert len(history.recent()) == MAX_RECENT
-    kept = [one for one in history.failed_runs() if one.traceback]
-    assert (len(history.failed_runs()), len(kept)) == (50, MAX_TRACEBACKS)
-    assert kept[-1] == history.failed_runs()[-1]
+    assert len(history.recent) == MAX_RECENT
+    kept = [one for one in history.failed_runs if one.traceback]
+    assert (len(history.failed_runs), len(kept)) == (50, MAX_TRACEBACKS)
+    assert kept[-1] == history.failed_runs[-1]
 
 
 def test_next_owner_goes_on() -> None:
@@ -77,7 +77,7 @@ def test_next_owner_goes_on() -> None:
     again.succeeded(NOON + 10**6, 1.0)
 
     assert (again.runs, again.failures) == (301, 300)
-    assert again.failed_runs()[-1].traceback.startswith("x\n")
+    assert again.failed_runs[-1].traceback.startswith("x\n")
     assert again.hours()[-1][1] == 1
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.failures.downtime import Downtime, Hang, Latest, Seen
-from yourlabs.runner.notify.report import (
+from yourlabs.runner.failures.downtime import Downtime, Hang, Latest, Tally
+from yourlabs.runner.notify.mail_text import (
     MAX_BODY,
     MAX_SUBJECT,
     PHRASES,
@@ -40,8 +40,8 @@ WHAT = Downtime(
     failures=137,
     recoveries=4,
     seen=(
-        Seen("app.Refused", "no", "2:b", 20),
-        Seen("builtins.ZeroDivisionError", "division by zero", "2:a", 5),
+        Tally("app.Refused", "no", "2:b", 20),
+        Tally("builtins.ZeroDivisionError", "division by zero", "2:a", 5),
     ),
     latest=LATEST,
 )
@@ -223,7 +223,7 @@ def test_a_recovery_without_failures() -> None:
 
 def test_one_exception_is_shown_once() -> None:
     """Where all failures are the one that is shown, no list says it again."""
-    seen = (Seen("builtins.ZeroDivisionError", "division by zero", "2:a", 21),)
+    seen = (Tally("builtins.ZeroDivisionError", "division by zero", "2:a", 21),)
     report = replace(REPORT, what=replace(WHAT, seen=seen))
 
     assert "Failures since the last mail: 19" in report.body
@@ -300,7 +300,7 @@ def test_redacted() -> None:
     what = replace(
         HANGING,
         latest=replace(LATEST, message=secret, traceback=f"in {secret}"),
-        seen=(Seen("E", secret, "2:c", 3),),
+        seen=(Tally("E", secret, "2:c", 3),),
         hang=Hang(NOW, 1, 2, f"at {secret}"),
     )
     shown = redacted(what, lambda text: text.replace("ACME", "<customer>"))
@@ -339,7 +339,7 @@ def test_long_texts_are_cut(text: str) -> None:
         what=replace(
             HANGING,
             latest=replace(LATEST, traceback=text * 100_000, message=text * 9_000),
-            seen=(Seen("a" * 9_000, text * 9_000, "2:a", 1),) * 20,
+            seen=(Tally("a" * 9_000, text * 9_000, "2:a", 1),) * 20,
             hang=Hang(NOW, 1, 2, text * 100_000),
         ),
     )

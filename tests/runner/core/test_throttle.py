@@ -23,8 +23,8 @@ from yourlabs.runner.failures.downtime import (
 from yourlabs.runner.notify.throttle import (
     CHANGES_AT_ONCE,
     Kind,
+    Limits,
     Reason,
-    Rules,
     delivered,
     owed,
 )
@@ -39,7 +39,7 @@ from yourlabs.runner.notify.told import (
 
 START = 1_795_197_600.0
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
-RULES = Rules()
+LIMITS = Limits()
 
 
 class Mail(NamedTuple):
@@ -56,7 +56,7 @@ class Mail(NamedTuple):
 class Admin:
     """Runs one task under a clock of its own, and is told of it."""
 
-    rules: Rules = RULES
+    limits: Limits = LIMITS
     now: float = START
     is_: Downtime = field(default_factory=Downtime)
     told: Told = field(default_factory=Told)
@@ -98,12 +98,12 @@ class Admin:
 
     def owed(self) -> Any:
         self.told = as_of(self.told, self.is_, self.now)
-        return owed(self.is_, self.told, self.now, self.rules)
+        return owed(self.is_, self.told, self.now, self.limits)
 
     def deliver(self) -> None:
         reasons = self.owed().reasons
         if reasons and self.is_reachable:
-            told = delivered(self.is_, self.told, reasons, self.now, self.rules)
+            told = delivered(self.is_, self.told, reasons, self.now, self.limits)
             counted = {
                 one.fingerprint: new
                 for one in self.is_.seen
@@ -139,7 +139,7 @@ class Admin:
 
 def test_the_documented_example() -> None:
     """Failing each second, down after three: told of failures 1, 4, 7 and 10."""
-    admin = Admin(Rules(3.0, 5))
+    admin = Admin(Limits(3.0, 5))
     numbers = []
     for number in range(1, 13):
         before = len(admin.inbox)
@@ -160,7 +160,7 @@ def test_the_documented_example() -> None:
 
 def test_clocks_may_differ_by_milliseconds() -> None:
     """A downtime that is short of the limit by a clock's error has reached it."""
-    admin = Admin(Rules(3.0, 5))
+    admin = Admin(Limits(3.0, 5))
     for _ in range(4):
         admin.fail(after=0.997)
 
@@ -190,7 +190,7 @@ def test_another_failure_is_new() -> None:
 @pytest.mark.parametrize("limit", [0, 1, 5, 10**9])
 def test_new_exceptions_are_limited(limit: int) -> None:
     """No more than the limit of new exceptions are told at once."""
-    admin = Admin(Rules(max_new=limit))
+    admin = Admin(Limits(max_new=limit))
     for number in range(100):
         admin.fail(f"word {number}")
 
@@ -214,7 +214,7 @@ def test_what_was_not_told_is_in_the_reminder() -> None:
 
 def test_what_is_held_back_is_not_what_is() -> None:
     """An exception that had to wait is told below the one that fails now."""
-    admin = Admin(Rules(20.0, 5), is_reachable=False)
+    admin = Admin(Limits(20.0, 5), is_reachable=False)
     for word in ("a", "b", "", "a", "", "a", "", "a"):
         admin.fail(word, after=1) if word else admin.succeed(after=1)
     for _ in range(13):
@@ -307,7 +307,7 @@ def test_what_happens_during_the_send_is_told_after_it() -> None:
     sending, reasons = admin.is_, admin.owed().reasons
     admin.fail("two")
     admin.fail("one")
-    admin.told = delivered(sending, admin.told, reasons, admin.now, RULES)
+    admin.told = delivered(sending, admin.told, reasons, admin.now, LIMITS)
 
     assert admin.owed().reasons == (Reason(Kind.NEW, "two"),)
     assert admin.is_.failures - admin.told.failures == 2
@@ -319,7 +319,7 @@ def test_a_recovery_during_the_send_is_told_after_it() -> None:
     admin.fail()
     sending, reasons = admin.is_, admin.owed().reasons
     admin.succeed()
-    admin.told = delivered(sending, admin.told, reasons, admin.now, RULES)
+    admin.told = delivered(sending, admin.told, reasons, admin.now, LIMITS)
 
     assert admin.owed().reasons == (Reason(Kind.HEALED),)
 
@@ -333,7 +333,7 @@ def test_a_failure_during_the_send_of_a_recovery_is_told_after_it() -> None:
     sending, reasons = admin.is_, admin.owed().reasons
     admin.fail()
     assert admin.owed().reasons == ()
-    admin.told = delivered(sending, admin.told, reasons, admin.now, RULES)
+    admin.told = delivered(sending, admin.told, reasons, admin.now, LIMITS)
 
     assert admin.owed().reasons == (Reason(Kind.AGAIN, "boom"),)
 
@@ -529,10 +529,10 @@ def test_a_downtime_of_weeks_is_reminded_of() -> None:
 @pytest.mark.parametrize("period", [3e9, 8e13])
 def test_a_period_of_centuries(period: float) -> None:
     """Who wants no reminder is told of everything else, whatever was told before."""
-    admin = Admin(Rules(1.0))
+    admin = Admin(Limits(1.0))
     for _ in range(1_200):
         admin.fail(after=1)
-    admin.rules = Rules(period)
+    admin.limits = Limits(period)
     for number in range(10):
         admin.fail(f"word {number}")
     admin.succeed()
@@ -561,7 +561,7 @@ def test_a_clock_set_back_while_nothing_may_be_sent() -> None:
         admin.succeed()
     told_before = len(admin.inbox)
     admin.now -= 30 * DAY
-    admin.pass_time(2 * RULES.period)
+    admin.pass_time(2 * LIMITS.period)
 
     assert len(admin.inbox) > told_before
     assert admin.told.failures == 20
@@ -569,10 +569,10 @@ def test_a_clock_set_back_while_nothing_may_be_sent() -> None:
 
 def test_reminders_after_a_change_of_their_period() -> None:
     """What was counted with another period is not waited for again."""
-    admin = Admin(rules=Rules(HOUR))
+    admin = Admin(limits=Limits(HOUR))
     for _ in range(48):
         admin.fail(after=HOUR)
-    admin.rules, told_before = Rules(12 * HOUR), len(admin.inbox)
+    admin.limits, told_before = Limits(12 * HOUR), len(admin.inbox)
     for _ in range(48):
         admin.fail(after=HOUR)
 
@@ -581,7 +581,7 @@ def test_reminders_after_a_change_of_their_period() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     """Thousands of different failures, and a new start with each, take no more room."""
-    admin = Admin(Rules(1.0, 5))
+    admin = Admin(Limits(1.0, 5))
     for number in range(2_000):
         admin.fail(f"word {number}", after=2)
 
@@ -757,7 +757,7 @@ def test_bound(steps: list[tuple[str, int, float]]) -> None:
             admin.end_stall()
         elif what == "restart":
             admin.recycle("again")
-        periods = (admin.now - START) / RULES.period
+        periods = (admin.now - START) / LIMITS.period
         assert len(admin.inbox) <= 1 + 5 + 4 + 2 * periods + 1e-6
 
 

@@ -13,35 +13,34 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from linecache import getline
+from textwrap import indent
 from types import FrameType, TracebackType
 
-from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, signature
+from yourlabs.runner.failures.downtime import Described as Described
+from yourlabs.runner.failures.fingerprint import (
+    MAX_LINE,
+    Frame,
+    Raised,
+    fingerprint,
+    signature,
+)
 from yourlabs.runner.failures.text import cut, printable
 
-MAX_TRACEBACK = 20_000
-"""Longest text of a traceback, in bytes of UTF-8."""
+MAX_TRACEBACK, MAX_MESSAGE = 20_000, 10_000
+"""Longest text of a traceback, and of a message, in bytes of UTF-8."""
 
-MAX_MESSAGE = 10_000
-"""Longest message, in bytes of UTF-8."""
-
-MAX_LINE = 500
-"""Longest name and line of source that takes part in a fingerprint, in characters."""
-
-MAX_LINKS = 12
-"""How many exceptions of a chain of causes are shown, or tell it from others."""
-
-LAST_LINKS = 8
-"""So many of them are the last ones; the others are the first ones."""
+MAX_LINKS, LAST_LINKS = 12, 8
+"""How many exceptions of a chain of causes are shown and take part in its key, and how
+many of these are its last ones; the others are its first ones."""
 
 MAX_MEMBERS, MAX_DEPTH = 5, 3
 """How many exceptions of a group are shown, and of how many groups in groups."""
 
 MAX_COUNTED = 100
-"""How many exceptions of a group tell it from others; fewer of the groups in it."""
+"""How many exceptions of a group take part in its key; fewer of groups in groups."""
 
 MAX_CHAIN = 100_000
 """A chain of causes is followed no further."""
@@ -58,9 +57,9 @@ _MAY_GO_ON = (
     else 0
 )
 """
-Flags of code whose frame may be suspended, by somebody who caught the exception.
+Flags of code whose frame may be suspended, where the exception was caught.
 
-Up to Python 3.12 to clear such a frame ends it; a later one refuses.
+Up to Python 3.12 `frame.clear` would end such a generator; later ones refuse.
 """
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -71,23 +70,9 @@ _LIBRARIES = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Described:
-    """An exception as plain facts."""
-
-    exception_type: str
-    """Dotted path of the class."""
-    message: str
-    """`str(exception)`, printable and bounded."""
-    traceback: str
-    """As Python prints it, but for the marks below a line; bounded at both ends."""
-    fingerprint: str
-    """Key that equal failures share."""
-
-
 def describe(exc: BaseException) -> Described:
     """
-    Return what is to be told of `exc`.
+    Return `exc` as text, and its key.
 
     Returns:
         At most `MAX_MESSAGE` and `MAX_TRACEBACK` bytes of text. The frames of the
@@ -139,14 +124,12 @@ def forget(exc: BaseException) -> None:
 def _clear(tb: TracebackType | None) -> None:
     while tb is not None:
         try:
-            while tb is not None:
-                frame = tb.tb_frame
-                if not frame.f_code.co_flags & _MAY_GO_ON:
-                    frame.clear()
-                tb = tb.tb_next
+            if not tb.tb_frame.f_code.co_flags & _MAY_GO_ON:
+                tb.tb_frame.clear()
         except RuntimeError:
-            # It is being executed still: the one that called the task is.
-            tb = tb.tb_next if tb is not None else None
+            # It is still running: the frame that called the task is.
+            pass
+        tb = tb.tb_next
 
 
 def _links(exc: BaseException) -> list[BaseException]:
@@ -173,7 +156,7 @@ def _members(exc: BaseException) -> tuple[BaseException, ...]:
 
 
 def _read(exc: BaseException, depth: int = 0) -> tuple[list[Raised], str]:
-    """Return what tells an exception from others, itself first, and its text."""
+    """Return the exceptions that make the key of `exc`, itself first, and its text."""
     links = _links(exc)
     left_out = len(links) - MAX_LINKS
     if left_out > 0:
@@ -218,8 +201,7 @@ def _text(exc: BaseException, own: Raised, frames: list[Frame]) -> Iterator[str]
     yield f"{name}: {own.message}\n" if own.message else f"{name}\n"
     notes = getattr(exc, "__notes__", ())
     if isinstance(notes, (list, tuple)):
-        for note in islice(notes, 10):
-            yield f"{note[:1_000]}\n" if isinstance(note, str) else ""
+        yield from (f"{one[:1_000]}\n" for one in notes[:10] if isinstance(one, str))
 
 
 def _read_members(exc: BaseException, depth: int) -> list[tuple[list[Raised], str]]:
@@ -232,16 +214,13 @@ def _group(
 ) -> Iterator[str]:
     """Yield the text of some of the members of a group."""
     # One of each kind, before others of the same: they come in any order.
-    kinds: dict[str, int] = {}
-    for number, (raised, _) in enumerate(members):
-        kinds.setdefault(fingerprint(raised), number)
+    numbers = range(len(members))
+    kinds = {fingerprint(members[number][0]): number for number in reversed(numbers)}
     first = set(kinds.values())
-    numbers = sorted(range(len(members)), key=lambda number: number not in first)
-    shown = sorted(numbers[:MAX_MEMBERS])
+    shown = sorted(sorted(numbers, key=lambda n: n not in first)[:MAX_MEMBERS])
     for number in shown:
         yield f"  +---------------- {number + 1} ----------------\n"
-        text = members[number][1].rstrip("\n")
-        yield "".join(f"  | {line}\n" for line in text.split("\n"))
+        yield indent(members[number][1].rstrip("\n"), "  | ", lambda _: True) + "\n"
     left_out = len(_members(exc)) - len(shown)
     if left_out:
         yield f"  [… {left_out} exceptions left out …]\n"
@@ -253,18 +232,13 @@ def _message(exc: BaseException) -> str:
         text = str.__str__(str(exc))
     except BaseException:
         return "<exception str() failed>"
-    if len(text) > MAX_MESSAGE:
-        half = MAX_MESSAGE // 2
-        left_out = len(text) - 2 * half
-        text = f"{text[:half]}\n[… {left_out} characters left out …]\n{text[-half:]}"
-    return cut(printable(text), MAX_MESSAGE, head=0.8)
+    # Cut before as well: to look through megabytes takes seconds.
+    return cut(printable(cut(text, MAX_MESSAGE)), MAX_MESSAGE, head=0.8)
 
 
 def _type_name(cls: type) -> str:
-    module, name = cls.__module__, cls.__qualname__
-    if not isinstance(module, str):
-        return printable(name[:MAX_LINE])
-    return printable(f"{module[:MAX_LINE]}.{name[:MAX_LINE]}")
+    parts = [cls.__module__, cls.__qualname__]
+    return printable(".".join(one[:MAX_LINE] for one in parts if isinstance(one, str)))
 
 
 def _frames(tb: TracebackType | None) -> list[Frame]:
@@ -285,9 +259,9 @@ def _frames(tb: TracebackType | None) -> list[Frame]:
 
 
 def _frame(frame: FrameType, line: int) -> Frame:
-    # Python's own formatter marks the place in each line, for which it parses the
-    # line: that takes longer than everything else that a failure costs. It also looks
-    # whether a file was changed; what was written later is not what runs here.
+    # Python's own formatter parses each line, to mark the place in it: that takes
+    # longer than everything else that a failure costs. It also reads a file again that
+    # was changed; what was written later is not what runs here.
     code, module = frame.f_code, _module(frame)
     path, name = code.co_filename[:MAX_LINE], code.co_name[:MAX_LINE]
     source = getline(code.co_filename, line, frame.f_globals)[:MAX_LINE].strip()
@@ -316,5 +290,5 @@ def _module(frame: FrameType) -> str:
 
 
 def _is_machinery(module: str) -> bool:
-    """Say whether a module is of the runner itself, its example tasks apart."""
+    """Return whether a module is the runner's own; its example tasks are not."""
     return module.startswith("yourlabs.runner.") and module != "yourlabs.runner.tasks"

@@ -1,14 +1,15 @@
 """
-What is: how one task fares, from its first failure on.
+The failures of one task: since when it is down, how often, with which exceptions.
 
-A `Downtime` is a value. The chain counts in it, once, and keeps it for the next owner;
-notifiers compare it with what they have told.
+A `Downtime` is a value. The chain keeps one for each task, over all its owners;
+channels compare it with what they have told. Instants are seconds since the epoch,
+lengths are seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +37,7 @@ INTERRUPTED_LIMIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Seen:
+class Tally:
     """One distinct exception of a task, and how often it was raised."""
 
     exception_type: str
@@ -46,22 +47,31 @@ class Seen:
     count: int
     """Since failure number `first`."""
     before: int = 0
-    """How much of `count` was before this downtime."""
+    """How many of `count` were before this downtime."""
     first: int = 1
-    """Number of the task's failure that it is counted from: who was forgotten for
-    others and comes again is counted anew."""
+    """Number of the task's failure that it is counted from: an exception that was
+    dropped for others and comes again is counted anew."""
 
 
 @dataclass(frozen=True)
-class Latest:
-    """The newest failure, as it is shown in full."""
+class Described:
+    """An exception as plain facts."""
 
     exception_type: str
+    """Dotted path of the class."""
     message: str
+    """`str(exception)`, printable and bounded."""
     traceback: str
+    """As Python prints it, but for the marks below a line; bounded at both ends."""
     fingerprint: str
+    """Key that equal failures share."""
+
+
+@dataclass(frozen=True)
+class Latest(Described):
+    """The newest failure, as it is shown in full."""
+
     at: float
-    """In seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +79,19 @@ class Hang:
     """The last run that took too long."""
 
     started_at: float
-    """In seconds since the epoch."""
     limit: float
-    """The task's `max_duration` then, in seconds."""
+    """The task's `max_duration` then."""
     running_for: float
-    """How long it had been running when it was found, in seconds."""
+    """How long it had been running when it was found."""
     stack: str
     """Where its thread was then."""
     took: float | None = None
-    """How long it took in all, in seconds. None: it hangs still, or its process ended
-    before it did."""
+    """How long it took in all. None: it still hangs, or ended with its process."""
 
 
 @dataclass(frozen=True)
 class Downtime:
-    """How a task fares. Instants are seconds since the epoch, lengths are seconds."""
+    """The present or last downtime of a task, with what was counted before."""
 
     is_down: bool = False
     """The last run failed."""
@@ -94,12 +102,12 @@ class Downtime:
     consecutive: int = 0
     """How many runs failed in it."""
     interrupted: int = 0
-    """How many of the last failures in a row took their process with them."""
+    """How many of the last failures in a row ended their process."""
     failures: int = 0
     """How many runs ever failed, over all owners of the chain."""
     recoveries: int = 0
     """How many downtimes ever ended."""
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[Tally, ...] = ()
     """Distinct exceptions, the one raised last at the end; at most `MAX_DISTINCT`."""
     latest: Latest | None = None
     hangs: bool = False
@@ -116,12 +124,10 @@ class Downtime:
 
         Args:
             latest: The failure.
-            lasted: How long the task has been down. Of no account for the first
-                failure of a downtime.
-            interrupted: How many failures in a row, with this one, took their process
-                with them.
+            lasted: How long the task has been down; ignored for the first failure.
+            interrupted: How many failures in a row, with this one, ended their process.
         """
-        # Before it is cut again: half a password would not be known as one.
+        # Before it is cut again: half a password would not be recognised.
         message = redact(latest.message[:MAX_LATEST])
         if message != latest.message:
             latest = replace(latest, message=message)
@@ -137,7 +143,7 @@ class Downtime:
             consecutive=consecutive + 1,
             interrupted=interrupted,
             failures=self.failures + 1,
-            seen=_counted(seen, latest, self.failures + 1),
+            seen=_one_more(seen, latest, self.failures + 1),
             latest=latest,
         )
 
@@ -169,22 +175,15 @@ class Downtime:
 
     def exceptions(self) -> tuple[ExceptionCount, ...]:
         """Return the distinct exceptions of this downtime, most frequent first."""
-        found = [
-            ExceptionCount(
-                one.exception_type, one.message, one.fingerprint, one.count - one.before
-            )
-            for one in self.seen
-            if one.count > one.before
-        ]
-        return tuple(sorted(found, key=lambda one: one.count, reverse=True))
+        return counted(self.seen, lambda one: one.count - one.before)
 
     def to_json(self, room: int = MAX_STORED) -> dict[str, Any]:
         """
         Return it as plain values.
 
         Args:
-            room: How much text is kept, in bytes: the traceback is shortened, and the
-                exceptions that were not raised for the longest time are left out.
+            room: How much text is kept, in bytes: the traceback is shortened, and of
+                the exceptions the last ones are kept.
         """
         latest, hang = self.latest, self.hang
         seen = self.seen[-max(1, room // 1_000) :]
@@ -196,14 +195,27 @@ class Downtime:
         }
 
 
-def _counted(seen: tuple[Seen, ...], latest: Latest, number: int) -> tuple[Seen, ...]:
+def counted(
+    seen: Iterable[Tally], count_of: Callable[[Tally], int]
+) -> tuple[ExceptionCount, ...]:
+    """Return the exceptions that `count_of` gives a number, most frequent first."""
+    found = [
+        ExceptionCount(one.exception_type, one.message, one.fingerprint, count)
+        for one in seen
+        if (count := count_of(one)) > 0
+    ]
+    return tuple(sorted(found, key=lambda one: -one.count))
+
+
+def _one_more(
+    seen: tuple[Tally, ...], latest: Latest, number: int
+) -> tuple[Tally, ...]:
     others = tuple(one for one in seen if one.fingerprint != latest.fingerprint)
-    if len(others) < len(seen):
-        known = next(one for one in seen if one.fingerprint == latest.fingerprint)
-        return (*others, replace(known, count=known.count + 1))
-    message = first_line(latest.message, MAX_MESSAGE)
-    name = latest.exception_type[:MAX_MESSAGE]
-    new = Seen(name, message, latest.fingerprint, 1, 0, number)
+    known = [one for one in seen if one.fingerprint == latest.fingerprint]
+    if known:
+        return (*others, replace(known[0], count=known[0].count + 1))
+    texts = latest.exception_type[:MAX_MESSAGE], first_line(latest.message, MAX_MESSAGE)
+    new = Tally(*texts, latest.fingerprint, 1, 0, number)
     return (*others[-MAX_DISTINCT + 1 :], new)
 
 
@@ -229,7 +241,7 @@ def downtimes_from_json(value: Any) -> dict[str, Downtime]:
 
 
 def _from_json(value: Any) -> Downtime:
-    values = {**value, "seen": tuple(Seen(*item) for item in value["seen"])}
+    values = {**value, "seen": tuple(Tally(*item) for item in value["seen"])}
     for name, kind in (("latest", Latest), ("hang", Hang)):
         if values[name] is not None:
             values[name] = kind(**values[name])
@@ -254,10 +266,9 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 
 def check_fields(value: Any) -> None:
     """Raise ValueError where a plain field does not hold what its annotation says."""
-    for name, item in vars(value).items():
-        kind = type(value).__annotations__[name]
-        if kind in _PLAIN:
-            check_types(_PLAIN[kind], (item,))
+    for one in fields(value):
+        if one.type in _PLAIN:
+            check_types(_PLAIN[one.type], (getattr(value, one.name),))
 
 
 def check_types(kinds: type | tuple[type, ...], items: Iterable[Any]) -> None:
@@ -265,7 +276,7 @@ def check_types(kinds: type | tuple[type, ...], items: Iterable[Any]) -> None:
     kinds = kinds if isinstance(kinds, tuple) else _PLAIN[kinds.__name__]
     for item in items:
         is_one = isinstance(item, kinds) and isinstance(item, bool) == (bool in kinds)
-        # What is no number, or infinite, is not between these two either.
+        # NaN and infinity are not between these two either.
         is_sane = isinstance(item, str) or item is None or 0 <= item < MAX_NUMBER
         if not is_one or not is_sane:
             msg = f"{str(item)[:100]!r} is not what was written"
@@ -282,5 +293,4 @@ def interrupted_cooldown(fail_cooldown: timedelta, interrupted: int) -> timedelt
     if fail_cooldown >= INTERRUPTED_LIMIT:
         return fail_cooldown
     base = max(fail_cooldown, timedelta(seconds=1))
-    factor: int = 2 ** min(interrupted - 1, 12)
-    return min(INTERRUPTED_LIMIT, base * factor)
+    return min(INTERRUPTED_LIMIT, base * 2.0 ** min(interrupted - 1, 12))

@@ -16,10 +16,10 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 VERSION = "2"
-"""Prefix of every fingerprint: another rule makes other keys, and says so."""
+"""Prefix of every fingerprint: it changes with the rules that make the key."""
 
 MAX_LINE = 500
-"""How many characters of a message's first line take part."""
+"""How many characters take part of each name, line of source and line of a message."""
 
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
@@ -124,7 +124,7 @@ def normalise(message: str) -> str:
     Emails, urls, paths, addresses, identifiers, dates, durations, sizes and numbers
     each become a name in angle brackets, and a list of them becomes one.
     """
-    # lstrip() of a copy of megabytes would be slow; what is kept is short anyway.
+    # Cut first: lstrip() of megabytes would be slow.
     line = message[: MAX_LINE * 2].lstrip().partition("\n")[0][:MAX_LINE]
     return _normalise_line(line)
 

@@ -1,4 +1,4 @@
-"""What a thread is doing."""
+"""What a thread is doing: its innermost frame."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def frame_of(ident: int | None) -> FrameType | None:
     """
     if sys.version_info[:2] != (3, 11):
         return sys._current_frames().get(ident or 0)
-    # This one makes frames while it holds a lock of the interpreter, at least in its
-    # earlier releases. Should garbage be collected then, its callbacks let other
-    # threads go on, and one that ends waits for that lock for ever, with the process.
+    # Python 3.11 makes frames while it holds a lock of the interpreter, at least in its
+    # earlier releases. If garbage is collected then, its callbacks let other threads
+    # run, and one that ends waits for that lock for ever, with the process.
     with _looking:
         was_enabled = gc.isenabled()
         gc.disable()

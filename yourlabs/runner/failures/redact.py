@@ -29,17 +29,8 @@ _RULES = [
 ]
 
 _WORDS = (
-    "://",
-    "auth",
-    "bearer",
-    "basic",
-    "pass",
-    "secret",
-    "key",
-    "token",
-    "cred",
-    "session",
-    "cookie",
+    *("://", "auth", "bearer", "basic", "pass", "secret"),
+    *("key", "token", "cred", "session", "cookie"),
 )
 """A text without any of these has nothing to mask."""
 

@@ -13,8 +13,6 @@ _UNPRINTABLE = re.compile(
     "]"
 )
 
-_LEFT_OUT = "\n[… {} characters left out …]\n"
-
 
 def printable(text: str) -> str:
     r"""
@@ -54,27 +52,17 @@ def cut(text: str, limit: int, *, head: float = 0.5) -> str:
     Return `text`, or its two ends when it is longer than `limit` bytes of UTF-8.
 
     Args:
-        text: Without lone surrogates; see `printable`.
+        text: Any; a lone surrogate in a text that is cut becomes a question mark.
         limit: At most so many bytes are returned; 100 or more.
         head: Which part of what is kept comes from the beginning, from 0 to 1.
     """
     if len(text) * 4 <= limit:
         return text
-    size = len(text) if text.isascii() else len(text.encode())
-    if size <= limit:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= limit:
         return text
-    room = limit - 60
-    first = _head(text, int(room * head))
-    last = _tail(text, room - int(room * head))
+    size = int((limit - 60) * head)
+    first = encoded[:size].decode(errors="ignore")
+    last = encoded[len(encoded) - (limit - 60 - size) :].decode(errors="ignore")
     left_out = len(text) - len(first) - len(last)
-    return first + _LEFT_OUT.format(left_out) + last
-
-
-def _head(text: str, size: int) -> str:
-    return text[:size].encode()[:size].decode(errors="ignore")
-
-
-def _tail(text: str, size: int) -> str:
-    if size <= 0:
-        return ""
-    return text[-size:].encode()[-size:].decode(errors="ignore")
+    return f"{first}\n[… {left_out} characters left out …]\n{last}"

@@ -1,31 +1,27 @@
-"""
-A channel that reports are sent through.
-
-`yourlabs.runner.notifiers.subscribe` has one told what the admins are told.
-"""
+"""What a channel for reports has to offer; `notify.mail` is the built-in one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.mail_text import Report
 
 
-class Unanswered(Exception):
-    """A report was handed over whole, and no answer came: it may have arrived."""
+class DeliveryUnconfirmed(Exception):
+    """A report was handed over, but not confirmed in time: it may have arrived."""
 
 
 class Notifier(ABC):
-    """A channel that reports are sent through."""
+    """A channel that reports are sent through; `notifiers.subscribe` connects it."""
 
     name: str
-    """What its log is kept under: letters and digits, unlike any other's."""
+    """Key of its notification log: letters and digits, unlike any other channel's."""
 
     label: str
-    """What the runner's log calls what is sent, like ``email to admins``."""
+    """What is sent, for the log line, like ``email to admins``."""
 
     def is_enabled(self) -> bool:
-        """Say whether anything is to be told. Asked when a chain starts."""
+        """Return whether reports are to be sent. Called when a chain starts."""
         return True
 
     @abstractmethod
@@ -36,6 +32,6 @@ class Notifier(ABC):
         Called in a thread of the channel; it should have a timeout of its own.
 
         Returns:
-            Whom it was handed to, for the log, where that is not yet the reader. None:
-            it was sent.
+            None when it was sent. Else the name of the queue that it was put into, for
+            the log.
         """

@@ -1,8 +1,9 @@
-"""A chain that cannot run is down, and told of like a task, in the same bounds."""
+"""Reports that a chain cannot run: to channels, that is a task that is down."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,26 +17,26 @@ from yourlabs.runner.notify.subscriber import connected
 
 class ChainDown:
     """
-    Counts and tells that a chain cannot run, for one of the processes that find it so.
+    Counts how often a chain could not run, and has that reported.
 
-    To every channel it is a chain with one task, the chain itself. Only who holds the
-    lock on ``<chain>.down`` may have one; not to be shared between threads.
+    To every channel it is a chain with one task, the chain itself. Of all processes
+    only the one that holds the lock on ``<chain>.down`` may have one, in one thread.
 
     Attributes:
-        chain: What the channels take for the chain.
-        state: What the next holder is to know.
-        tasks: What they take for its executions.
+        chain: The chain with one task, as channels see it.
+        state: What is kept for the next holder of the lock.
+        tasks: Stands for the executions of its tasks.
     """
 
     once = is_new_start = False
 
     def __init__(self, chain: Chain, state: Any) -> None:
         """
-        Go on with what the last holder counted and told.
+        Go on with what the last holder of the lock has counted and reported.
 
         Args:
             chain: The one that cannot run.
-            state: Sections of plain values, of the holder of the lock alone.
+            state: Sections of plain values, which only the holder of the lock writes.
         """
         task = Task(chain.tasks[0].func, ", ".join(chain.paths), chain.name)
         self.chain = replace(chain, name=f"{chain.name}{DOWN}", tasks=(task,))
@@ -44,43 +45,32 @@ class ChainDown:
         self.key = self.chain.keys()[task]
         self.options = chain.tasks[0].options
         self.cooldown = timedelta()
-        self.downtime = self._read()
+        known: dict[str, Downtime] = {}
+        # What cannot be read begins anew.
+        with suppress(ValueError):
+            known = downtimes_from_json(state.get("downtimes") or {})
+        self.downtime = known.get(self.key, Downtime())
         self._began = time.monotonic() - self.downtime.lasts(time.time())
-        # It has the attributes of an execution that the channels ask for.
+        # It has the attributes of an execution that `NotificationLog` reads.
         self.tasks = (self,)
         for subscriber in connected:
             subscriber.chain_started(self)
 
-    def _read(self) -> Downtime:
-        try:
-            known = downtimes_from_json(self.state.get("downtimes") or {})
-        except ValueError:
-            return Downtime()
-        return known.get(self.key, Downtime())
-
-    @property
-    def is_down(self) -> bool:
-        """It was found to be unable to run, and not found to run since."""
-        return self.downtime.is_down
-
     def failed(self, exc: BaseException) -> None:
-        """Count that the chain was found unable to run; tell it where that is due."""
-        described = describe(exc)
-        is_expected = isinstance(exc, (OSError, RunnerError))
-        latest = Latest(
-            described.exception_type,
-            f"The chain cannot run: {described.message or described.exception_type}",
-            "" if is_expected else described.traceback,
-            described.fingerprint,
-            time.time(),
-        )
+        """Count that the chain could not run; report it if that is due."""
+        latest = Latest(**vars(describe(exc)), at=time.time())
+        text = f"The chain cannot run: {latest.message or latest.exception_type}"
+        traceback = latest.traceback
+        if isinstance(exc, (OSError, RunnerError)):
+            traceback = ""
+        latest = replace(latest, message=text, traceback=traceback)
         if not self.downtime.is_down:
             self._began = time.monotonic()
         lasted = time.monotonic() - self._began
         self._change(self.downtime.failed(latest, lasted=lasted))
 
     def recovered(self) -> None:
-        """Tell that it runs again, here or elsewhere, where that is due."""
+        """Note that it runs again, here or elsewhere; report it if that is due."""
         lasted = time.monotonic() - self._began
         self._change(self.downtime.recovered(lasted=lasted))
 
@@ -93,6 +83,6 @@ class ChainDown:
             subscriber.tell(self.chain.name, self.key)
 
     def close(self) -> None:
-        """Wait a moment for what is being told; the rest is left to the next holder."""
+        """Wait a moment for what is being sent; the next holder sends the rest."""
         for subscriber in connected:
             subscriber.chain_stopped(self)

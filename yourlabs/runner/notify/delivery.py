@@ -1,9 +1,9 @@
 """
-Delivery of reports by a thread of its own, which nothing else waits for.
+Delivery of reports by a thread of its own, which no chain has to wait for.
 
-What is to be said is asked for when it is about to be sent, so what waits is always up
-to date, and several reasons for one task are one message. The queue holds a key a task
-and no text: it is bounded by the number of tasks.
+A report is made when it is about to be sent, so it is always up to date, and several
+reasons are one report. What is queued is the key of its task and no text: the queue is
+bounded by the number of tasks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from django.db import connections
 
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
-from yourlabs.runner.notify.base import Notifier, Unanswered
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.base import DeliveryUnconfirmed, Notifier
+from yourlabs.runner.notify.mail_text import Report
 
 FIRST_RETRY = 1.0
 """Wait after the first send of a report that failed, in seconds; it doubles."""
@@ -29,10 +29,10 @@ LAST_RETRY = 300.0
 """Longest wait between two tries of one report, in seconds."""
 
 GIVE_UP = 60.0
-"""A send that takes longer is left to itself and tried anew, in seconds."""
+"""A send that takes longer counts as hanging and is tried anew, in seconds."""
 
 MAX_HUNG = 3
-"""How many that were left to themselves may hang before no other is begun."""
+"""While so many sends hang, no other is begun."""
 
 Key = tuple[str, str]
 """Name of the chain, and key of the task."""
@@ -45,8 +45,8 @@ class Send(threading.Thread):
     Attributes:
         ends: When it is given up, on the monotonic clock.
         error: What was raised. None: nothing.
-        handed_to: What the channel has handed it to. None: it was sent.
-        is_whole: The report was handed over; what is missing is the answer.
+        handed_to: What `Notifier.send` returned.
+        is_whole: The report was handed over; only the answer is missing.
         is_over: It has ended.
         is_hung: It was given up.
     """
@@ -60,7 +60,7 @@ class Send(threading.Thread):
         self.is_over = self.is_whole = self.is_hung = False
 
     def run(self) -> None:
-        """Send, and say how it went. Called by `start`."""
+        """Send, and pass on how it went. Called by `start`."""
         error = None
         try:
             self.handed_to = self.delivery.notifier.send(self.report)
@@ -77,9 +77,9 @@ class Send(threading.Thread):
 
 def expect_answer(seconds: float) -> None:
     """
-    Give a channel more time; it has handed its report over and waits for the answer.
+    Give a channel more time: its report is handed over, it waits for the answer.
 
-    To be called in its `send`. Without it a send is given up after `GIVE_UP` seconds.
+    To be called in `Notifier.send`, which is else given up after `GIVE_UP` seconds.
     """
     send = threading.current_thread()
     if isinstance(send, Send):
@@ -103,13 +103,14 @@ class Delivery:
         note: Callable[[Send], bool],
     ) -> None:
         """
-        Make it; its thread is started with the first report.
+        Make it; its thread lives while there is something to send.
 
         Args:
             notifier: What sends.
-            take: Returns what is to be told now, or in how many seconds to ask again.
-            note: Takes note that a report was delivered, or may have been; returns
-                whether that is the end of it. Both are called from its threads.
+            take: Returns the report of a task that is due now, or in how many seconds
+                to ask again.
+            note: Records that a report was delivered, or may have been; returns whether
+                it need not be sent again. Both are called from its threads.
         """
         self.notifier, self.name = notifier, f"runner-{notifier.name}"
         self.is_failing = False
@@ -120,34 +121,34 @@ class Delivery:
         self._tries: dict[Key, int] = {}
         self._busy: Key | None = None
         self._hung: set[Send] = set()
-        self._is_closed = self._has_reported_failure = False
+        self._has_reported_failure = False
 
     def post(self, key: Key, delay: float = 0.0) -> None:
-        """Have what is to be told of `key` sent, after `delay` seconds."""
+        """Send the report of `key`, if there is one, after `delay` seconds."""
         with self._changed:
             due = time.monotonic() + delay
             known = self._due.get(key, due)
-            # It has failed: something more to tell is no reason to hurry. Else the
-            # sooner one: who comes too early is told how long to wait.
+            # After a failed send its retry is waited for, whatever else is to be sent.
+            # Else the sooner one counts: where it is too early, `take` returns a wait.
             self._due[key] = known if key in self._tries else min(due, known)
             self._start()
             self._changed.notify_all()
 
     def wait(
-        self, keys: Iterable[Key], timeout: float, *, retry_for: float = 0.0
+        self, keys: Iterable[Key], timeout: float, *, retries: bool = False
     ) -> bool:
         """
         Wait until what is due of `keys` was sent, up to `timeout` seconds.
 
-        While sends fail only one that has begun already is waited for, and what is
-        tried again in the next `retry_for` seconds.
+        While sends fail, it waits only for one that has begun already; with `retries`
+        also for what is tried again in that time.
         """
-        wanted, retry_until = set(keys), time.monotonic() + retry_for
+        wanted, deadline = set(keys), time.monotonic() + timeout
 
         def is_over() -> bool:
             until = time.monotonic()
             if self.is_failing:
-                until = retry_until if retry_until > until else -1.0
+                until = deadline if retries else -1.0
             return self._busy not in wanted and not any(
                 self._due.get(key, until + 1) <= until for key in wanted
             )
@@ -156,34 +157,27 @@ class Delivery:
             return self._changed.wait_for(is_over, timeout) and not self.is_failing
 
     def withdraw(self, keys: Iterable[Key]) -> None:
-        """Take back what waits of `keys`; a send that has begun goes on."""
+        """Send no more reports of `keys`; a send that has begun goes on."""
         with self._changed:
             for key in keys:
                 self._due.pop(key, None)
                 self._tries.pop(key, None)
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """End the thread, after the send that has begun. What waits is dropped."""
-        with self._changed:
-            self._is_closed = True
-            self._due.clear()
-            self._changed.notify_all()
-
     def end(self, send: Send, error: BaseException | None) -> None:
-        """Take note that `send` is over; called by its own thread."""
+        """Note that `send` is over; called by its own thread."""
         with self._changed:
             send.error, send.is_over = error, True
             self._hung.discard(send)
             if send.is_hung and error is not None and send.key in self._due:
-                # It was waited for, lest it be told twice.
+                # The retry was put off in case this send succeeded after all.
                 self._due[send.key] = time.monotonic()
             self._changed.notify_all()
         if send.is_hung and error is None:
             self._finish(send, None)
 
     def _start(self) -> None:
-        if self._is_closed or (self._thread is not None and self._thread.is_alive()):
+        if self._thread is not None and self._thread.is_alive():
             return
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         try:
@@ -198,8 +192,8 @@ class Delivery:
             try:
                 self._deliver(key)
             except BaseException:
-                # A mistake in here must not cost the admins the rest. Nothing else
-                # may come to have it asked for again.
+                # A bug in here must not stop other reports. Nothing else may post
+                # this one again.
                 logger.exception("The delivery of reports raised.")
                 self.post(key, LAST_RETRY)
             finally:
@@ -208,11 +202,11 @@ class Delivery:
                     self._changed.notify_all()
 
     def _next(self) -> Key | None:
-        """Wait for a report that is due, and return its key. None: it was closed."""
+        """Wait for a report that is due, and return its key. None: none is left."""
         with self._changed:
-            while not self._is_closed:
+            while self._due:
                 now, left = time.monotonic(), None
-                if self._due and len(self._hung) < MAX_HUNG:
+                if len(self._hung) < MAX_HUNG:
                     left = min(min(self._due.values()) - now, threading.TIMEOUT_MAX)
                 if left is not None and left <= 0:
                     ready = [key for key, due in self._due.items() if due <= now]
@@ -221,6 +215,7 @@ class Delivery:
                     del self._due[self._busy]
                     return self._busy
                 self._changed.wait(left)
+            self._thread = None
         return None
 
     def _deliver(self, key: Key) -> None:
@@ -232,32 +227,29 @@ class Delivery:
                 error = self._wait_for(send)
             except RuntimeError as exc:
                 error = exc
-            if not self._is_closed:
-                self._finish(send, error)
+            self._finish(send, error)
         elif found is not None:
-            # Not at once: it would be asked for again and again.
+            # Not at once: that would be a busy loop.
             self.post(key, max(found, FIRST_RETRY))
         else:
-            # Nothing of it is left that could be tried again.
-            self.withdraw([key])
+            with self._changed:
+                self._tries.pop(key, None)
 
     def _wait_for(self, send: Send) -> BaseException | None:
         """Wait for the end of a send, or give it up; return what went wrong."""
         with self._changed:
-            while not (send.is_over or self._is_closed):
+            while not send.is_over:
                 left = send.ends - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            if send.is_over or self._is_closed:
+            else:
                 return send.error
             send.is_hung = True
             self._hung.add(send)
-            error = send.error = (
-                Unanswered("no answer came")
-                if send.is_whole
-                else TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
-            )
+            send.error = TimeoutError(f"it hangs for {GIVE_UP:g} seconds")
+            if send.is_whole:
+                send.error = DeliveryUnconfirmed("no answer came")
         if len(self._hung) >= MAX_HUNG:
             logger.error(
                 "%d sends of %s hang: the next one begins when one of them ends. Give "
@@ -266,26 +258,26 @@ class Delivery:
                 self.notifier.label,
                 extra={"action": "delivery_hangs"},
             )
-        return error
+        return send.error
 
     def _finish(self, send: Send, error: BaseException | None) -> None:
-        """Take note of how a send went: it is tried again, or it is done."""
-        is_done = False
-        if error is None or isinstance(error, Unanswered):
+        """Note how a send went: it is tried again, or it is done."""
+        is_done = error is None
+        if error is None or isinstance(error, DeliveryUnconfirmed):
             try:
-                is_done = self._note(send)
+                is_done = self._note(send) or is_done
             except BaseException:
-                # It was delivered: a mistake in here must not have it sent again.
+                # It was delivered: a bug in here must not have it sent again.
                 logger.exception("Could not take note of what was sent.")
-                is_done = error is None
-        if not is_done and error is not None:
+        if error is not None and not is_done:
             self._try_again(send, error)
             return
         with self._changed:
             self.is_failing = False
             self._tries.pop(send.key, None)
             works_again = self._has_reported_failure and not self._tries
-            self._has_reported_failure = self._has_reported_failure and not works_again
+            if works_again:
+                self._has_reported_failure = False
         if works_again:
             logger.warning(
                 "Sending %s works again.",
@@ -297,8 +289,8 @@ class Delivery:
         with self._changed:
             self.is_failing = True
             tries = self._tries[send.key] = self._tries.get(send.key, 0) + 1
-            # One that hangs may be delivered yet, and has an end as a rule. What the
-            # settings make fail does not mend itself in a moment.
+            # One that hangs may still be delivered, and mostly ends by itself. A wrong
+            # setting does not mend itself in a moment.
             is_long = send.is_hung or isinstance(error, ImproperlyConfigured)
             wait = LAST_RETRY if is_long else backoff(tries)
             self._due[send.key] = time.monotonic() + wait
@@ -309,15 +301,14 @@ class Delivery:
             reason = one_line(f"{type(error).__name__}: {error}", 300)
         except BaseException:
             reason = type(error).__name__
-        level = logging.DEBUG if self._has_reported_failure else logging.WARNING
-        self._has_reported_failure = True
         logger.log(
-            level,
+            logging.DEBUG if self._has_reported_failure else logging.WARNING,
             "Could not send %s: %s. It is tried again until it works.",
             self.notifier.label,
             reason,
             extra={"action": "delivery_failed"},
         )
+        self._has_reported_failure = True
 
 
 def backoff(failures: int) -> float:

@@ -1,7 +1,7 @@
 """
-The mail to the admins, as `mail_admins` would send it.
+The mail to the admins, as `mail_admins` would send it: backend, timeouts and headers.
 
-Its text is made in `yourlabs.runner.notify.report`.
+Its text is written in `yourlabs.runner.notify.mail_text`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from hashlib import blake2b
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.smtp import EmailBackend
 
 from yourlabs.runner import conf
 from yourlabs.runner.failures.text import one_line
-from yourlabs.runner.notify.base import Notifier, Unanswered
+from yourlabs.runner.notify.base import DeliveryUnconfirmed, Notifier
 from yourlabs.runner.notify.delivery import expect_answer
-from yourlabs.runner.notify.report import Report
+from yourlabs.runner.notify.mail_text import Report
 from yourlabs.runner.notify.subscriber import Subscriber
 
 TIMEOUT = 35.0
-"""How long a mail server may be silent, in seconds, where no setting says it."""
-
+"""How long a mail server may be silent, in seconds, without ``EMAIL_TIMEOUT``."""
 
 ANSWER_TIMEOUT = 600.0
-"""How long it may take to take a mail that it has, in seconds: RFC 5321, 4.5.3.2.6."""
+"""How long it may take to confirm a mail, in seconds: RFC 5321, 4.5.3.2.6."""
 
 
 class AdminMail(Notifier):
@@ -39,7 +39,7 @@ class AdminMail(Notifier):
     label = "email to admins"
 
     def is_enabled(self) -> bool:
-        """Return what ``RUNNER["EMAIL"]`` says."""
+        """Return ``RUNNER["EMAIL"]``."""
         return conf.email()
 
     def send(self, report: Report) -> str | None:
@@ -51,16 +51,16 @@ class AdminMail(Notifier):
 
         Raises:
             ImproperlyConfigured: ``ADMINS`` is empty.
-            Unanswered: The server has the mail, and did not say that it took it.
+            DeliveryUnconfirmed: The server has the mail, and has not confirmed it.
             Exception: Whatever the mail backend raises.
         """
         admins = [one_line(address, 500) for address in conf.admins()]
         if not admins:
             msg = "ADMINS is empty, so nobody is told of failures"
             raise ImproperlyConfigured(msg)
-        sender = one_line(conf.mail_sender(), 500)
+        sender = one_line(str(settings.SERVER_EMAIL), 500)
         message = ReadableMail(
-            subject=one_line(f"{conf.mail_prefix()}{report.subject}", 250),
+            subject=one_line(f"{settings.EMAIL_SUBJECT_PREFIX}{report.subject}", 250),
             body=report.body,
             from_email=sender,
             to=admins,
@@ -86,12 +86,12 @@ class AdminMail(Notifier):
 
 
 class ReadableMail(mail.EmailMessage):
-    """A mail whose lines stay as they are where it is not sent but shown or kept."""
+    """A mail whose long lines stay whole in backends that show or store it."""
 
     def message(self, **options: Any) -> Any:
-        """Return it for a backend; those that send ask for a policy of their own."""
+        """Return it for a backend; those that send pass a policy of their own."""
         if django.VERSION >= (6, 0):
-            # Longer ones than of 78 characters would be made quoted-printable.
+            # By default lines longer than 78 characters become quoted-printable.
             whole = email.policy.default.clone(max_line_length=998)
             options.setdefault("policy", whole)
         return super().message(**options)
@@ -99,10 +99,10 @@ class ReadableMail(mail.EmailMessage):
 
 class WaitsForAnswer:
     """
-    Part of an `smtplib.SMTP` that knows when the server has a whole mail.
+    Mixin for an `smtplib.SMTP` that notices when the server has a whole mail.
 
-    Its answer to that is waited for as long as the RFC says. Where it does not come in
-    that time, the mail may have been taken: that is not the same as a failure.
+    Then it waits for the answer for as long as the RFC demands. If none comes in that
+    time, the mail may have been accepted: that is not the same as a failure.
     """
 
     _answers_to_data = 0
@@ -123,24 +123,24 @@ class WaitsForAnswer:
             return super().getreply()  # type: ignore[misc,no-any-return]
         before = self.sock.gettimeout()
         self.sock.settimeout(ANSWER_TIMEOUT)
-        # A little more, so that the time-out comes first.
+        # A little more, so that the socket's time-out comes first.
         expect_answer(ANSWER_TIMEOUT + 10)
         try:
             reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
         except smtplib.SMTPServerDisconnected as exc:
             if isinstance(exc.__context__, TimeoutError):
                 msg = f"the server has it and says nothing for {ANSWER_TIMEOUT:g} s"
-                raise Unanswered(msg) from exc
+                raise DeliveryUnconfirmed(msg) from exc
             raise
         self.sock.settimeout(before)
         return reply
 
 
 def learn_to_wait(smtp: object) -> None:
-    """Make an open connection to a mail server one that `WaitsForAnswer`."""
+    """Add `WaitsForAnswer` to the class of an open connection to a mail server."""
     if isinstance(smtp, smtplib.SMTP) and not isinstance(smtp, WaitsForAnswer):
-        # Django's backend, or one made of it, has made it as the settings say. Which
-        # class it makes cannot be said from outside in every Django.
+        # Django's backend has made the connection as its settings demand; not every
+        # Django lets the class be chosen from outside.
         smtp.__class__ = type("SMTP", (WaitsForAnswer, type(smtp)), {})
 
 
@@ -148,8 +148,8 @@ def headers(report: Report, sender: str) -> dict[str, str]:
     """
     Return the headers that make the mails of one downtime a thread.
 
-    A report that is sent again has the same Message-ID, so that a mail reader may
-    show it once.
+    A report that is sent again has the same Message-ID, so a mail reader can show it
+    once.
     """
     root = f"{report.chain}\0{report.task}\0{report.thread}"
     key = blake2b(root.encode(errors="replace"), digest_size=12).hexdigest()
@@ -170,17 +170,5 @@ def _connection() -> Any:
     return mail.get_connection() if mailers is None else mailers.default
 
 
-class EmailSubscriber(Subscriber):
-    """Mails the admins what matters of every chain of this process, once."""
-
-    def __init__(self) -> None:
-        super().__init__(AdminMail(), section="notifications")
-
-
-subscriber = EmailSubscriber()
-"""The one of this process; connected when the apps are ready."""
-
-
-def connect() -> None:
-    """Connect the email subscriber."""
-    subscriber.connect()
+subscriber = Subscriber(AdminMail(), section="notifications")
+"""Mails the admins what happens in this process; connected when the apps are ready."""

@@ -1,18 +1,17 @@
-"""Which release of a project runs: what it says, or what its sources say."""
+"""Which release of a project runs: as its settings name it, or by its sources."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
+from contextlib import suppress
+from functools import lru_cache, partial
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from yourlabs.runner import conf
 from yourlabs.runner.chain.task import Chain
-
-MAX_LAYERS = 100
-"""How many wrappers are looked into: they can be a circle."""
 
 
 def release_of(chain: Chain) -> str:
@@ -26,24 +25,19 @@ def release_of(chain: Chain) -> str:
     named = conf.release()
     if named is not None:
         return named
-    functions = (_inside(task.func) for task in chain.tasks)
-    modules = (getattr(function, "__module__", None) for function in functions)
+    modules = (getattr(_inside(one.func), "__module__", "") for one in chain.tasks)
     return _digest(tuple(str(module or "") for module in modules))
 
 
 def _inside(function: Any) -> Any:
     """Return what is inside of wrappers and partials, however they are nested."""
-    for _ in range(MAX_LAYERS):
-        inside = getattr(function, "__wrapped__", function)
-        if isinstance(inside, functools.partial):
-            inside = inside.func
-        if inside is function:
-            break
-        function = inside
-    return function
+    # One that wraps itself has nothing inside.
+    with suppress(ValueError):
+        function = inspect.unwrap(function)
+    return _inside(function.func) if isinstance(function, partial) else function
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def _digest(modules: tuple[str, ...]) -> str:
     digest = blake2b(digest_size=6)
     for name in sorted(set(modules)):
@@ -52,13 +46,8 @@ def _digest(modules: tuple[str, ...]) -> str:
 
 
 def _source(name: str) -> bytes:
-    module = sys.modules.get(name)
     try:
-        path = inspect.getsourcefile(module) if module is not None else None
-        if path is None:
-            return b""
-        with open(path, "rb") as file:
-            return file.read()
-    except (OSError, TypeError):
+        return Path(inspect.getsourcefile(sys.modules[name]) or "").read_bytes()
+    except (KeyError, OSError, TypeError):
         # Typed at a prompt, or shipped without its source.
         return b""

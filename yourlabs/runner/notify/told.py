@@ -1,4 +1,4 @@
-"""What one channel was told of one task, and how much more it may be told."""
+"""What one channel has told of one task, and how many reports it may still send."""
 
 from __future__ import annotations
 
@@ -6,76 +6,81 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from yourlabs.runner.failures.downtime import Downtime, Seen, check_fields, check_types
+from yourlabs.runner.failures.downtime import (
+    Downtime,
+    Tally,
+    check_fields,
+    check_types,
+)
 
 MAX_KNOWN = 100
 """How many fingerprints are remembered as told."""
 
 
 class Bucket(NamedTuple):
-    """So many mails at once, then one a period."""
+    """A token bucket: so many reports at once, then one a period."""
 
     spent: float = 0.0
-    """How many of them were gone at `at`."""
+    """How many tokens were gone at `at`."""
     at: float = 0.0
     """In seconds since the epoch."""
 
     def missing(self, now: float, size: int, period: float) -> float:
-        """Return how many seconds it takes until one can be sent; 0: it can."""
-        # A fraction that grew in many steps is not exact to the last of them.
+        """Return how many seconds it takes until there is a token; 0: there is one."""
+        # Fractions that are added up are not exact.
         lack = self._spent(now, period) + 1 - size
         return lack * period if lack > 1e-6 else 0.0
 
     def take(self, now: float, size: int, period: float) -> Bucket:
-        """Return it after one was sent; it is never emptier than empty."""
+        """Return the bucket without one token; it is never emptier than empty."""
         return Bucket(min(size, self._spent(now, period) + 1), now)
 
     def _spent(self, now: float, period: float) -> float:
-        # A clock that was set back gives nothing.
+        # A clock that was set back adds nothing.
         return max(0.0, self.spent - max(0.0, now - self.at) / period)
 
 
 @dataclass(frozen=True)
 class Told:
-    """What one channel was told of one task."""
+    """What one channel has told of one task."""
 
     is_down: bool = False
     hangs: bool = False
     failures: int = 0
-    """How many failures it was told of, ever; the same of what follows."""
+    """How many failures it has reported, ever."""
     recoveries: int = 0
     stalls: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Of the exceptions, by fingerprint."""
+    """How often it has reported each exception, by fingerprint."""
     known: tuple[str, ...] = ()
     """Fingerprints that are no news: the last `MAX_KNOWN`, the oldest first."""
     since: float = 0.0
-    """When the downtime began that it was told of last."""
+    """When the downtime began that it has reported last."""
     lasted: float = 0.0
     """How long that had lasted then, in seconds."""
     news: Bucket = Bucket()  # noqa: RUF009
     changes: Bucket = Bucket()  # noqa: RUF009
     at: float = 0.0
-    """When it was told something last, in seconds since the epoch."""
+    """When it has sent the last report, in seconds since the epoch."""
     mails: int = 0
-    """How many reports it took."""
+    """How many reports were delivered."""
     copies: int = 0
-    """How often the next one was sent, so that it may have arrived."""
+    """How often the next one was sent already, without a confirmation."""
     thread: str = ""
-    """What the mails of one conversation share."""
+    """Key that the mails of one thread share."""
     position: int = 0
-    """How many of them were sent."""
+    """How many mails of this thread were sent."""
     start: str = ""
-    """Why what was known is news again; empty when it is not, or was told."""
+    """Why known exceptions are news again; empty when they are not, or it was told."""
 
-    def new_failures_of(self, one: Seen) -> int:
-        """Return how often an exception was raised since it was told of."""
+    def new_failures_of(self, one: Tally) -> int:
+        """Return how often an exception was raised since it was reported."""
         known = self.counts.get(one.fingerprint, 0) if one.first <= self.failures else 0
         return max(0, one.count - known)
 
 
 def baseline(downtime: Downtime) -> Told:
-    """Return what a channel knows that is new here: nothing of what is over."""
+    """Return the state of a new channel, which reports nothing that is over."""
     return Told(
         failures=downtime.failures,
         recoveries=downtime.recoveries,
@@ -86,33 +91,23 @@ def baseline(downtime: Downtime) -> Told:
 
 def started_anew(told: Told, downtime: Downtime, why: str) -> Told:
     """
-    Return it after a new start: what fails from now on is news again.
+    Return `told` after a new start: what fails from now on is news again.
 
-    What failed before, and is known, is none: it may have been mended. The buckets stay
-    as they are.
+    Known failures of before are not: they may have been mended. The buckets stay as
+    they are.
     """
-    seen = {one.fingerprint: one.count for one in downtime.seen}
-    counts = {one: count for one, count in seen.items() if one in told.known}
-    return replace(
-        told,
-        known=(),
-        counts={**told.counts, **counts},
-        start=why if told.mails else "",
-    )
+    known = [one for one in downtime.seen if one.fingerprint in told.known]
+    counts = {**told.counts, **{one.fingerprint: one.count for one in known}}
+    return replace(told, known=(), counts=counts, start=why if told.mails else "")
 
 
 def as_of(told: Told, downtime: Downtime, now: float) -> Told:
-    """Return it without what cannot be: counts and moments that are still to come."""
+    """Return `told` without what cannot be: counts and instants of the future."""
     if told.failures > downtime.failures or told.stalls > downtime.stalls:
-        # What the chain had counted was lost.
-        lost: dict[str, Any] = {
-            "failures": 0,
-            "recoveries": 0,
-            "stalls": 0,
-            "counts": {},
-        }
-        told = replace(told, is_down=False, hangs=False, **lost)
-    # Where the clock was set back, they fill up from now on, not from then.
+        # The counts of the chain were lost.
+        lost: dict[str, Any] = {"failures": 0, "recoveries": 0, "stalls": 0}
+        told = replace(told, is_down=False, hangs=False, counts={}, **lost)
+    # After the clock was set back, the buckets fill up from now on.
     news, changes = (
         one._replace(at=min(now, one.at)) for one in (told.news, told.changes)
     )

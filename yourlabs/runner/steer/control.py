@@ -14,11 +14,11 @@ from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.exceptions import ChainPaused, ChainRuns
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
+from yourlabs.runner.ownership.record import END_OF_TIME
 from yourlabs.runner.steer.document import describe_hold
 from yourlabs.runner.steer.reading import Reading, read_chain, require
 from yourlabs.runner.storage.base import backend
 from yourlabs.runner.storage.desired import (
-    END_OF_TIME,
     MAX_TEXT,
     Act,
     Desired,

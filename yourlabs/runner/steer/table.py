@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from yourlabs.runner.storage.desired import END_OF_TIME
+from yourlabs.runner.ownership.record import END_OF_TIME
 
 WIDTH = 80
 

@@ -240,7 +240,7 @@ def _failures(tasks: Iterable[TaskReading]) -> list[dict[str, Any]]:
             "traceback": redact(one.traceback),
         }
         for task in tasks
-        for one in task.history.failed_runs()
+        for one in task.history.failed_runs
     ]
     return sorted(found, key=lambda one: one["at"], reverse=True)[:50]
 
@@ -249,7 +249,7 @@ def _recent(tasks: Iterable[TaskReading]) -> list[tuple[Any, ...]]:
     found = [
         (_moment(at), task.name, duration, well)
         for task in tasks
-        for at, duration, well in task.history.recent()
+        for at, duration, well in task.history.recent
     ]
     return sorted(found, reverse=True)[:20]
 

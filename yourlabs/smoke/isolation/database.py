@@ -50,17 +50,19 @@ class Databases:
 
     Args:
         aliases: The databases to guard.
+
+    Attributes:
+        known: The databases that the project has, those that do not answer included.
+        savepoints: The savepoints around the request, which it may not end.
+        pools: Where the threads of Django's pools connect to.
+        _own: The drivers' connections of the request in progress.
     """
 
     def __init__(self, aliases: list[str]) -> None:
         self.aliases = aliases
         self.known = frozenset(connections)
-        """The databases that the project has, those that do not answer included."""
-
         self.is_nested = any(connections[a].in_atomic_block for a in aliases)
         self.savepoints: frozenset[str] = frozenset()
-        """The savepoints around the request, which it may not end."""
-
         several = (connections[alias] for alias in aliases)
         self.pools = frozenset(
             address
@@ -68,12 +70,8 @@ class Databases:
             if one.settings_dict["OPTIONS"].get("pool")
             for address in addresses_of(one.get_connection_params())
         )
-        """Where the threads of Django's pools connect to."""
-
         self._drivers = Drivers(self)
         self._own: list[Any] = []
-        """The drivers' connections of the request in progress."""
-
         self._tables: frozenset[str] = frozenset()
         self._is_running = False
         self._callbacks: dict[str, int] = {}
@@ -82,12 +80,7 @@ class Databases:
 
     @contextlib.contextmanager
     def running(self, patches: Patches, folder: str) -> Iterator[None]:
-        """Guard the drivers; work on copies of SQLite files.
-
-        Args:
-            patches: Where the drivers' classes are changed.
-            folder: Where the copies go.
-        """
+        """Guard the drivers; work on copies of SQLite files, in a folder."""
         self._drivers.patch(patches)
         originals: dict[str, Any] = {}
         self._is_running = True

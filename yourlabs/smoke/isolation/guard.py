@@ -62,23 +62,22 @@ class Refusal:
 
 
 class Guard:
-    """Decides who is guarded, and keeps what was refused. One for the process."""
+    """Decides who is guarded, and keeps what was refused. One for the process.
+
+    Attributes:
+        checks: What to ask before an event of the interpreter, by its name.
+        sent: How much was kept from being sent, by what it is.
+        is_final: Whether the guards stay until the process has ended.
+        run: Rises with each run.
+    """
 
     def __init__(self) -> None:
         self.checks: dict[str, Check] = {}
-        """What to ask before an event of the interpreter, by its name."""
-
         self.allowed: dict[str, tuple[str, ...]] = {}
         self.sent: Counter[str] = Counter()
-        """How much was kept from being sent, by what it is."""
-
         self.is_on = False
         self.is_final = False
-        """Whether the guards stay until the process has ended."""
-
         self.run = 0
-        """Rises with each run."""
-
         self._owner = 0
         self._undos: list[Callable[[], None]] = []
         self._notes: list[Refusal] = []

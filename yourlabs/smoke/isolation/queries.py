@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -47,11 +48,6 @@ class QueryRecorder:
         return execute(sql, params, many, context)
 
     def largest_group(self) -> tuple[int, str]:
-        """How often the most frequent query ran, and its text."""
-        counts: dict[str, int] = {}
-        for text in self.texts:
-            counts[text] = counts.get(text, 0) + 1
-        if not counts:
-            return 0, ""
-        text = max(counts, key=counts.__getitem__)
-        return counts[text], text
+        """How often the most frequent query ran, and the beginning of its text."""
+        ((text, count),) = Counter(self.texts).most_common(1) or [("", 0)]
+        return count, text[:1000]

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from asgiref.sync import SyncToAsync
 from django.conf import settings
@@ -62,7 +61,9 @@ class Sandbox:
             GUARD.watch(checks, self.allowed, is_final=self.is_final)
             stack.enter_context(self.files.temporary())
             stack.enter_context(_threads_of_coroutines())
-            stack.enter_context(override_settings(**_changed_settings()))
+            stack.enter_context(
+                override_settings(ALLOWED_HOSTS=[*settings.ALLOWED_HOSTS, "*"])
+            )
             folder = self.files.folder
             stack.enter_context(self.databases.running(patches, folder))
             yield
@@ -95,12 +96,6 @@ class Sandbox:
         self.files.remove()
         with GUARD.trusted():
             connections.close_all()
-
-
-def _changed_settings() -> dict[str, Any]:
-    return {
-        "ALLOWED_HOSTS": [*settings.ALLOWED_HOSTS, "*"],
-    }
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class Command(BaseCommand):
     )
     requires_system_checks: list[str] = []
     leaving = False
-    """The process ends after the command."""
+    """The process ends with the command."""
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run the command as the whole work of this process."""

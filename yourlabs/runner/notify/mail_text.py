@@ -1,4 +1,4 @@
-"""What the admins read: the subject and the body of a mail."""
+"""The text of a mail: its subject and its body. Other channels send the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from yourlabs.runner.failures.downtime import Downtime, Hang
+from yourlabs.runner.failures.downtime import Downtime, Hang, counted
 from yourlabs.runner.failures.records import ExceptionCount
 from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, first_line, one_line, printable
@@ -34,7 +34,7 @@ PHRASES = {
     Kind.STALLED: "Task stalled",
     Kind.RESUMED: "Stalled task ended",
 }
-"""What a subject says of each reason."""
+"""The words for each reason, in subjects and bodies."""
 
 _OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
@@ -47,7 +47,7 @@ _CALENDAR = 253_402_300_799.0
 @dataclass(frozen=True)
 class Report:
     """
-    What is told of one task at one time.
+    What is reported of one task at one time.
 
     It is a value without live objects: it may be kept, and sent from any thread.
     """
@@ -61,17 +61,17 @@ class Report:
     at: datetime
     """When it was made: aware, UTC, like every instant here."""
     reasons: tuple[Reason, ...]
-    """Why it is sent, never empty; first the one that says how the task fares now."""
+    """Why it is sent, never empty; first the one about the present state."""
     what: Downtime
-    """How the task fares."""
+    """The present state."""
     told: Told
-    """What the channel was told before."""
+    """What the channel has reported before."""
     retry: timedelta = timedelta()
     """In how long it is tried again after a failure; zero: at once, or unknown."""
     next_at: datetime | None = None
     """When the next reminder is due; None: no sooner than something changes."""
     where: str = ""
-    """Host, process and release that it is told of."""
+    """Host, process and release that it comes from."""
 
     @property
     def is_down(self) -> bool:
@@ -105,12 +105,7 @@ class Report:
     @property
     def exceptions(self) -> tuple[ExceptionCount, ...]:
         """The distinct exceptions of these, most frequent first; bounded."""
-        found = [
-            ExceptionCount(one.exception_type, one.message, one.fingerprint, count)
-            for one in self.what.seen
-            if (count := self.told.new_failures_of(one))
-        ]
-        return tuple(sorted(found, key=lambda one: -one.count))
+        return counted(self.what.seen, self.told.new_failures_of)
 
     @property
     def thread(self) -> str:
@@ -143,7 +138,7 @@ class Report:
             took = self.what.hang.took
             known = f"after {duration(timedelta(seconds=took or 0))}"
             return f"{text}: {'with its process' if took is None else known}"
-        # Further lines of a message are details, and an address tells a reader nothing.
+        # Further lines of a message are details, and a memory address helps nobody.
         message = _ADDRESS.sub("", first_line(reason.message, 2 * MAX_MESSAGE))
         message = one_line(message, MAX_MESSAGE)
         return f"{text}: {message}" if message else text
@@ -187,7 +182,7 @@ def _body(report: Report) -> Iterator[str]:
 
 
 def _headline(report: Report, kinds: set[Kind]) -> str:
-    """Return how the task fares, and what says whether it can be left alone."""
+    """Return the present state, and whether the task mends itself."""
     if report.what.hangs:
         return f"{report.task} hangs: a run takes longer than it may."
     if kinds <= _OF_STALLS and not report.is_down:
@@ -236,12 +231,10 @@ def _hang(report: Report, hang: Hang) -> Iterator[tuple[str, str]]:
 def own_frame(stack: str) -> str:
     """Return the last call in a stack that is of the project itself, on one line."""
     lines = [line.strip() for line in stack.splitlines()]
-    for number in range(len(lines) - 1, -1, -1):
-        line = lines[number]
+    for line, below in reversed([*zip(lines, [*lines[1:], ""], strict=True)]):
         if line.startswith('File "') and not _LIBRARY.search(line):
-            source = lines[number + 1] if number + 1 < len(lines) else ""
-            is_source = source and not source.startswith('File "')
-            return one_line(f"{line}: {source}" if is_source else line, 300)
+            is_source = below and not below.startswith('File "')
+            return one_line(f"{line}: {below}" if is_source else line, 300)
     return ""
 
 

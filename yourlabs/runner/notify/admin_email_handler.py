@@ -1,4 +1,4 @@
-"""Keeps the runner's records out of Django's own mails to the admins."""
+"""Keep the runner's log records out of the mails of Django's `AdminEmailHandler`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from django.utils.log import AdminEmailHandler
 
-LOGGER = "runner"
+from yourlabs.runner.log import logger
 
 
-def spare_admins() -> None:
+def skip_runner_records() -> None:
     """
     Have no `AdminEmailHandler` mail what the runner logs of a run.
 
     It has no flood control: a weekend of failures would be hundreds of mails beside
-    the throttled ones. Where it hangs in the tree of loggers cannot be found out: it
-    may be on any logger, behind another handler or a queue, or be added later. So this
-    changes what the class does with the records of one logger, and of no other.
+    the throttled ones. The handler may be on any logger, behind another handler or a
+    queue, or be added later. So the class itself is changed, for the records of one
+    logger and no other.
     """
     # A handler that wraps it may call either.
     for name in ("handle", "emit"):
@@ -31,8 +31,8 @@ def spare_admins() -> None:
 def _sparing(usual: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(usual)
     def call(self: AdminEmailHandler, record: logging.LogRecord) -> Any:
-        # What is critical comes once, and no mail of the runner tells it.
-        if record.name == LOGGER and record.levelno < logging.CRITICAL:
+        # A critical record comes once, and the runner sends no mail of its own for it.
+        if record.name == logger.name and record.levelno < logging.CRITICAL:
             return False
         return usual(self, record)
 
