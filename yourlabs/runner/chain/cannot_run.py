@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from yourlabs.runner.chain.steering import SECTION
 from yourlabs.runner.chain.task import DOWN, MAX_NAME, Chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.log import logger
@@ -93,6 +94,10 @@ class Trouble:
                 told = self._told = self._begin(must_be_known=exc is None)
             if told is None:
                 return
+            assert self._backend is not None
+            # The chain has no owner that could see whether it is silenced.
+            wanted = self._backend.store(self._chain).desired()
+            told[1].state.put(SECTION, wanted)
             if exc is not None:
                 told[1].failed(exc)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.history import (
     History,
+    first_that_fits,
     histories_from_json,
     histories_to_json,
 )
@@ -28,7 +30,12 @@ from yourlabs.runner.storage.base import Store
 LONG_COOLDOWN_S = 1.0
 # How often a chain of shorter cooldowns saves; and while it only counts successes.
 SAVE_EVERY_S, SAVE_COUNTS_EVERY_S = 1.0, 5.0
-MAX_DOWNTIMES = 200_000  # bytes of text that all downtimes take in the document
+# Bytes of all sections of the document, and of the downtimes in it. What tasks have
+# done takes the rest.
+MAX_DOCUMENT, MAX_DOWNTIMES = 65_000, 24_000
+# Bytes of text in each downtime: the first of these with which all fit.
+TEXT_SIZES = (MAX_STORED, 4_000, 1_000, 250)
+
 
 T = TypeVar("T")
 
@@ -134,19 +141,31 @@ class Checkpoint:
 
     def _save(self, claim: Claim) -> None:
         self._saved_at = self._clock.monotonic()
-        room = min(MAX_STORED, MAX_DOWNTIMES // len(self._executions))
         downtimes = {
-            one.key: one.downtime.to_json(room)
+            one.key: one.downtime
             for one in self._executions
             if one.downtime != Downtime()
         }
+        names = {
+            one.key: {"path": one.task.path, "name": one.task.name}
+            for one in self._executions
+        }
         for one in self._executions:
             one.history.cooldown = one.cooldown.total_seconds()
-        tasks = histories_to_json({one.key: one.history for one in self._executions})
-        for one in self._executions:
-            tasks[one.key] |= {"path": one.task.path, "name": one.task.name}
-        counted = {"downtimes": downtimes, "tasks": tasks}
-        self._store.save(claim, self._sections | counted)
+        candidates = (
+            {key: one.to_json(size) for key, one in downtimes.items()}
+            for size in TEXT_SIZES
+        )
+        sections = {
+            **self._sections,
+            "downtimes": first_that_fits(MAX_DOWNTIMES, candidates),
+            "tasks": names,
+        }
+        room = MAX_DOCUMENT - len(json.dumps(sections))
+        histories = {one.key: one.history for one in self._executions}
+        tasks = histories_to_json(histories, room)
+        sections["tasks"] = {key: tasks[key] | names[key] for key in tasks}
+        self._store.save(claim, sections)
 
     def close(self) -> None:
         """Save nothing more: another process may own the chain from now on."""

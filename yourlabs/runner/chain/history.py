@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from yourlabs.runner.failures.downtime import check_types
 from yourlabs.runner.failures.text import cut, one_line, printable
@@ -17,7 +17,6 @@ FIELDS = 5  # numbers of an hour: its begin, runs, failures, seconds in all, the
 MAX_RECENT, MAX_FAILED = 20, 50  # how many of the last runs and failures are kept
 MAX_TRACEBACKS = 5  # how many of the failures have a traceback
 MAX_TRACEBACK, MAX_MESSAGE = 4_000, 300  # bytes
-ROOM = 40_000  # bytes that the histories of a chain take in its document
 
 LEVELS = (
     (5, 50, 168, 20),
@@ -30,6 +29,9 @@ LEVELS = (
 )
 """What is kept of each task if there is not room for all: how many tracebacks,
 failures, hours and runs."""
+
+
+T = TypeVar("T")
 
 
 class Failed(NamedTuple):
@@ -153,18 +155,27 @@ class History:
         }
 
 
-def histories_to_json(histories: Mapping[str, History]) -> dict[str, Any]:
-    """
-    Return the histories of a chain's tasks as plain values, in `ROOM` bytes.
-
-    Tracebacks go first, then the older failures, then the older hours.
-    """
-    values: dict[str, Any] = {}
-    for level in LEVELS:
-        values = {key: one.to_json(*level) for key, one in histories.items()}
-        if len(json.dumps(values)) <= ROOM:
+def first_that_fits(room: int, candidates: Iterable[T]) -> T:
+    """Return the first candidate of at most `room` bytes in JSON; else the last."""
+    for value in candidates:
+        if len(json.dumps(value)) <= room:
             break
-    return values
+    return value
+
+
+def histories_to_json(histories: Mapping[str, History], room: int) -> dict[str, Any]:
+    """
+    Return the histories of a chain's tasks as plain values, in `room` bytes of JSON.
+
+    Tracebacks go first, then the older failures, then the older hours. The counts stay.
+    """
+    return first_that_fits(
+        room,
+        (
+            {key: one.to_json(*level) for key, one in histories.items()}
+            for level in LEVELS
+        ),
+    )
 
 
 def histories_from_json(value: Any, hours: int = HOURS) -> dict[str, History]:
