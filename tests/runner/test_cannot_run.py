@@ -38,7 +38,7 @@ class Channel:
     def chain_stopped(self, down: Any) -> None:
         """Nothing is on its way."""
 
-    def tell(self, name: str, key: str) -> None:
+    def send_owed(self, name: str, key: str) -> None:
         what = self._down.downtime
         self.told.append(what.latest.message if what.is_down else "healed")
 
