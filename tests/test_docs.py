@@ -25,14 +25,18 @@ from yourlabs.runner.web.metrics import PREFIX, families
 SOURCES = sorted((ROOT / "yourlabs" / "runner").rglob("*.py"))
 
 IN_A_PROJECT = [
+    "howto/alert.rst",
     "howto/machines.rst",
+    "howto/pause.rst",
     "howto/priority.rst",
+    "howto/probe.rst",
+    "howto/see.rst",
     "howto/server_overrides.rst",
-    "howto/steer.rst",
     "howto/signals.rst",
     "howto/tasks.rst",
     "howto/testing.rst",
     "howto/upgrade.rst",
+    "howto/wake.rst",
     "index.rst",
     "reference/checks.rst",
     "reference/command.rst",

@@ -17,6 +17,7 @@ NAMES = (
     "servers",
     "smoke_guards",
     "standby",
+    "status_page",
     "takeover",
 )
 

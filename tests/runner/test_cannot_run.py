@@ -64,7 +64,7 @@ def turn(thread: RunnerThread) -> None:
     try:
         thread.tick()
     except Exception as exc:
-        thread._loop.break_down(exc)
+        thread.loop.break_down(exc)
 
 
 def broken(thread: RunnerThread, problem: Exception | None) -> None:
@@ -120,7 +120,7 @@ def test_healed_by_a_restart(told: list[str]) -> None:
     backend = MemoryBackend(FakeClock())
     before = process(backend)
     broken(before, OSError("no"))
-    before._loop.trouble._told[0].die()  # type: ignore[attr-defined,index]
+    before.loop.trouble._told[0].die()  # type: ignore[attr-defined,index]
 
     for _ in range(2):
         thread = process(backend)

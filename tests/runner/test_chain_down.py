@@ -10,12 +10,14 @@ import pytest
 from django.core import mail as django_mail
 
 from tests.runner.fakes import MemoryState, abandon, quick, until
+from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.notify import mail
 from yourlabs.runner.notify.chain_down import ChainDown
 from yourlabs.runner.notify.mail import AdminMail
 from yourlabs.runner.notify.subscriber import Subscriber
+from yourlabs.runner.testing import FakeClock, MemoryBackend
 
 CHAIN = make_chain([quick(lambda: None, name="sync")], name="sync")
 
@@ -92,6 +94,23 @@ def test_next_holder() -> None:
         "[Django] [sync] Process healed",
     ]
     assert json.dumps(state._sections)
+
+
+def test_silence() -> None:
+    """In silence nothing is told; what is owed when it ends is told then, once."""
+    backend = MemoryBackend(clock := FakeClock())
+    trouble = Trouble(CHAIN, backend, clock)
+    silenced = {"until": None, "by": "ann", "reason": "they mend it"}
+    backend.store(CHAIN).steer(lambda _: {"silenced": silenced})
+    for _ in range(3):
+        trouble.report(OSError("no"))
+        clock.advance(60)
+    backend.store(CHAIN).steer(lambda _: {"silenced": None})
+    trouble.report(OSError("no"))
+
+    assert len(subjects(1)) == 1
+    assert "Failures since the last mail: 4" in django_mail.outbox[0].body
+    trouble.close()
 
 
 def test_no_words() -> None:

@@ -143,7 +143,7 @@ def test_owned(arguments: list[str], code: int) -> None:
         call_command("run_functions", SUCCEED, *arguments)
 
     assert caught.value.returncode == code
-    assert owner.thread._loop._claim.check()  # type: ignore[union-attr]
+    assert owner.thread.loop.claim.check()  # type: ignore[union-attr]
     owner.thread.give_back()
     assert calls == []
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import contextvars
 import decimal
 import gc
 import logging
+import logging.config
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import partial, wraps
 from typing import Any
@@ -27,6 +30,7 @@ from tests.runner.fakes import Keeping, log, quick, received
 from yourlabs.runner import signals
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.failures.downtime import Downtime, Hang, Latest
+from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.record import HOSTED, Identity, OwnerRecord, RunMark
 
 
@@ -739,3 +743,64 @@ def test_broken_handler(function: Any, raised: BaseException) -> None:
 
     assert deadline > time.monotonic() + 50
     assert runner.runs == 1
+
+
+# Logging.
+
+
+def configured_by_file() -> None:
+    sections = {
+        "loggers": {"keys": "root"},
+        "handlers": {"keys": ""},
+        "formatters": {"keys": ""},
+        "logger_root": {"level": "WARNING", "handlers": ""},
+    }
+    parser = configparser.RawConfigParser()
+    parser.read_dict(sections)
+    logging.config.fileConfig(parser)
+
+
+@pytest.mark.parametrize(
+    "reconfigure",
+    [
+        configured_by_file,
+        lambda: logging.config.dictConfig({"version": 1}),
+        lambda: logging.disable(),
+        lambda: setattr(logging.getLogger("runner"), "disabled", True),
+    ],
+    ids=["fileConfig", "dictConfig", "disable", "disabled"],
+)
+def test_switched_off(reconfigure: Callable[[], None]) -> None:
+    """A task that configures logging anew does not silence what comes after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    others = [
+        one
+        for one in logging.root.manager.loggerDict.values()
+        if isinstance(one, logging.Logger) and not one.disabled
+    ]
+    try:
+        with log() as kept:
+            runner_of(reconfigure).run()
+            logger.error("after it")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(logging.NOTSET)
+        for one in others:
+            one.disabled = False
+
+    assert kept.texts()[-1:] == ["after it"]
+
+
+def test_switched_off_on_purpose() -> None:
+    """A logger that was off before the run is off after it."""
+    logger.logger.disabled = True
+    try:
+        with log() as kept:
+            runner_of(lambda: setattr(logger.logger, "disabled", False)).run()
+            logger.error("after it")
+    finally:
+        logger.logger.disabled = False
+
+    assert kept.texts() == []

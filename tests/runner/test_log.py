@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import configparser
 import logging
-import logging.config
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.runner.fakes import Keeping, log
-from yourlabs.runner.log import StaysSwitchedOn, logger, traceback_of
+from yourlabs.runner.log import logger, traceback_of
 
 
 class Breaking(Keeping):
@@ -150,63 +148,3 @@ def test_place() -> None:
     }
     lines = [record.lineno for record in kept.records]
     assert lines == list(range(lines[0], lines[0] + 4))
-
-
-def configured_by_file() -> None:
-    sections = {
-        "loggers": {"keys": "root"},
-        "handlers": {"keys": ""},
-        "formatters": {"keys": ""},
-        "logger_root": {"level": "WARNING", "handlers": ""},
-    }
-    parser = configparser.RawConfigParser()
-    parser.read_dict(sections)
-    logging.config.fileConfig(parser)
-
-
-@pytest.mark.parametrize(
-    "reconfigure",
-    [
-        configured_by_file,
-        lambda: logging.config.dictConfig({"version": 1}),
-        lambda: logging.disable(),
-        lambda: setattr(logging.getLogger("runner"), "disabled", True),
-    ],
-    ids=["fileConfig", "dictConfig", "disable", "disabled"],
-)
-def test_switched_off(reconfigure: Callable[[], None]) -> None:
-    """Code that configures logging anew does not silence what comes after it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    others = [
-        one
-        for one in logging.root.manager.loggerDict.values()
-        if isinstance(one, logging.Logger) and not one.disabled
-    ]
-    try:
-        with log() as kept:
-            with StaysSwitchedOn():
-                reconfigure()
-            logger.error("after it")
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.disable(logging.NOTSET)
-        for one in others:
-            one.disabled = False
-
-    assert kept.texts() == ["after it"]
-
-
-def test_switched_off_on_purpose() -> None:
-    """A logger that was off before the code is off after it."""
-    logger.logger.disabled = True
-    try:
-        with log() as kept:
-            with StaysSwitchedOn():
-                logger.logger.disabled = False
-            logger.error("after it")
-    finally:
-        logger.logger.disabled = False
-
-    assert kept.texts() == []

@@ -56,7 +56,7 @@ def tick(thread: RunnerThread, clock: FakeClock, times: int = 1) -> float:
 
 def claim_of(thread: RunnerThread) -> MemoryClaim:
     """Return what makes `thread` the owner."""
-    claim = thread._loop._claim
+    claim = thread.loop.claim
     assert isinstance(claim, MemoryClaim)
     return claim
 
@@ -291,7 +291,7 @@ def test_started_though_the_state_cannot_be_read(
     resting = quick(counted, success_cooldown=HOUR)
     before = make(resting, backend=backend)
     tick(before, clock)
-    before._loop.let_go()
+    before.loop.release()
     thread = make(resting, backend=backend, mode=Mode.COMMAND)
 
     def refuse(store: MemoryStore) -> Any:
@@ -335,10 +335,10 @@ def test_once_keeps_the_plan(backend: MemoryBackend, clock: FakeClock) -> None:
     resting = quick(Counted(), success_cooldown=12 * HOUR)
     owner = make(resting, backend=backend)
     tick(owner, clock)
-    owner._loop.let_go()
+    owner.loop.release()
     once = make(resting, backend=backend, mode=Mode.ONCE)
     tick(once, clock)
-    once._loop.let_go()
+    once.loop.release()
 
     assert tick(make(resting, backend=backend), clock) == 12 * HOUR
 
@@ -393,7 +393,7 @@ def test_yield(backend: MemoryBackend, clock: FakeClock) -> None:
     hosted.check()
     assert not hosted.is_ending()
     assert tick(hosted, clock) == math.inf
-    command._loop.let_go()
+    command.loop.release()
     hosted.check()
 
     assert tick(hosted, clock) == HOUR
@@ -442,7 +442,7 @@ def test_command_that_yields(
     counted = Counted()
     old = make(quick(counted), quick(counted), backend=backend, mode=mode)
     new = make(quick(Counted()), quick(Counted()), backend=backend, mode=Mode.COMMAND)
-    new.chain = new._loop.chain = old.chain
+    new.chain = new.loop.chain = old.chain
     tick(old, clock)
 
     with new.ownership.request():
@@ -472,7 +472,7 @@ def test_command_that_yields_to_one_that_has_ended(
         old.check()
         tick(old, clock)
         tick(new, clock)
-        new._loop.let_go()
+        new.loop.release()
 
     tick(old, clock)
 
@@ -493,7 +493,7 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
         tick(once, clock)
     owner.check()
     assert not owner.is_ending()
-    once._loop.let_go()
+    once.loop.release()
     owner.check()
 
     assert tick(owner, clock) == HOUR
@@ -513,7 +513,7 @@ def test_lender_goes_first(backend: MemoryBackend, clock: FakeClock) -> None:
         tick(once, clock)
         tick(hosted, clock)
         hosted.check()
-    once._loop.let_go()
+    once.loop.release()
     hosted.check()
     assert hosted.stands_by()
     clock.advance(0.05)
@@ -534,7 +534,7 @@ def test_lender_that_is_gone(backend: MemoryBackend, clock: FakeClock) -> None:
     tick(once, clock)
     tick(hosted, clock)
     hosted.check()
-    once._loop.let_go()
+    once.loop.release()
     hosted.check()
     tick(hosted, clock)
     assert hosted.stands_by()
@@ -575,11 +575,11 @@ def test_command_that_lends_twice(backend: MemoryBackend, clock: FakeClock) -> N
         owner.check()
         tick(owner, clock, 2)
         tick(first, clock)
-    first._loop.let_go()
+    first.loop.release()
     tick(second, clock)
     owner.check()
     assert not owner.is_ending()
-    second._loop.let_go()
+    second.loop.release()
     owner.check()
 
     assert tick(owner, clock) == HOUR
@@ -658,7 +658,7 @@ def test_lost_long_ago(backend: MemoryBackend, clock: FakeClock) -> None:
     thread.wake()
     assert tick(thread, clock) == 60
 
-    thread._loop.let_go()
+    thread.loop.release()
     assert tick(thread, clock) == 60
 
 
@@ -699,12 +699,12 @@ def test_backoff(backend: MemoryBackend, clock: FakeClock) -> None:
     thread = make(quick(Counted()), backend=backend)
     waits = []
     for _ in range(6):
-        thread._loop.break_down(OSError("no"))
+        thread.loop.break_down(OSError("no"))
         waits.append(tick(thread, clock))
         clock.advance(60)
 
     assert waits == [1, 2, 4, 8, 10, 10]
-    thread._loop.break_down(OSError("no"))
+    thread.loop.break_down(OSError("no"))
     thread.wake()
     assert tick(thread, clock) < 1
 
@@ -712,7 +712,7 @@ def test_backoff(backend: MemoryBackend, clock: FakeClock) -> None:
 def test_once_that_breaks_down(backend: MemoryBackend, clock: FakeClock) -> None:
     """A single pass that breaks down has failed, and is not begun anew."""
     thread = make(quick(Counted()), backend=backend, mode=Mode.ONCE)
-    thread._loop.break_down(OSError("no"))
+    thread.loop.break_down(OSError("no"))
 
     assert thread.is_ending()
     assert thread.failed
@@ -727,9 +727,9 @@ def test_trouble_of_a_standby(backend: MemoryBackend, clock: FakeClock) -> None:
     with log() as kept:
         thread.ownership.error = OSError(13, "Permission denied")  # type: ignore[attr-defined]
         thread.check()
-        thread._loop._stand_by(0.0)
+        thread.loop._stand_by(0.0)
         thread.check()
-        thread._loop._stand_by(0.0)
+        thread.loop._stand_by(0.0)
         assert "Permission denied" in thread.reason
         thread.ownership.error = None  # type: ignore[attr-defined]
         thread.ownership.silent = "frozen"  # type: ignore[attr-defined]
@@ -770,7 +770,7 @@ def test_other_functions(backend: MemoryBackend, clock: FakeClock) -> None:
 
 def heir_of(thread: RunnerThread, *tasks: Task, **options: Any) -> RunnerThread:
     """Return the next owner, in another process, after `thread` has let go."""
-    thread._loop.let_go()
+    thread.loop.release()
     kept = thread.ownership._kept  # type: ignore[attr-defined]
     backend = MemoryBackend(thread._clock)
     backend._chains["chain"] = kept
@@ -853,7 +853,7 @@ def test_when_a_cooldown_is_saved(
         clock.advance(pause)
 
     assert saved == saves
-    thread._loop.let_go()
+    thread.loop.release()
     assert document(backend)["schedule"]["due"] == pytest.approx(
         clock.time() - pause + cooldown, abs=0.01
     )
@@ -909,7 +909,7 @@ def test_saved_before_it_is_told(backend: MemoryBackend, clock: FakeClock) -> No
     from yourlabs.runner import chain_stopped
 
     with chain_stopped.connected_to(look):
-        thread._loop.let_go()
+        thread.loop.release()
 
     assert seen[0] is not None
 
@@ -969,7 +969,7 @@ def test_woken_and_stopped(backend: MemoryBackend, clock: FakeClock) -> None:
     thread = make(quick(counted, success_cooldown=HOUR), backend=backend)
     tick(thread, clock)
     thread.wake()
-    thread._loop.stop_asked = True
+    thread.loop.stop_asked = True
     tick(thread, clock)
     tick(heir_of(thread), clock)
 
@@ -1064,11 +1064,11 @@ def test_downtime_that_another_owner_ended(
     task = quick(sometimes)
     thread = make(task, backend=backend)
     tick(thread, clock)
-    thread._loop.let_go()
+    thread.loop.release()
     fails[0] = False
     other = make(task, backend=backend)
     tick(other, clock)
-    other._loop.let_go()
+    other.loop.release()
     with received("task_recovered") as told:
         tick(thread, clock)
 
@@ -1181,7 +1181,7 @@ def test_chain_signals(backend: MemoryBackend, clock: FakeClock) -> None:
     names = "chain_started", "task_started", "task_succeeded", "chain_stopped"
     with received(*names) as told:
         tick(thread, clock)
-        thread._loop.let_go()
+        thread.loop.release()
 
     assert [name for name, *_ in told] == list(names)
     assert told[0][1] is told[-1][1] is thread

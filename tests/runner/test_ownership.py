@@ -138,7 +138,7 @@ def test_run_in_the_record(process: Make, clock: FakeClock) -> None:
 
     assert record is not None
     assert record.run is not None
-    assert (record.run.task, record.run.index) == (mark.task, 1)
+    assert (record.run.task, record.run.position) == (mark.task, 1)
     assert record.run.since == pytest.approx(mark.since, abs=0.001)
     claim.mark(None)
     record = reader.owner()

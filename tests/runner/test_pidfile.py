@@ -252,7 +252,7 @@ def test_killed_inside_a_run(make: Make) -> None:
     assert claim.interrupted is not None
     assert claim.interrupted.run is not None
     assert claim.interrupted.run.task == CHAIN.paths[1]
-    assert claim.interrupted.run.index == 1
+    assert claim.interrupted.run.position == 1
     assert claim.token == 2
 
 

@@ -50,7 +50,7 @@ def resting(name: str = "rest") -> Any:
 
 
 def owns(thread: runner.RunnerThread) -> bool:
-    claim = thread._loop._claim
+    claim = thread.loop.claim
     return claim is not None and claim.check()
 
 

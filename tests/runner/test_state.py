@@ -9,19 +9,26 @@ import random
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from operator import mul
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.runner.fakes import log
+from tests.runner.fakes import log, make, quick
 from tests.runner.test_ownership import CHAIN, acquired
 from tests.runner.test_pidfile import STRANGER, as_user, needs_root, result_of
 from yourlabs.runner.exceptions import UnusableRunRoot
+from yourlabs.runner.failures.downtime import Hang, Latest
 from yourlabs.runner.ownership.pidfile import PidfileClaim, PidfileOwnership
 from yourlabs.runner.storage import file as storage
-from yourlabs.runner.storage.document import GOAL, MAX_SIZE
+from yourlabs.runner.storage.document import GOAL, MAX_SIZE, encode, encode_sections
 from yourlabs.runner.storage.file import FileStore
+from yourlabs.runner.testing import MemoryBackend
+
+NOON = 1_750_003_200.0
 
 
 @pytest.fixture
@@ -141,6 +148,36 @@ def test_long_texts(store: FileStore, claim: PidfileClaim, path: Path) -> None:
     assert found["downtimes"]["tasks.number_7"]["failures"] == 7
     assert found["downtimes"]["tasks.number_7"]["message"] == "Ж" * 199 + "…"
     assert path.stat().st_size < 2 * GOAL
+
+
+PIECES = st.sampled_from(["x", '"', "\n", "é", "\U0001f600", "a b\\"])
+LONG = st.builds(mul, PIECES, st.integers(0, 9_000))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(LONG, min_size=1, max_size=20))
+def test_document_is_bounded(texts: list[str]) -> None:
+    """However many tasks fail for however long, it has at most 64 KiB."""
+    tasks = [quick(lambda: None, name=f"t{number}") for number in range(len(texts))]
+    thread = make(*tasks, backend=(backend := MemoryBackend()))
+    thread.tick()
+    for execution, text in zip(thread.tasks, texts, strict=True):
+        hang = Hang(NOON, 60, 61, text)
+        execution.downtime = execution.downtime.stalled(hang)
+        for number in range(60):
+            at, words = NOON + number * 10_000, f"{number} {text}"
+            latest = Latest(text, words, text, f"2:{number:032}", at)
+            execution.downtime = execution.downtime.failed(latest, lasted=1)
+            execution.history.failed(at, 0.1, text, words, text)
+    thread.state.save()
+    kept = backend.store(thread.chain).load()
+    texts_of, problems = encode_sections(kept)
+
+    assert len(encode({"token": b"%d" % 2**53, **texts_of})) <= 65_536
+    assert problems == {}
+    assert {one["failures"] for one in kept["tasks"].values()} == {60}
+    for one in kept["tasks"].values():
+        assert one["hours"], "what goes last"
 
 
 def test_too_large(store: FileStore, claim: PidfileClaim, path: Path) -> None:

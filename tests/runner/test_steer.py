@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.places import Place, overlaps, wait_for
+from tests.places import Child, Place, overlaps, wait_for
 from tests.runner.fakes import quick, started
 from yourlabs import runner
 from yourlabs.runner.chain.registry import make_thread
@@ -351,12 +351,32 @@ def test_a_hundred_wakes(place: Place, settings: Any) -> None:
     children = [place.script(program) for _ in range(5)]
     assert [child.wait() for child in children] == [0] * 5
     wait_for(lambda: the("work")["seen"] == {"wake": 100})
-    wait_for(lambda: read_chain("work").ran == 100)
+    wait_for(lambda: read_chain("work").wake_done == 100)
 
     runs = len(place.events("enter")) - 1
     assert 1 <= runs <= 100
     assert overlaps(place.events(), {}) == []
     assert the("work")["asked"] == {"wake": 100}
+
+
+OBEYS = """
+import sys
+from pathlib import Path
+from django.conf import settings
+from yourlabs.runner.__main__ import embedded_settings
+settings.configure(**embedded_settings(Path.cwd()))
+import django; django.setup()
+from yourlabs import runner
+
+thread = runner.start_chain([sys.argv[1]])
+for order in sys.stdin:
+    if order == "wake\\n":
+        thread.wake()
+    else:
+        thread.stop()
+        thread = runner.start_chain([sys.argv[1]])
+"""
+"""A process that ends a cooldown of its chain, or lets go of it and stands by again."""
 
 
 @pytest.mark.services
@@ -375,21 +395,31 @@ def test_counters_never_fall(place: Place, settings: Any) -> None:
                 seen.append((token, runs))
         return len(place.events("enter"))
 
-    standing = [place.host(WORK, JOB_COOLDOWN="1.2") for _ in range(2)]
+    def tell(child: Child, order: str) -> None:
+        assert child.process.stdin is not None
+        child.process.stdin.write(f"{order}\n".encode())
+        child.process.stdin.flush()
+
+    def next_owner(token: int) -> tuple[int, Child] | None:
+        record = place.owner("work")
+        if record.get("seq", 0) <= token:
+            return None
+        return record["seq"], next(one for one in hosts if one.pid == record["pid"])
+
+    # A cooldown that is long enough to be written when it begins.
+    hosts = [place.script(OBEYS, WORK, JOB_COOLDOWN="1.2") for _ in range(3)]
+    token = 0
     for number in range(50):
+        token, owner = wait_for(lambda token=token: next_owner(token))  # type: ignore[misc]
         count = look()
+        tell(owner, "wake")
         wait_for(lambda count=count: look() > count)  # type: ignore[misc]
-        pid = place.owner("work")["pid"]
-        owner = next(child for child in standing if child.pid == pid)
-        standing.remove(owner)
-        standing.append(place.host(WORK, JOB_COOLDOWN="1.2"))
         if number % 2:
             owner.kill()
+            hosts.remove(owner)
+            hosts.append(place.script(OBEYS, WORK, JOB_COOLDOWN="1.2"))
         else:
-            assert owner.process.stdin is not None
-            owner.process.stdin.close()
-            owner.wait()
-            owner.process.stdin = None
+            tell(owner, "let go")
     look()
     assert len({token for token, _ in seen}) >= 50
     assert seen == sorted(seen)

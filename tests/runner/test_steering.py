@@ -173,7 +173,7 @@ def test_killed_between_seeing_and_running(backend: MemoryBackend) -> None:
     thread = make(task, backend=backend)
     thread.tick()
     want(thread, backend, wake=1)
-    loop = thread._loop
+    loop = thread.loop
     assert loop.plan is not None
     loop._woken(loop.plan)
     claim = store_of(backend).claim

@@ -107,4 +107,4 @@ def test_wait_elsewhere() -> None:
     thread.join()
 
     assert answers == [False]
-    assert not unhandled.handled()
+    assert not unhandled._previous

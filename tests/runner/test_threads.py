@@ -231,7 +231,7 @@ def test_status_of_each_state() -> None:
         thread.check()
         assert happens(begun)
         found.append(thread.status())
-        running = thread.running()
+        running = thread.loop.current
         assert running is not None
         running.started -= HOUR
         found.append(thread.status())

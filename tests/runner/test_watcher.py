@@ -122,7 +122,7 @@ def test_lost(watcher: ChainWatcher) -> None:
         running(quick(Counted(), success_cooldown=HOUR), watcher=watcher) as thread,
     ):
         until(lambda: cooling(thread))
-        thread._loop._claim.die()  # type: ignore[union-attr]
+        thread.loop.claim.die()  # type: ignore[union-attr]
         until(lambda: "ownership_lost" in kept.actions())
         until(lambda: cooling(thread))
 
@@ -140,7 +140,7 @@ def test_death_of_the_owner(
     owner.tick()
     with running(quick(Counted()), backend=backend, watcher=watcher) as thread:
         until(lambda: watcher._death_fds)
-        owner._loop._claim.die()  # type: ignore[union-attr]
+        owner.loop.claim.die()  # type: ignore[union-attr]
         os.close(writing)
         until(lambda: not standing_by(thread))
         assert thread.stop(PATIENCE)

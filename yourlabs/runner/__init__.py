@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 _NAMES = {
     "chain.command": "Runner",
     "chain.decorator": "task",
-    "chain.fencing": "token",
     "chain.registry": "chains start_chain stop_all stop_chain",
+    "chain.running": "token",
     "chain.status": "ChainStatus TaskStatus",
     "chain.task": "Chain Options Task",
     "chain.thread": "RunnerThread",
@@ -37,11 +37,11 @@ _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()
 if TYPE_CHECKING:
     from yourlabs.runner.chain.command import Runner as Runner
     from yourlabs.runner.chain.decorator import task as task
-    from yourlabs.runner.chain.fencing import token as token
     from yourlabs.runner.chain.registry import chains as chains
     from yourlabs.runner.chain.registry import start_chain as start_chain
     from yourlabs.runner.chain.registry import stop_all as stop_all
     from yourlabs.runner.chain.registry import stop_chain as stop_chain
+    from yourlabs.runner.chain.running import token as token
     from yourlabs.runner.chain.status import ChainStatus as ChainStatus
     from yourlabs.runner.chain.status import TaskStatus as TaskStatus
     from yourlabs.runner.chain.task import Chain as Chain

@@ -81,23 +81,5 @@ def traceback_of(exc: BaseException) -> Any:
     return BaseException.__dict__["__traceback__"].__get__(exc)
 
 
-class StaysSwitchedOn:
-    """
-    Switches the logger on again if the code in the block switched it off.
-
-    By default `logging.config.fileConfig` and `dictConfig` disable all loggers that
-    they do not name.
-    """
-
-    def __enter__(self) -> None:
-        self._disabled = logger.logger.disabled
-        self._level = logging.root.manager.disable
-
-    def __exit__(self, *_: object) -> None:
-        logger.logger.disabled = self._disabled
-        if logging.root.manager.disable != self._level:
-            logging.disable(self._level)
-
-
 logger = HarmlessLogger(logging.getLogger("runner"), {})
 """The logger of the runner's threads."""

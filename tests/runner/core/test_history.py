@@ -13,13 +13,14 @@ from yourlabs.runner.chain.history import (
     HOURS,
     MAX_RECENT,
     MAX_TRACEBACKS,
-    ROOM,
     History,
     histories_from_json,
     histories_to_json,
 )
 
 NOON = 1_750_003_200.0
+ROOM = 40_000
+"""So many bytes are there for the histories."""
 
 
 def storm(runs: int, *, every: float = 60.0) -> History:
@@ -34,7 +35,7 @@ def storm(runs: int, *, every: float = 60.0) -> History:
 
 def written(history: History, **others: History) -> Any:
     """Return it as the next owner reads it."""
-    text = json.dumps(histories_to_json({"tasks.a": history, **others}))
+    text = json.dumps(histories_to_json({"tasks.a": history, **others}, ROOM))
     return histories_from_json(json.loads(text))["tasks.a"]
 
 
@@ -65,10 +66,10 @@ def test_past_is_bounded() -> None:
 
     assert history.runs == 12_000
     assert len(history.hours()) == HOURS
-    assert len(history.recent()) == MAX_RECENT
-    kept = [one for one in history.failed_runs() if one.traceback]
-    assert (len(history.failed_runs()), len(kept)) == (50, MAX_TRACEBACKS)
-    assert kept[-1] == history.failed_runs()[-1]
+    assert len(history.recent) == MAX_RECENT
+    kept = [one for one in history.failed_runs if one.traceback]
+    assert (len(history.failed_runs), len(kept)) == (50, MAX_TRACEBACKS)
+    assert kept[-1] == history.failed_runs[-1]
 
 
 def test_next_owner_goes_on() -> None:
@@ -77,7 +78,7 @@ def test_next_owner_goes_on() -> None:
     again.succeeded(NOON + 10**6, 1.0)
 
     assert (again.runs, again.failures) == (301, 300)
-    assert again.failed_runs()[-1].traceback.startswith("x\n")
+    assert again.failed_runs[-1].traceback.startswith("x\n")
     assert again.hours()[-1][1] == 1
 
 
@@ -85,7 +86,7 @@ def test_document_is_bounded() -> None:
     """Of many tasks the newest failure of each outlives the older ones, and hours."""
     past = storm(12_000)
     tasks = {f"tasks.t{number}": past for number in range(20)}
-    values = histories_to_json(tasks)
+    values = histories_to_json(tasks, ROOM)
 
     assert len(json.dumps(values)) <= ROOM
     assert all(one["failures"] == 12_000 for one in values.values())
@@ -95,7 +96,7 @@ def test_document_is_bounded() -> None:
 def test_tracebacks_go_first() -> None:
     """Where there is not room for all, the newest failure keeps its traceback."""
     past = storm(12_000)
-    values = histories_to_json({"a": past, "b": past})
+    values = histories_to_json({"a": past, "b": past}, ROOM)
 
     assert values["a"]["failed"][-1][4]
     assert len(values["a"]["failed"]) >= 5
@@ -109,7 +110,7 @@ def test_tracebacks_go_first() -> None:
 )
 def test_anything_else_is_refused(value: Any) -> None:
     """What nobody wrote is a ValueError, and nothing else."""
-    whole = histories_to_json({"a": storm(2)})
+    whole = histories_to_json({"a": storm(2)}, ROOM)
     for broken in (value, {"a": value}, {"a": {**whole["a"], "hours": value}}):
         try:
             histories_from_json(broken)
@@ -121,6 +122,6 @@ def test_anything_else_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("name", ["runs", "seconds", "recent", "failed", "hours"])
 def test_field_of_another_kind_is_refused(name: str) -> None:
     """No field is taken as it stands."""
-    whole = histories_to_json({"a": storm(2)})
+    whole = histories_to_json({"a": storm(2)}, ROOM)
     with pytest.raises(ValueError, match=r"expected|written"):
         histories_from_json({"a": {**whole["a"], name: "7"}})

@@ -112,7 +112,7 @@ def test_round_trip_of_a_run(record: OwnerRecord, since: int) -> None:
         found = parse_record(encoded(replace(record, run=mark)))
 
         assert found is not None
-        assert found.run == replace(mark, task=fit(path, MAX_TASK))
+        assert found.run == mark._replace(task=fit(path, MAX_TASK))
 
 
 @pytest.mark.parametrize("letter", ["a", '"', "é", "\U0001f600", "\0", "\ud800"])

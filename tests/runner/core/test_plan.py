@@ -43,7 +43,7 @@ def test_round_trip(index: int, wait: float, after: str) -> None:
     """A plan is read as it was written, to the millisecond."""
     plan = read(written(Plan(index, NOW + wait, after)))
 
-    assert (plan.index, plan.after) == (index, after)
+    assert (plan.position, plan.after) == (index, after)
     assert plan.deadline == pytest.approx(NOW + wait, abs=0.002)
 
 
@@ -56,20 +56,20 @@ def test_other_clock() -> None:
 
 def test_reordered() -> None:
     """The next task is found by its key when the chain was reordered."""
-    assert read(written(Plan(2, NOW, "b")), ["c", "b", "a"]).index == 0
+    assert read(written(Plan(2, NOW, "b")), ["c", "b", "a"]).position == 0
 
 
 @pytest.mark.parametrize("index", [None, True, -1, 7, 1.0, "2"])
 def test_strange_index(index: Any) -> None:
     """An index that is none does not matter: the key says which task is next."""
-    assert read({**written(Plan(2, NOW, "b")), "index": index}).index == 2
+    assert read({**written(Plan(2, NOW, "b")), "index": index}).position == 2
 
 
 def test_task_twice() -> None:
     """A task that stands in a chain twice is found at the place it was written for."""
     value = plan_to_json(Plan(2, NOW, "a"), ["a", "b", "a"], offset=OFFSET)
 
-    assert read(value, ["a", "b", "a"]).index == 2
+    assert read(value, ["a", "b", "a"]).position == 2
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_strange(changes: dict[str, Any]) -> None:
 )
 def test_anything(value: Any) -> None:
     """Reading never raises, and what it returns names a task of the chain."""
-    assert 0 <= read(value).index < len(KEYS)
+    assert 0 <= read(value).position < len(KEYS)
 
 
 @given(st.floats(-1e12, 1e12), st.sampled_from([*KEYS, "z"]))

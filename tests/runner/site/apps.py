@@ -13,6 +13,8 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from yourlabs import runner
+        from yourlabs.runner.steer import health
 
+        health.GRACE_S = float(os.environ.get("SITE_GRACE", health.GRACE_S))
         if os.environ.get("SITE_CHAIN"):
             runner.start_chain([os.environ["SITE_CHAIN"]])

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import sys
-import time
 from typing import Any
 
 import django
@@ -82,28 +81,12 @@ def storm() -> dict[str, Any]:
     return {"codes": codes, "is_same": before == after}
 
 
-def speed() -> dict[str, float]:
-    """Return the seconds of processor for two hundred chains, and an empty page."""
-    threads = [with_a_past(f"chain-{number}") for number in range(200)]
-    client = client_of("superuser")
-    found = {}
-    for path in ("/empty/", "/runner/"):
-        times = []
-        for _ in range(7):
-            began = time.process_time()
-            assert client.get(path).status_code == 200
-            times.append(time.process_time() - began)
-        found[path] = sorted(times)[3]
-    assert len(threads) == 200
-    return found
-
-
 def main() -> None:
     """Print what is asked for."""
     setup_test_environment()
     call_command("migrate", verbosity=0)
     kept = with_a_past("poll", fails=True)
-    what = {"access": access, "texts": texts, "storm": storm, "speed": speed}
+    what = {"access": access, "texts": texts, "storm": storm}
     print(json.dumps(what[sys.argv[1]]()))
     assert kept
     os._exit(sys.stdout.flush() or 0)

@@ -1,9 +1,9 @@
 """
 Where chains start, and how they stop with their process.
 
-`arrange` looks at the process, asks `classify` for the decision and acts on it: starts
+`arrange` collects the facts, asks `classify` for the decision and acts on it: it starts
 a chain, or has it started in the child that a server forks, or at the first request.
-`at_exit` has the chains stopped when the process leaves.
+`at_exit` has the chains stopped when the process ends.
 """
 
 from __future__ import annotations
@@ -30,17 +30,12 @@ from yourlabs.runner.forks import renew_in_child
 
 logger = logging.getLogger("runner")
 
-PATIENCE = 0.1
-"""How long a thread waits for the apps before it looks around again, in seconds."""
+PATIENCE_S = 0.1  # how long `until_ready` waits for the apps
+MOMENT_S = 0.001  # until it is called again: the thread may have been asked to stop
 
-MOMENT = 0.001
-"""A wait that is long enough to notice that the thread is to stop, in seconds."""
-
+# A fork or a request may start the chain later.
 LATER = (Role.AFTER_FORK, Role.FIRST_REQUEST, Role.IF_IT_SERVES)
-"""What is not decided for good: a fork or a request may start the chain."""
-
-SERVED_BY = (WSGIHandler, ASGIHandler)
-"""What a server calls."""
+SERVED_BY = (WSGIHandler, ASGIHandler)  # what a server calls
 
 T = TypeVar("T")
 
@@ -53,8 +48,6 @@ class Startable(Protocol):
     """A chain's thread; `reason` says why it does not run."""
 
     name: str
-    """Of the chain, for the log."""
-
     reason: str
 
     @property
@@ -62,44 +55,32 @@ class Startable(Protocol):
     def start(self) -> None: ...
 
 
+# Chains that wait for a fork or for the first request, with the setting AUTOSTART; and
+# chains whose thread could not be started. Changed by single operations only: nobody
+# would release a lock that another thread holds in a forked child.
 _waiting: dict[Startable, bool | str] = {}
-"""
-Chains that wait for a fork or for the first request, with what the settings say.
-
-Changed by single operations only: a lock could be held by another thread while the
-process forks, and nobody would release it in the child.
-"""
-
 _unstarted: dict[Startable, None] = {}
-"""Chains for which there was no thread to be had. Changed as `_waiting` is."""
 
-_announced: set[tuple[int, Role, str]] = set()
-"""What was logged, by process id: a forked child says its own."""
-
-_hooked: set[str] = set()
-"""The hooks that are in place. A forked child inherits them with this set."""
-
-
-_settled_at = 0.0
-"""When this process will have the user it serves as, on the monotonic clock."""
+_announced: set[tuple[int, Role, str]] = set()  # what was logged, by process id
+_hooked: set[str] = set()  # the hooks that are in place; forked children inherit them
+_settled_at = 0.0  # when the process has the user it serves as, on the monotonic clock
 
 
 def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
     """
-    Start a chain now or later or never, as it is right in this process.
+    Start a chain now, later or never, as is right in this process.
 
-    Call it from where the chain is declared: the stack of the caller is what the
-    decision rests on. It may be called again for a chain that was not started. The
-    decision is logged, once a process, and what keeps the chain from running is its
-    thread's `reason`. The thread has to wait for `until_ready`.
+    Call it where the chain is declared: the decision is made from the caller's stack.
+    It may be called again for a chain that was not started. The decision is logged once
+    a process, and is the thread's `reason` if that is not started. The thread has to
+    wait for `until_ready`.
     """
     decision = decide(collect(autostart))
     _announce(decision)
     _waiting.pop(thread, None)
     if decision.role in LATER:
         _waiting[thread] = autostart
-        # After a fork too: there are forks that call no hook, and modules that
-        # overwrite the one hook that uWSGI has.
+        # Before a fork, too: some forks call no hook, and modules overwrite uWSGI's.
         request_started.connect(_on_request, weak=False, dispatch_uid=_DISPATCH_UID)
     if decision.role is Role.AFTER_FORK:
         _hook_forks()
@@ -109,14 +90,14 @@ def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
 
 def until_ready() -> float:
     """
-    Wait a little for the process to be set up; return for how many seconds more.
+    Wait a little for the process to be set up; return how many more seconds to wait.
 
     For a chain's thread, which may have been started while the apps are being loaded
-    or while the process still has another user than it will serve as. It asks again,
-    until that is 0: so a process whose apps never load can end.
+    or before the process changes its user. It calls this again until that is 0, and
+    so can be stopped if the apps never load.
     """
-    if not apps.ready_event.wait(PATIENCE):
-        return MOMENT
+    if not apps.ready_event.wait(PATIENCE_S):
+        return MOMENT_S
     return max(0.0, _settled_at - time.monotonic())
 
 
@@ -127,7 +108,7 @@ def serving() -> None:
 
 
 def _on_request(sender: Any, **_: Any) -> None:
-    # Test clients have handlers of their own, which send the signal, too.
+    # Test clients have handlers of their own, which send this signal, too.
     is_served = isinstance(sender, type) and issubclass(sender, SERVED_BY)
     if is_served and not _is_test_run():
         serving()
@@ -136,7 +117,7 @@ def _on_request(sender: Any, **_: Any) -> None:
 def _is_test_run() -> bool:
     """Say whether a server here, as of a `LiveServerTestCase`, is part of a test."""
     utils = sys.modules.get("django.test.utils")
-    # What `setup_test_environment` notes, for its own counterpart.
+    # Set by `setup_test_environment`.
     if hasattr(getattr(utils, "_TestState", None), "saved_data"):
         return True
     return any(
@@ -147,8 +128,8 @@ def _is_test_run() -> bool:
 
 
 def _after_fork() -> None:
-    # Only a process that forks its servers has chains waiting: a view or a task that
-    # forks starts nothing.
+    # Chains wait only in a process that forks its servers: nothing starts in the child
+    # of a view or a task that forks.
     if _waiting:
         _resume(forked=True)
 
@@ -169,7 +150,7 @@ def _resume(**changes: bool) -> None:
         try:
             _follow(decision, thread)
         except Exception:
-            # It would be lost in a fork hook, and fail the request in a receiver.
+            # Python swallows it in a fork hook, and it would fail the request.
             logger.exception(
                 "A chain could not be started after its process was forked or began "
                 "to serve.",
@@ -194,10 +175,10 @@ def _follow(decision: Decision, thread: Startable) -> None:
 
 
 def _start(thread: Startable) -> None:
-    """Start it; a site must boot where it cannot, and the next request tries again."""
+    """Start it. If there is no thread, the site boots, and the next request retries."""
     before, thread.reason = thread.reason, ""
     if thread.ident is not None:
-        # A request, or who asked again, was faster.
+        # Started by a request, or by another call, meanwhile.
         return
     try:
         thread.start()
@@ -247,7 +228,7 @@ def _hook_forks() -> None:
         renew_in_child("autostart", _after_fork)
     uwsgi = uwsgi_module()
     if uwsgi is not None and "uwsgi fork" not in _hooked:
-        # Unless it is told to, uWSGI calls none of Python's own fork hooks.
+        # By default uWSGI calls none of Python's own fork hooks.
         _hooked.add("uwsgi fork")
         uwsgi.post_fork_hook = _chained(
             getattr(uwsgi, "post_fork_hook", None), _after_fork
@@ -267,21 +248,16 @@ def _chained(
     return call_both
 
 
-_stop: Callable[[], None] | None = None
-"""What is called when the process leaves."""
-
-_stop_in = 0
-"""In which process that is."""
+_stop: Callable[[], None] | None = None  # what is called when the process ends
+_stop_in = 0  # in which process
 
 
 def at_exit(stop: Callable[[], None]) -> None:
     """
-    Have `stop` called when this process leaves, if it leaves in an orderly way.
+    Have `stop` called once when this process, or a child in which chains start, exits.
 
-    A server that ends by a signal's default action calls nothing; the kernel releases
-    what the process held all the same. `stop` is called once, before the interpreter
-    refuses new threads, in this process and in a child in which chains start after
-    the fork.
+    It is called before the interpreter refuses new threads. A server that is ended by a
+    signal's default action does not call it; the kernel releases the locks then.
     """
     global _stop, _stop_in
     _stop, _stop_in = stop, os.getpid()
@@ -304,10 +280,10 @@ def leave() -> None:
 
 
 def _register_exit(function: Callable[[], None]) -> None:
-    # Run before the interpreter waits for threads, and in multiprocessing's children
-    # too; atexit does neither. Private, hence the other way out.
+    # It runs before the interpreter waits for threads, and in children of
+    # multiprocessing; atexit does neither. It is private, hence the fallback.
     register = getattr(threading, "_register_atexit", atexit.register)
     try:
         register(function)
     except RuntimeError:
-        logger.debug("The interpreter is leaving already: nothing to stop later.")
+        logger.debug("The interpreter is exiting already: nothing to stop later.")

@@ -1,8 +1,8 @@
 """
-Is this a process that should run chains? A decision, from facts that others collect.
+Is this a process that should run chains? A decision, from the facts of `kinds.Facts`.
 
-The question is asked each time a chain is declared, again in a forked child of a
-process that declared one, and with the first request.
+It is made each time a chain is declared, again in a forked child of a process that
+declared one, and with the first request.
 """
 
 from __future__ import annotations
@@ -19,23 +19,17 @@ from yourlabs.runner.autostart.kinds import (
     find_kind,
 )
 
+# Seconds to wait while a forked child still has its parent's user: files that are made
+# before it changes would belong to the wrong user.
 PRIVILEGE_DELAY = 2.0
-"""
-Seconds to wait where a forked child still has its parent's user.
-
-Files that are made before it changes would belong to the wrong user.
-"""
-
+# Modules of gunicorn's worker classes that patch threads, sooner or later.
 GREEN_WORKERS = {
     "gunicorn.workers.ggevent": "gevent",
     "gunicorn.workers.geventlet": "eventlet",
 }
-"""Modules of gunicorn's worker classes that patch threads, sooner or later."""
-
 IMPORT_MACHINERY = ("importlib", "_frozen_importlib", "_frozen_importlib_external")
-
+# Where nobody expects a chain to start: the reason is logged at DEBUG.
 QUIET = (Kind.TEST, Kind.CONFIGURATION, Kind.COMMAND, Kind.RELOADER, Kind.RUNNER)
-"""Where nobody wonders why no chain starts."""
 
 
 class Role(Enum):
@@ -75,7 +69,7 @@ class Decision:
     delay: float = 0.0
     """Seconds that the thread waits after the apps are ready."""
     quiet: bool = False
-    """The sentence is no news in this process: a command, a test run."""
+    """Nobody expects a chain here: a command, a test run."""
 
     @property
     def starts(self) -> bool:
@@ -90,7 +84,7 @@ def decide(facts: Facts) -> Decision:
     if facts.autostart is False:
         return _never(kind, host, "autostart is off")
     if kind is Kind.RELOADER or (kind is Kind.RUNNER and not direct):
-        # No setting helps here: another process, or another chain, is the right one.
+        # No setting overrides this: another process, or another chain, is to run.
         return _never(kind, host, kind.value)
     if not (direct or _is_to_start(facts, kind)):
         may_serve = kind in (Kind.COMMAND, Kind.SCRIPT)
@@ -153,8 +147,8 @@ def _is_direct(facts: Facts, kind: Kind) -> bool:
         return False
     if kind not in (*QUIET, Kind.TASK_WORKER):
         return True
-    # A command or a test run imports views, urls and task modules by itself: who
-    # starts a chain at import did not ask for it there.
+    # A command or a test run imports views, urls and task modules by itself: a chain
+    # that is started at import was not asked for there.
     inside = _modules_inside(facts)
     return not any(belongs(module, IMPORT_MACHINERY) for module in inside)
 

@@ -11,35 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+# Commands that serve, and the variable that their autoreloader sets for its child.
 SERVING_COMMANDS: Mapping[str, str] = {
     "runserver": "RUN_MAIN",
     "runsslserver": "RUN_MAIN",
     "runserver_plus": "WERKZEUG_RUN_MAIN",
 }
-"""Commands that serve, and the variable their autoreloader sets for its child."""
-
+# Servers that load the project in the very process that serves.
 SERVERS = (
-    "uvicorn",
-    "daphne",
-    "hypercorn",
-    "granian",
-    "waitress",
-    "mod_wsgi",
-    "cheroot",
+    *("uvicorn", "daphne", "hypercorn", "granian"),
+    *("waitress", "mod_wsgi", "cheroot"),
 )
-"""Packages of servers that load the project in the very process that serves."""
-
+# Servers that fork workers, also when a script or a command runs them.
 FORKING_SERVERS = ("gunicorn", "pyuwsgi")
-"""Packages of servers that fork workers, also where a script or a command runs them."""
-
+# Packages of processes that work off a queue, and serve no requests.
 TASK_WORKERS = ("celery", "rq", "dramatiq", "huey", "arq", "taskiq")
-"""Packages of processes that work for somebody else, and serve no requests."""
-
+# What makes the application that a server calls.
 HANDLERS = {
     ("django.core.wsgi", "get_wsgi_application"),
     ("django.core.asgi", "get_asgi_application"),
 }
-"""What makes the application that a server calls."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +103,7 @@ class Kind(Enum):
     HELPER = "it serves no requests"
 
 
-Found = tuple[Kind, str] | None
-"""What a process is and its name, or that a rule does not know it."""
+Found = tuple[Kind, str] | None  # what a process is, and its name; None: unknown
 
 
 def find_kind(facts: Facts) -> tuple[Kind, str]:

@@ -1,7 +1,7 @@
 """
-A chain that cannot run: said once in the log, and told to the admins like a task.
+A chain that cannot run: logged once, and reported to the admins like a failing task.
 
-Of all processes that find it so, one tells it: who owns ``<chain>.down``.
+Of all processes that find it so, the one that owns ``<chain>.down`` reports it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from yourlabs.runner.chain.steering import SECTION
 from yourlabs.runner.chain.task import DOWN, MAX_NAME, Chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.log import logger
@@ -19,8 +20,7 @@ from yourlabs.runner.notify.chain_down import ChainDown
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Backend, Store
 
-REPEAT_S = 60.0
-"""How often the same problem is counted, in seconds."""
+REPEAT_S = 60.0  # how often the same problem counts as one more failure
 
 
 class ChainCannotRun(RunnerError):
@@ -29,31 +29,32 @@ class ChainCannotRun(RunnerError):
 
 class Trouble:
     """
-    What keeps a chain from running in this process, as long as something does.
+    What keeps a chain from running in this process, while something does.
 
-    It belongs to the chain's thread.
+    Only the chain's thread may use it.
     """
 
     def __init__(
         self, chain: Chain, backend: Backend | None = None, clock: Clock = time
     ) -> None:
-        """Know of nothing yet. Without a `backend` the log is all."""
+        """Know of nothing yet. Without a `backend` problems are only logged."""
         self._chain = chain
         self._backend = backend
         self._clock = clock
-        # None: nothing was said yet, but a process before may have told something.
+        # The problem that was logged last. Empty: none. None: an earlier process may
+        # have reported one.
         self._said: str | None = None
         self._counted_at = 0.0
         self._told: tuple[Claim, ChainDown] | None = None
 
     def report(self, problem: BaseException | str) -> str:
-        """Say what keeps the chain from running, unless it was just said; return it."""
+        """Log and report a problem, unless that was just done; return its text."""
         exc = ChainCannotRun(problem) if isinstance(problem, str) else problem
         text, now = describe_problem(exc), self._clock.monotonic()
         is_new = text != self._said
         if is_new or now - self._counted_at >= REPEAT_S:
             self._said, self._counted_at = text, now
-            # Told first: a handler of the log may be what hangs.
+            # Reported before it is logged: a log handler may be what hangs.
             self._tell(exc)
         if is_new:
             logger.error(
@@ -71,12 +72,12 @@ class Trouble:
         if not is_new and now - self._counted_at < REPEAT_S:
             return
         self._said, self._counted_at = "", now
-        # Who has told meanwhile that it cannot run may have ended without its end.
+        # Another process may have reported the problem and ended before its end.
         if is_new or self._is_told():
             self._tell(None)
 
     def close(self) -> None:
-        """Leave it to other processes: the chain's thread has ended in this one."""
+        """Leave reports to other processes: the chain's thread has ended here."""
         told, self._told = self._told, None
         if told is None:
             return
@@ -86,21 +87,25 @@ class Trouble:
             told[0].release()
 
     def _tell(self, exc: BaseException | None) -> None:
-        """Count `exc`, or with None the end of what was, where that can be told."""
+        """Report `exc`, or with None the end of the problem, if that can be done."""
         try:
             told = self._told
             if told is None or not told[0].check():
                 told = self._told = self._begin(must_be_known=exc is None)
             if told is None:
                 return
+            assert self._backend is not None
+            # The chain has no owner that could see whether it is silenced.
+            wanted = self._backend.store(self._chain).desired()
+            told[1].state.put(SECTION, wanted)
             if exc is not None:
                 told[1].failed(exc)
             else:
                 told[1].recovered()
                 self.close()
         except BaseException as failed:
-            # Where RUN_ROOT cannot be used at all, what is logged of the chain is all
-            # there is to say. Else it is a mistake, of a channel for example.
+            # Expected if RUN_ROOT cannot be used: that is logged for the chain itself.
+            # Anything else is a defect, of a channel for example.
             is_expected = isinstance(failed, OSError)
             logger.log(
                 logging.DEBUG if is_expected else logging.ERROR,
@@ -113,7 +118,7 @@ class Trouble:
             )
 
     def _is_told(self) -> bool:
-        """Say whether the admins believe, by whoever, that the chain cannot run."""
+        """Say whether any process has reported that the chain cannot run."""
         if self._backend is None:
             return False
         try:
@@ -123,7 +128,7 @@ class Trouble:
             return False
 
     def _begin(self, *, must_be_known: bool) -> tuple[Claim, ChainDown] | None:
-        """Be the process that tells it. None: another one does, or nothing is known."""
+        """Become the process that reports. None: another one is, or none is needed."""
         if self._backend is None:
             return None
         chain = down_chain(self._chain)
@@ -137,29 +142,27 @@ class Trouble:
         try:
             return claim, ChainDown(self._chain, _Sections(store, claim, sections))
         except BaseException:
-            # A channel of the user's own: another process may have better luck.
+            # A notifier of the user's raised: another process may try.
             claim.release()
             raise
 
 
 def down_chain(chain: Chain) -> Chain:
-    """Return what it is kept under that `chain` cannot run."""
+    """Return the chain under whose name it is kept that `chain` cannot run."""
     return replace(chain, name=f"{chain.name[: MAX_NAME - len(DOWN)]}{DOWN}")
 
 
 class _Sections:
-    """What is told, for the next process that tells it; for any thread."""
+    """What was reported, for the next process that reports. For any thread."""
 
     def __init__(self, store: Store, claim: Claim, sections: dict[str, Any]) -> None:
         self._store, self._claim, self._sections = store, claim, sections
         self._mutex = threading.Lock()
 
     def get(self, section: str) -> Any:
-        """Return what was put. None: nothing was."""
         return self._sections.get(section)
 
     def put(self, section: str, value: Any, *, now: bool = False) -> None:
-        """Keep `value`: it is seldom put, so it is written at once."""
         with self._mutex:
             self._sections[section] = value
             self._store.save(self._claim, self._sections)

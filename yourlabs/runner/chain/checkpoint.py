@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.history import (
     History,
+    first_that_fits,
     histories_from_json,
     histories_to_json,
 )
@@ -24,18 +26,15 @@ from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Store
 
+# A longer cooldown is saved when it begins, so that a new owner honours it.
 LONG_COOLDOWN_S = 1.0
-"""A longer cooldown is saved when it begins, in seconds: a new owner honours it. After
-a shorter one, the new owner is early by less than that."""
-
-SAVE_EVERY_S = 1.0
-"""How often a chain of shorter cooldowns saves what happens, in seconds."""
-
-SAVE_COUNTS_EVERY_S = 5.0
-"""The same while there is nothing but counts of runs to lose."""
-
-MAX_DOWNTIMES = 200_000
-"""How much text all downtimes of a chain take in its document, in bytes."""
+# How often a chain of shorter cooldowns saves; and while it only counts successes.
+SAVE_EVERY_S, SAVE_COUNTS_EVERY_S = 1.0, 5.0
+# Bytes of all sections of the document, and of the downtimes in it. What tasks have
+# done takes the rest.
+MAX_DOCUMENT, MAX_DOWNTIMES = 65_000, 24_000
+# Bytes of text in each downtime: the first of these with which all fit.
+TEXT_SIZES = (MAX_STORED, 4_000, 1_000, 250)
 
 
 T = TypeVar("T")
@@ -43,10 +42,10 @@ T = TypeVar("T")
 
 class Checkpoint:
     """
-    The sections of a chain's document. Only between `open` and `close` are they saved.
+    The sections of a chain's document. They are saved between `open` and `close` only.
 
-    `get` and `put` may be called from any thread; the rest belongs to the chain's. In
-    a forked child nothing is kept: the document is the parent's.
+    `get` and `put` may be called from any thread, the rest by the chain's. In a forked
+    child nothing is kept: the document is the parent's.
     """
 
     def __init__(
@@ -72,8 +71,8 @@ class Checkpoint:
         """
         Keep `value`, which must be plain JSON and must not be changed afterwards.
 
-        It is saved with what is saved next, at the latest when the chain is let go of;
-        or before this returns: `now`, with all that is known of the tasks.
+        It is saved with what is saved next, at the latest when the chain is released;
+        with `now` before this returns.
         """
         if os.getpid() != self._pid:
             return
@@ -94,7 +93,15 @@ class Checkpoint:
         with self._mutex:
             self._pid = os.getpid()
             self._sections, self._claim = sections, claim
-        self._resume(sections)
+        # What was counted is kept with the tasks from now on.
+        downtimes = _known(sections.pop("downtimes", None), downtimes_from_json)
+        histories = _known(sections.pop("tasks", None), histories_from_json)
+        for execution in self._executions:
+            # If nothing was saved, what this process counted before is all there is.
+            if downtimes is not None:
+                execution.resume(downtimes.get(execution.key, Downtime()))
+            if histories is not None:
+                execution.history = histories.get(execution.key, History())
         now = self._clock.monotonic()
         plan = plan_from_json(
             sections.get("schedule"),
@@ -106,26 +113,18 @@ class Checkpoint:
         self._saved_at, self._saved_deadline = now, plan.deadline
         return plan
 
-    def _resume(self, sections: dict[str, Any]) -> None:
-        """Go on with what the last owner counted."""
-        downtimes = _known(sections.get("downtimes"), downtimes_from_json)
-        histories = _known(sections.get("tasks"), histories_from_json)
-        for execution in self._executions:
-            # Where nothing is known, another owner has seen nothing of what is here.
-            if downtimes is not None:
-                execution.resume(downtimes.get(execution.key, Downtime()))
-            if histories is not None:
-                execution.history = histories.get(execution.key, History())
-
     def note(self, plan: Plan) -> None:
         """Save where the chain is, if a kill would cost the next owner something."""
         now = self._clock.monotonic()
+        is_long, since = plan.deadline - now > LONG_COOLDOWN_S, now - self._saved_at
+        if not is_long and since < SAVE_EVERY_S:
+            return
         every = SAVE_COUNTS_EVERY_S
         is_down = any(one.downtime.is_down for one in self._executions)
         if is_down or plan.deadline < self._saved_deadline:
-            # What is saved would have a new owner know too little, or wait too long.
+            # With what is saved, a new owner would know too little, or wait too long.
             every = SAVE_EVERY_S
-        if plan.deadline - now > LONG_COOLDOWN_S or now - self._saved_at >= every:
+        if is_long or since >= every:
             self.save(plan)
 
     def save(self, plan: Plan | None = None) -> None:
@@ -142,19 +141,31 @@ class Checkpoint:
 
     def _save(self, claim: Claim) -> None:
         self._saved_at = self._clock.monotonic()
-        room = min(MAX_STORED, MAX_DOWNTIMES // len(self._executions))
-        self._sections["downtimes"] = {
-            one.key: one.downtime.to_json(room)
+        downtimes = {
+            one.key: one.downtime
             for one in self._executions
             if one.downtime != Downtime()
         }
+        names = {
+            one.key: {"path": one.task.path, "name": one.task.name}
+            for one in self._executions
+        }
         for one in self._executions:
             one.history.cooldown = one.cooldown.total_seconds()
-        tasks = histories_to_json({one.key: one.history for one in self._executions})
-        for one in self._executions:
-            tasks[one.key] |= {"path": one.task.path, "name": one.task.name}
-        self._sections["tasks"] = tasks
-        self._store.save(claim, self._sections)
+        candidates = (
+            {key: one.to_json(size) for key, one in downtimes.items()}
+            for size in TEXT_SIZES
+        )
+        sections = {
+            **self._sections,
+            "downtimes": first_that_fits(MAX_DOWNTIMES, candidates),
+            "tasks": names,
+        }
+        room = MAX_DOCUMENT - len(json.dumps(sections))
+        histories = {one.key: one.history for one in self._executions}
+        tasks = histories_to_json(histories, room)
+        sections["tasks"] = {key: tasks[key] | names[key] for key in tasks}
+        self._store.save(claim, sections)
 
     def close(self) -> None:
         """Save nothing more: another process may own the chain from now on."""
@@ -167,7 +178,7 @@ class Checkpoint:
 
 
 def _known(value: Any, read: Callable[[Any], T]) -> T | None:
-    """Return what `read` makes of a section. None: it is not there, or unreadable."""
+    """Return what `read` makes of a section. None: it is missing, or unreadable."""
     if value is None:
         return None
     try:

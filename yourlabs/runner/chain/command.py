@@ -20,12 +20,11 @@ from yourlabs.runner.ownership.takeover import log_pidfile, take_over
 
 logger = logging.getLogger("runner")
 
-TAKEOVER_TIMEOUT = timedelta(minutes=5)
-"""How long `run_functions` waits for the owner of its chain."""
+TAKEOVER_TIMEOUT = timedelta(minutes=5)  # how long to wait for the owner to yield
 
+# Exit code (EX_SOFTWARE) of a chain that has ended though nobody asked for that: a
+# supervisor starts the process again.
 ENDED_UNASKED = 70
-"""Exit code when the chain has ended and nobody asked for it (EX_SOFTWARE): whoever
-supervises the process starts it again."""
 
 
 class Runner:
@@ -91,7 +90,7 @@ class Runner:
         )
         if claim is None:
             return False
-        self.thread.adopt(claim)
+        self.thread.loop.claim = claim
         self._owns = True
         logger.debug("Wrote pidfile %s", self.chain.name)
         return True
@@ -128,24 +127,24 @@ class Runner:
                 self.thread.give_back()
             if not leaving:
                 self._signals.restore()
-        if not self.thread.is_asked_to_stop():
+        if not self.thread.loop.stop_asked:
             return ENDED_UNASKED
         return 1 if self.thread.failed else 0
 
     def _wait(self, *, leaving: bool) -> None:
-        """Wait for the end of the chain; once it is asked for, no longer than due."""
+        """Wait for the end of the chain; once it was asked for, for a limited time."""
         patience = conf.stop_timeout().total_seconds()
         gives_up_at = math.inf
         while not self.thread.has_ended():
             is_stopping = self._signals.wait(max(0, gives_up_at - time.monotonic()))
-            current = self.thread.running()
+            current = self.thread.loop.current
             if not is_stopping or (current is not None and current.is_called):
                 # A function is waited for, however long it takes.
                 gives_up_at = math.inf
             elif gives_up_at == math.inf:
                 gives_up_at = time.monotonic() + patience
             elif time.monotonic() >= gives_up_at:
-                # A log handler that hangs, for example: nothing more can be said.
+                # A log handler that hangs, for example: nothing more can be logged.
                 if leaving:
                     os._exit(0)
                 return
@@ -172,7 +171,7 @@ class Runner:
 
 
 def _warn_first_process() -> None:
-    """Say what is missing where this is the first process of a container."""
+    """Log what is missing if this is the first process of a container."""
     if os.getpid() == 1:
         logger.warning(
             "This process is pid 1: nobody ends the processes that its tasks leave "

@@ -2,9 +2,9 @@
 Coroutine functions as tasks: each run has an event loop in a thread of its own.
 
 What the task calls with `sync_to_async`, as the asynchronous ORM does, runs in the
-chain's thread with the chain's connections. `async_to_sync` would do that too, but it
-makes its loop in a pool, and Python waits for pools when it ends: a coroutine that
-hangs would keep the process alive. The thread here is a daemon.
+chain's thread with its connections. `async_to_sync` does the same, but Python waits at
+exit for the pool that its loop runs in: a coroutine that hangs would keep the process
+alive. The thread here is a daemon.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class LoopThread(threading.Thread):
         try:
             self._result = await self._func()
         except BaseException as exc:
-            # A child that another thread forked only clears the coroutine away.
+            # In a child that another thread forked this is only a coroutine's cleanup.
             if os.getpid() != pid and threading.current_thread() is self:
                 end_child(self._name_of_task, exc)
-            # Kept, not raised through the loop: SystemExit would end that.
+            # Not raised through the loop: SystemExit would end that.
             self._error = exc
         if os.getpid() != pid and threading.current_thread() is self:
             end_child(self._name_of_task)

@@ -1,13 +1,12 @@
 """
 Django's database connections, and caches, in a thread that serves no requests.
 
-Each run has connections of its own: they are made when it first uses them and dropped
-when it ends, Django's object as well as the session on the server. So nothing rests in
-a cooldown that the server could end or that others wait for, and no run finds what
-another one left: an open transaction, ``search_path``, a role, a tenant that a library
-keeps as an attribute of the connection. Nothing is kept for speed, whatever
-``CONN_MAX_AGE`` says, as no database tells whether a session is as it was; to connect
-takes milliseconds, once a run, as it does once a request by default.
+Each run has connections of its own: made when it first uses them and dropped when it
+ends, Django's object as well as the session on the server. So no idle connection can
+be ended by the server in a cooldown, and no run finds what another one left: an open
+transaction, ``search_path``, a role, a tenant that a library keeps as an attribute of
+the connection. ``CONN_MAX_AGE`` does not apply: no database tells whether a session is
+clean. To connect takes milliseconds, once a run, as once a request by default.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from yourlabs.runner.log import logger
 
 
 def drop_connections() -> None:
-    """Drop every connection of this thread, and say what was left in a transaction."""
+    """Drop every connection of this thread; log those left in a transaction."""
     try:
         used = connections.all(initialized_only=True)
     except Exception:
-        # DATABASES is wrong: whoever uses a database is told.
+        # DATABASES is wrong: code that uses a database gets the error.
         return
     for connection in used:
         if _is_of_a_test(connection):
             continue
         broken = _is_left_broken(connection)
         if _is_in_memory(connection) and not broken:
-            # To close it would empty the database.
+            # Closing it would empty the database.
             continue
         _drop(connection)
         if broken:
@@ -48,10 +47,10 @@ def drop_connections() -> None:
 
 def stay_out_of_pools() -> None:
     """
-    Have this thread connect by itself where Django would take from a pool.
+    Have this thread connect by itself instead of using Django's pools.
 
-    What a pool hands out may have died while it rested, and what it gets back goes to
-    requests, with what a task left in the session.
+    A connection from a pool may have died while it was idle, and one that goes back
+    takes what a task left in the session to requests.
     """
     with contextlib.suppress(Exception):
         for alias, database in connections.settings.items():
@@ -73,10 +72,10 @@ def close_caches() -> None:
 
 def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
     """
-    Say whether a test wants it back.
+    Say whether it belongs to a test.
 
     It is in a `TestCase`, shared by threads, or refused to a `SimpleTestCase`, which
-    takes what it has put in the place of `connect` away again.
+    replaced `connect`.
     """
     return (
         connection.allow_thread_sharing
@@ -103,7 +102,7 @@ def _is_left_broken(connection: BaseDatabaseWrapper) -> bool:
     try:
         return _is_in_transaction(connection)
     except Exception:
-        # A driver that cannot even say that: the connection is of no use.
+        # The driver cannot even answer that: the connection is unusable.
         return True
 
 
@@ -115,7 +114,7 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     if connection.vendor == "postgresql":
         return raw.info.transaction_status in (1, 2, 3)
     if connection.vendor == "mysql":
-        # The bit of the protocol; mysqlclient does not hand it out.
+        # A bit of the protocol, which mysqlclient does not expose.
         return bool(getattr(raw, "server_status", 0) & 1)
     return getattr(raw, "in_transaction", False) is True
 

@@ -16,9 +16,8 @@ from typing import Any
 from yourlabs.runner import signals
 from yourlabs.runner.chain import db, interrupted
 from yourlabs.runner.chain.coroutines import Coroutines
-from yourlabs.runner.chain.deadlock import running_chain
-from yourlabs.runner.chain.fencing import running_token
 from yourlabs.runner.chain.history import History
+from yourlabs.runner.chain.running import running
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.status import TaskStatus, instant
 from yourlabs.runner.chain.task import Task
@@ -33,28 +32,28 @@ from yourlabs.runner.failures.downtime import (
 )
 from yourlabs.runner.failures.records import Failure, Recovery, Run, Stall
 from yourlabs.runner.forks import end_child
-from yourlabs.runner.log import StaysSwitchedOn, logger
+from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.record import OwnerRecord
 
+# A warning comes after so many runs in a row without a cooldown, if they took so long.
 MORE_RUNS, MORE_SECONDS = 100, 5.0
-"""So many runs in a row without a cooldown are worth a word, if they took so long."""
 
 
 class Execution:
     """
     Runs one task of a chain, and counts what comes of it.
 
-    For its thread; others may read `status`, `downtime`, `is_overdue`, call `stalled`.
+    For the chain's thread; any thread may read `status`, `downtime` and `is_overdue`,
+    and call `stalled`.
 
     Attributes:
-        task, chain, key: What is run, the chain's name, and the task's in its state.
+        task, chain, key: What is run, the chain's name, the task's name in its state.
         options: The task's, as they were when this was made.
-        more: It is to be run again at once: the last run returned True, or was cut by
-            the end of the process.
+        more: Run it again at once: the last run returned True, or the end of the
+            process cut it.
         cooldown: The wait after the last run.
-        downtime, history: How the task fares, and what it has done, over all owners.
-        token: Of the ownership under which it is run.
+        downtime, history: How the task fares and what it has done, over all owners.
         runs, failures: How many there were since this was made.
         started, last_run: When the last run began, on the monotonic clock, and in
             seconds since the epoch (None: there was none).
@@ -73,57 +72,66 @@ class Execution:
         self.downtime = Downtime()
         self.history = History()
         self.runs = self.failures = 0
-        self.token: int | None = None
         self.started = 0.0
         self.last_run: float | None = None
         self.coroutines: Coroutines | None = None
         self.is_called = self._is_running = False
-        # Since when it has returned True each time, how often, and that it was said.
+        # Since when it has returned True each time, how often, and if that was logged.
         self._more_since, self._more_runs, self._more_told = 0.0, 0, False
-        # When the downtime began, on the monotonic clock: the one on the wall jumps.
+        # When the downtime began, on the monotonic clock: the other one jumps.
         self._began = 0.0
         # A run may be found to hang in the moment in which it ends.
         self._counting = threading.Lock()
+        # What each run begins with, and the process of the runs: a task may fork.
+        self._context = contextvars.Context()
+        self._pid = os.getpid()
+
+    def begin(self, token: int) -> None:
+        """Run in this thread from now on, under the ownership of that token."""
+        self._context = contextvars.Context()
+        self._context.run(running.set, (threading.current_thread(), token))
+        self._pid = os.getpid()
 
     def resume(self, downtime: Downtime) -> None:
-        """Go on with what another owner has counted; nothing of it hangs any more."""
+        """Go on with what another owner counted; none of its runs hangs any more."""
         self.downtime = downtime.went_on(None)
         self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
     def run(self) -> float:
         """Call the task once; return when its cooldown ends, on the monotonic clock."""
-        # It begins with the end of the call: what receivers take is part of it.
+        self.started = self._clock.monotonic()
         self._is_running = True
         try:
-            deadline = self._run()
-            if self.cooldown and not self.more:
-                # What a receiver or a log handler used does not rest in a cooldown.
-                db.drop_connections()
-            return deadline
+            # The cooldown begins with the end of the call: what receivers take is part
+            # of it.
+            return self._run()
         finally:
             self._note_hang(self._clock.monotonic(), is_running=False)
 
     def _run(self) -> float:
-        context = contextvars.Context()
-        context.run(running_chain.set, threading.current_thread())
-        context.run(running_token.set, self.token)
+        context = self._context.copy()
         self.last_run = self._clock.time()
         if signals.task_started.receivers:
             run = Run(self.task, self.chain, instant(self.last_run))
             send_robust(signals.task_started, self.task.sender, run=run)
-        pid = os.getpid()
         self.started = self._clock.monotonic()
+        was_disabled, level = logger.logger.disabled, logging.root.manager.disable
         try:
             self.is_called = True
-            with StaysSwitchedOn():
+            try:
                 more = self._call_in(context)
-            if os.getpid() != pid:
+            finally:
+                # `logging.config` disables all loggers that it is not given.
+                logger.logger.disabled = was_disabled
+                if logging.root.manager.disable != level:
+                    logging.disable(level)
+            if os.getpid() != self._pid:
                 end_child(self.task.name)
         except BaseException as exc:
-            if os.getpid() != pid:
+            if os.getpid() != self._pid:
                 end_child(self.task.name, exc)
-            # Everything: SystemExit would end the thread without a word, and
-            # KeyboardInterrupt comes from the task, signals reach the main thread only.
+            # All: SystemExit would end the thread silently, and a KeyboardInterrupt
+            # comes from the task, as signals reach the main thread only.
             more = False
             if exit_code(exc) != 0:
                 return self._after_failure(exc, self._ended(context))
@@ -147,16 +155,17 @@ class Execution:
         """Leave nothing of the run behind; return when the call ended."""
         ended = self._clock.monotonic()
         self.is_called = False
-        self._note_hang(ended)
+        if self.downtime.hangs:
+            self._note_hang(ended)
         self.runs += 1
         db.drop_connections()
-        if len(context) > 2:
-            # The task used something that lives in its context, maybe a cache.
+        if len(context) > len(self._context):
+            # The task has set something in its context, maybe a cache.
             context.run(db.close_caches)
         return ended
 
     def _note_hang(self, ended: float, *, is_running: bool = True) -> None:
-        """Note how long the run took, if it was found to take too long."""
+        """Count how long the run took, if it was found to take too long."""
         with self._counting:
             self._is_running = is_running
             if self.downtime.hangs:
@@ -165,14 +174,15 @@ class Execution:
     def is_overdue(self) -> bool:
         """Say whether the run that goes on takes longer than `max_duration`."""
         limit = self.options.max_duration
-        running_for = self._clock.monotonic() - self.started
-        return limit is not None and running_for >= limit.total_seconds()
+        if limit is None or not self._is_running:
+            return False
+        return self._clock.monotonic() - self.started >= limit.total_seconds()
 
     def stalled(self, started: float, stack: str) -> Stall | None:
         """Count that the run of `started` takes too long; None: it has ended."""
         limit = self.options.max_duration or timedelta()
         with self._counting:
-            # Not only while it is called: the log that it ended in may hang.
+            # Not only while it is called: a log handler after that may hang.
             if not self._is_running or self.started != started:
                 return None
             seconds = self._clock.monotonic() - started
@@ -184,7 +194,7 @@ class Execution:
         )
 
     def interrupt(self, record: OwnerRecord) -> float:
-        """Count a run that its owner did not live to end; return when to go on."""
+        """Count a run whose process died in it; return when its cooldown ends."""
         now = self._clock.time()
         since = record.run.since if record.run else record.since
         self.last_run = since
@@ -213,9 +223,12 @@ class Execution:
 
     def _after_success(self, more: bool, ended: float) -> float:
         self.more = more
-        self.cooldown = self.options.cooldown(failed=False)
+        self.cooldown = self.options.success_cooldown
         self.history.succeeded(self.last_run or 0.0, ended - self.started)
-        self._count_more(ended)
+        if more:
+            self._count_more(ended)
+        else:
+            self._more_runs = 0
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "[%s] Execution successful",
@@ -232,10 +245,7 @@ class Execution:
         return ended if more else ended + self.cooldown.total_seconds()
 
     def _count_more(self, ended: float) -> None:
-        """Say once that a task has returned True for long: it may not be meant."""
-        if not self.more:
-            self._more_runs = 0
-            return
+        """Warn once that a task has returned True for long: it may be a mistake."""
         self._more_since = self._more_since if self._more_runs else self.started
         self._more_runs += 1
         seconds = ended - self._more_since
@@ -276,7 +286,7 @@ class Execution:
             if interrupted.is_shutdown(exc):
                 self.more = True
                 return ended
-            self.cooldown = self.options.cooldown(failed=True)
+            self.cooldown = self.options.fail_cooldown
             described = describe(exc)
             if code := exit_code(exc):
                 described = replace(described, message=f"exit code {code}")
@@ -313,7 +323,6 @@ class Execution:
             "[%s] Execution failed",
             self.task.name,
             exc=exc,
-            # A formatter would make an unbounded one.
             text=described.traceback or described.message,
             extra={"action": "task_failed", "task": self.task.name},
         )
@@ -340,10 +349,10 @@ class Execution:
 
 
 def exit_code(exc: BaseException) -> int | None:
-    """Return the number that `sys.exit` was given, 0 for none; None: it is no exit."""
+    """Return the number given to `sys.exit`, 0 for none. None: it is no exit."""
     if not issubclass(type(exc), SystemExit):
         return None
-    # Whatever a class makes of its attributes.
+    # Not `exc.code`: a subclass may raise in it.
     code = SystemExit.__dict__["code"].__get__(exc)
     if code is None:
         return 0

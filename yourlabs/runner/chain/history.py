@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import deque
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from yourlabs.runner.failures.downtime import check_types
 from yourlabs.runner.failures.text import cut, one_line, printable
 
-HOURS = 168
-"""So many hours are counted apart: 7 days."""
-
+HOURS = 168  # how many hours are counted apart: 7 days
 HOUR_S = 3_600.0
+FIELDS = 5  # numbers of an hour: its begin, runs, failures, seconds in all, the longest
 
-FIELDS = 5
-"""Numbers of an hour: when it began, runs, failures, seconds in all, the longest."""
-
-MAX_RECENT, MAX_FAILED = 20, 50
-"""How many of the last runs, and of the last failures, are remembered."""
-
-MAX_TRACEBACKS, MAX_TRACEBACK, MAX_MESSAGE = 5, 4_000, 300
-"""So many failures have a traceback, and how long the texts are, in bytes."""
-
-ROOM = 40_000
-"""How much the histories of a chain take in its document, in bytes."""
+MAX_RECENT, MAX_FAILED = 20, 50  # how many of the last runs and failures are kept
+MAX_TRACEBACKS = 5  # how many of the failures have a traceback
+MAX_TRACEBACK, MAX_MESSAGE = 4_000, 300  # bytes
 
 LEVELS = (
     (5, 50, 168, 20),
@@ -37,8 +27,11 @@ LEVELS = (
     (0, 1, 6, 1),
     (0, 0, 1, 0),
 )
-"""What is kept of each task where there is not room for all: so many tracebacks,
+"""What is kept of each task if there is not room for all: how many tracebacks,
 failures, hours and runs."""
+
+
+T = TypeVar("T")
 
 
 class Failed(NamedTuple):
@@ -56,12 +49,14 @@ class Failed(NamedTuple):
 
 class History:
     """
-    The past of one task. It belongs to the chain's thread; any may ask for a copy.
+    The past of one task; only the chain's thread may change it.
 
     Instants are seconds since the epoch, lengths are seconds; None: there was none.
 
     Attributes:
         runs, failures: How many there were, ever.
+        recent: The last runs, the newest last: when, how long, and if it succeeded.
+        failed_runs: The last failures, the newest last.
         seconds: How long all runs took.
         last_run, last_success: When they began.
         last_duration: How long the last run took.
@@ -75,10 +70,10 @@ class History:
         self.last_success: float | None = None
         self.last_duration: float | None = None
         self.cooldown: float | None = None
+        self.recent: list[tuple[float, float, bool]] = []
+        self.failed_runs: list[Failed] = []
         # Five numbers an hour: a week of objects would be four times as large.
         self._hours = array("d")
-        self._recent: deque[tuple[float, float, bool]] = deque(maxlen=MAX_RECENT)
-        self._failed: deque[Failed] = deque(maxlen=MAX_FAILED)
 
     def succeeded(self, at: float, duration: float) -> None:
         """Count a run that began at `at` and took `duration` seconds."""
@@ -92,20 +87,21 @@ class History:
         self.failures += 1
         self._count(at, duration, 1)
         kind, message = one_line(kind, MAX_MESSAGE), one_line(message, MAX_MESSAGE)
-        # As it was described, which is printable.
         traceback = cut(traceback, MAX_TRACEBACK)
-        self._failed.append(Failed(at, duration, kind, message, traceback))
-        if len(self._failed) > MAX_TRACEBACKS:
+        self.failed_runs.append(Failed(at, duration, kind, message, traceback))
+        del self.failed_runs[:-MAX_FAILED]
+        if len(self.failed_runs) > MAX_TRACEBACKS:
             old = -MAX_TRACEBACKS - 1
-            self._failed[old] = self._failed[old]._replace(traceback="")
+            self.failed_runs[old] = self.failed_runs[old]._replace(traceback="")
 
     def _count(self, at: float, duration: float, failures: int) -> None:
         self.runs += 1
         self.seconds += duration
         self.last_run, self.last_duration = at, duration
-        self._recent.append((at, duration, not failures))
+        self.recent.append((at, duration, not failures))
+        del self.recent[:-MAX_RECENT]
         hours = self._hours
-        # Where the clock was set back, the newest hour goes on.
+        # After the clock was set back, the newest hour goes on.
         if not hours or at >= hours[-FIELDS] + HOUR_S:
             hours.extend((at - at % HOUR_S, 0, 0, 0, 0))
             del hours[: -HOURS * FIELDS]
@@ -124,14 +120,6 @@ class History:
             )
         ]
 
-    def recent(self) -> list[tuple[float, float, bool]]:
-        """Return the last runs, the newest last: when, how long, and if it was well."""
-        return list(self._recent)
-
-    def failed_runs(self) -> list[Failed]:
-        """Return the last failures, the oldest first."""
-        return list(self._failed)
-
     def to_json(
         self,
         tracebacks: int = MAX_TRACEBACKS,
@@ -140,7 +128,7 @@ class History:
         recent: int = MAX_RECENT,
     ) -> dict[str, Any]:
         """Return it as plain values: with so many of the newest of each."""
-        failures = self.failed_runs()[-failed:] if failed else []
+        failures = self.failed_runs[-failed:] if failed else []
         texts = [one.traceback for one in failures]
         old = max(0, len(texts) - tracebacks)
         texts[:old] = [""] * old
@@ -158,7 +146,7 @@ class History:
             ],
             "recent": [
                 [round(at, 2), round(duration, 4), well]
-                for at, duration, well in (self.recent()[-recent:] if recent else ())
+                for at, duration, well in (self.recent[-recent:] if recent else ())
             ],
             "failed": [
                 [round(one.at, 2), round(one.duration, 4), *one[2:4], traceback]
@@ -167,18 +155,27 @@ class History:
         }
 
 
-def histories_to_json(histories: Mapping[str, History]) -> dict[str, Any]:
-    """
-    Return the histories of a chain's tasks as plain values, in `ROOM` bytes.
-
-    Tracebacks go first, then the older failures, then the older hours.
-    """
-    values: dict[str, Any] = {}
-    for level in LEVELS:
-        values = {key: one.to_json(*level) for key, one in histories.items()}
-        if len(json.dumps(values)) <= ROOM:
+def first_that_fits(room: int, candidates: Iterable[T]) -> T:
+    """Return the first candidate of at most `room` bytes in JSON; else the last."""
+    for value in candidates:
+        if len(json.dumps(value)) <= room:
             break
-    return values
+    return value
+
+
+def histories_to_json(histories: Mapping[str, History], room: int) -> dict[str, Any]:
+    """
+    Return the histories of a chain's tasks as plain values, in `room` bytes of JSON.
+
+    Tracebacks go first, then the older failures, then the older hours. The counts stay.
+    """
+    return first_that_fits(
+        room,
+        (
+            {key: one.to_json(*level) for key, one in histories.items()}
+            for level in LEVELS
+        ),
+    )
 
 
 def histories_from_json(value: Any, hours: int = HOURS) -> dict[str, History]:
@@ -187,8 +184,8 @@ def histories_from_json(value: Any, hours: int = HOURS) -> dict[str, History]:
 
     Args:
         value: What was read.
-        hours: So many of the last hours are wanted. Where that is not all of them, nor
-            are single runs: a page of many chains has no need of them.
+        hours: How many of the last hours to return. If that is not all of them, single
+            runs are left out, too: a page of many chains does not show them.
 
     Raises:
         ValueError: It did not write that.
@@ -216,17 +213,14 @@ def _from_json(value: Any, hours: int) -> History:
         msg = "an hour has five numbers"
         raise ValueError(msg)
     history._hours.extend(numbers)
-    if hours == HOURS:
-        _read_runs(history, value)
-    return history
-
-
-def _read_runs(history: History, value: Any) -> None:
-    for at, duration, well in value["recent"]:
+    if hours != HOURS:
+        return history
+    for at, duration, well in value["recent"][-MAX_RECENT:]:
         check_types(float, (at, duration))
-        history._recent.append((at, duration, well is True))
-    for at, duration, *texts in value["failed"]:
+        history.recent.append((at, duration, well is True))
+    for at, duration, *texts in value["failed"][-MAX_FAILED:]:
         check_types(float, (at, duration))
         check_types(str, texts)
         kind, message, traceback = (printable(text) for text in texts)
-        history._failed.append(Failed(at, duration, kind, message, traceback))
+        history.failed_runs.append(Failed(at, duration, kind, message, traceback))
+    return history

@@ -1,10 +1,10 @@
 """
 A run whose process ended before it did: by kill -9, out of memory, a crash.
 
-The kernel releases the lock of a process that has died. The next owner finds the mark
-of the run in the record (`Claim.interrupted`, of `ownership.pidfile`). Its loop
-(`ChainLoop`, in `chain.loop`) then counts a failed run, whose message is made here, and
-serves the cooldown that `failures.downtime.interrupted_cooldown` says.
+The next owner finds the mark of the run in the record (`Claim.interrupted`, of
+`ownership.pidfile`). Its loop (`ChainLoop._resume`, in `chain.loop`) counts a failed
+run, whose message is made here, and serves the cooldown that
+`failures.downtime.interrupted_cooldown` returns.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def describe(record: OwnerRecord, now: float) -> str:
     )
 
 
+# What the interpreter raises when a thread or a pool is started too late.
 _SHUTDOWN = (RuntimeError, getattr(builtins, "PythonFinalizationError", RuntimeError))
-"""What the interpreter raises of a thread or a pool that is started too late."""
 
 
 def is_shutdown(exc: BaseException) -> bool:
     """Say whether the end of the interpreter cut the run: no fault of the task."""
-    # No subclass: that is a task's own.
+    # A subclass is the task's own.
     return any(type(exc) is one for one in _SHUTDOWN) and (
         sys.is_finalizing() or getattr(threading, "_SHUTTING_DOWN", False)
     )

@@ -33,8 +33,7 @@ def load_tasks(functions: Iterable[str | Callable[[], Any]]) -> tuple[Task, ...]
         raise InvalidTask(msg)
     tasks: list[Task] = []
     for task in map(load_task, functions):
-        # A bound method is another object each time: there is one task for it all the
-        # same, which is down, or up, as a whole.
+        # A bound method is a new object each time, but one task all the same.
         known = (one for one in tasks if one.func == task.func)
         tasks.append(next(known, task))
     return tuple(tasks)
@@ -69,14 +68,14 @@ def task_of(function: Any) -> Task:
     if isinstance(made, Task):
         if made.func is function:
             return made
-        # functools.wraps copied the attribute to a wrapper, it is a method that was
+        # A wrapper to which functools.wraps copied the attribute, a method that was
         # decorated in its class, or a partial: what was given is called.
         made = make_task(
             function, name=made.name, declared=made.declared, origin=made.sender
         )
     else:
         made = make_task(function)
-    # A bound method or a builtin gets a new task each time it is asked for.
+    # A bound method or a builtin cannot keep it, and gets a new task each time.
     with contextlib.suppress(AttributeError, TypeError):
         function.runner_task = made
     return made
@@ -96,7 +95,7 @@ def make_task(
         raise InvalidTask(reason)
     inner, path = innermost(function), path_of(function)
     if name is None:
-        # It may be none for a chain, like that of a lambda: then that has to have one.
+        # It may be unusable for a chain, as of a lambda: then the chain needs name=.
         name = str(getattr(inner, "__name__", type(inner).__name__))
     elif not isinstance(name, str) or not CHAIN_NAME.fullmatch(name):
         msg = (
@@ -126,7 +125,7 @@ def find(path: str) -> Any:
 
 
 def _import(module_name: str, path: str) -> Any:
-    """Import the module; what it raises itself while it is imported is not hidden."""
+    """Import the module; an error inside of it is not hidden."""
     try:
         return import_module(module_name)
     except ModuleNotFoundError as exc:
@@ -154,8 +153,8 @@ def is_path_of(path: str, task: Task) -> bool:
     """
     Say whether the dotted `path` leads to the function of `task`.
 
-    A function may be imported elsewhere and be known by several paths, also by other
-    names. To find out, no module is imported but where the name is the function's own.
+    A function that is imported elsewhere has several paths, also with other names. No
+    module is imported to find out, unless the name is the function's own.
     """
     if path == task.path:
         return True
@@ -163,10 +162,10 @@ def is_path_of(path: str, task: Task) -> bool:
     if name != getattr(task.func, "__name__", None) and module not in sys.modules:
         return False
     try:
-        # A bound method is another object each time, which is equal.
+        # Not `is`: a bound method is a new object each time.
         return bool(find(path) == task.func)
     except Exception:
-        # Told by the system check; a broken neighbour must not stop this task.
+        # The system check reports it; a broken entry must not stop this task.
         return False
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from yourlabs.runner import signals
@@ -23,16 +21,15 @@ from yourlabs.runner.ownership.base import Claim, Clock, Ownership
 from yourlabs.runner.ownership.record import Mode, RunMark
 from yourlabs.runner.storage.base import Store
 
-MAX_BACKOFF_S = 10.0
-"""Longest wait after a failure of the machinery itself, in seconds."""
+MAX_BACKOFF_S = 10.0  # the longest wait after a failure of the runner itself
 
 
 class ChainLoop:
     """
-    Owns, runs, yields and stands by, as far as it is due at each `tick`.
+    Owns, runs, yields and stands by: what is due at each `tick`.
 
-    It belongs to the chain's thread, but for `check`, which the watcher calls, and the
-    requests, which anybody may set.
+    Only the chain's thread may use it, except for `check`, which the watcher calls, and
+    `stop_asked` and `wake_asked`, which any thread may set.
 
     Attributes:
         chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
@@ -40,6 +37,7 @@ class ChainLoop:
         plan, current: What comes next, and what is being run. None: nothing here.
         stands_by: Another process has the chain, or goes first.
         stop_asked, wake_asked: No further run is to begin; or the next one now.
+        claim: The present ownership. None: this process does not own the chain.
     """
 
     def __init__(
@@ -52,12 +50,12 @@ class ChainLoop:
         clock: Clock,
         trouble: Trouble,
         sender: Any,
-        watch: Callable[[], None],
+        watcher: Any,
     ) -> None:
-        """Make it for the thread `sender`; `watch` has `check` called from now on."""
+        """Make it for the thread `sender`, which is given to `watcher` (see there)."""
         self.chain, self.mode, self.ownership = chain, mode, ownership
         ownership.borrows = mode is Mode.ONCE
-        # One a task, however often it comes: it is down, or up, as a whole.
+        # A task that is in the chain twice has one execution: it fails as a whole.
         keys = chain.keys()
         executions = {
             task: Execution(task, chain.name, keys[task], clock=clock) for task in keys
@@ -71,10 +69,10 @@ class ChainLoop:
         self.current: Execution | None = None
         self.stop_asked = self.wake_asked = self._yield_asked = False
         self._clock, self.trouble = clock, trouble
-        self._sender, self._watch = sender, watch
-        # Held while the chain is claimed or let go of: the watcher does so, too.
+        self._sender, self._watcher = sender, watcher
+        # Held while the chain is acquired or released: the watcher acquires it, too.
         self._claiming = threading.Lock()
-        self._claim: Claim | None = None
+        self.claim: Claim | None = None
         self._standby = Standby(chain, ownership, clock)
         self._is_first = True
         # What was next when the claim was lost, and how far a single pass has come.
@@ -87,7 +85,7 @@ class ChainLoop:
         now = self._clock.monotonic()
         if now < self._not_before and not self.wake_asked:
             return self._not_before
-        claim = self._claim or self._try_to_own()
+        claim = self.claim or self._try_to_own()
         if claim is None:
             return self._stand_by(now)
         plan = self.plan or self._begin(claim)
@@ -103,34 +101,30 @@ class ChainLoop:
         plan = self._woken(plan)
         if self.stop_asked:
             return plan.deadline
-        if plan.deadline > self._clock.monotonic():
-            # It could run: whoever was told of trouble need not wait until it does.
+        if plan.deadline > now:
+            # It could run: the admins hear of the end of trouble before it does.
             self.trouble.clear()
             return plan.deadline
         return self._run_next(claim, plan)
 
     # Owning.
 
-    def adopt(self, claim: Claim) -> None:
-        """Run the chain under a claim that its process has got already."""
-        self._claim = claim
-
     def _try_to_own(self) -> Claim | None:
         with self._claiming:
-            if self._claim is None and not self.stop_asked:
+            if self.claim is None and not self.stop_asked:
                 if self._standby.has_new_owner():
                     self.stop_asked = True
                     self._fail_single_pass()
                 elif not self._standby.is_for_lender():
-                    self._claim = self.ownership.acquire()
-            return self._claim
+                    self.claim = self.ownership.acquire()
+            return self.claim
 
     def _stand_by(self, now: float) -> float:
-        """Wait for another process to let go; return when to look around again."""
+        """Wait for another process to let go; return when to call `tick` again."""
         self.stands_by = True
-        # Who wakes a chain means the process that runs it.
+        # A wake is for the process that runs the chain.
         self.wake_asked = False
-        self._watch()
+        self._watcher.watch(self._sender)
         if self._standby.problem is not None:
             self.reason = self.trouble.report(self._standby.problem)
         elif self._standby.has_looked:
@@ -140,7 +134,7 @@ class ChainLoop:
         if soon is None:
             return math.inf
         self._check_standby()
-        return now if self.stop_asked or self._claim else soon
+        return now if self.stop_asked or self.claim else soon
 
     def _begin(self, claim: Claim) -> Plan:
         """Go on where the owner before has ended; return what comes next."""
@@ -149,23 +143,24 @@ class ChainLoop:
         is_started = self._is_first and self.mode is Mode.COMMAND
         self.is_new_start = is_started and not claim.was_cut
         plan = self.state.open(claim)
+        for execution in self.tasks:
+            execution.begin(claim.token)
         self.steering.begin()
-        # Only now: where that fails, the next claim is the first one.
+        # Only now: if reading the state fails, the next claim is the first one.
         self._is_first = False
-        # What ended under a claim that was lost is known nowhere else.
+        # The cooldown of a run that ended after the claim was lost was not saved.
         lost, self._lost_plan = self._lost_plan, Plan()
         plan = max(plan, lost, key=lambda one: one.deadline)
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
         self._host_rest.begin()
-        self._watch()
+        self._watcher.watch(self._sender)
         self.plan = plan
         if self.mode is Mode.HOSTED:
+            extra = {"action": "chain_started", "chain": self.chain.name}
             logger.info(
-                "[%s] The chain runs in this process",
-                self.chain.name,
-                extra={"action": "chain_started", "chain": self.chain.name},
+                "[%s] The chain runs in this process", self.chain.name, extra=extra
             )
         send_robust(signals.chain_started, self._sender)
         self.plan = self._resume(claim, plan, is_started=is_started)
@@ -176,17 +171,17 @@ class ChainLoop:
         record = claim.interrupted
         if record is None or record.run is None:
             return plan
-        index = self.chain.index_of(record.run.task, record.run.index)
+        index = self.chain.index_of(record.run.task, record.run.position)
         execution = self.tasks[index]
         deadline = execution.interrupt(record)
         counted = plan_after(Plan(index), len(self.tasks), execution.key, deadline)
-        # It is saved before the mark in the owner's record is gone.
+        # Saved before the mark is removed: a kill in between must not lose the run.
         self.state.save(counted)
         self.steering.served(failed=True)
         claim.mark(None)
         is_again = execution.downtime.interrupted > 1
         if self.mode is Mode.ONCE or (is_started and not is_again):
-            # Who has started it may have mended it.
+            # A person who starts the command may have mended the task.
             return plan
         log_cooldown(execution)
         return counted
@@ -202,55 +197,54 @@ class ChainLoop:
         # Another owner may write to it from now on.
         self.state.close()
         self._fail_single_pass()
-        self.let_go()
+        self.release()
 
     def _fail_single_pass(self) -> None:
-        """End a single pass: to begin anew would run functions twice."""
+        """End a single pass as failed: to begin anew would run functions twice."""
         if self.mode is Mode.ONCE:
             self.failed = self.stop_asked = True
 
     def _yields(self, claim: Claim) -> bool:
-        """Let go of the chain, unless who asked has given up meanwhile."""
+        """Release the chain, unless the candidate has given up; say whether."""
         self._yield_asked = False
         if claim.wanted_by() is None:
             return False
         is_command = self.mode is not Mode.HOSTED
         self._standby.begin_yielded(claim.token, is_command=is_command)
-        self.let_go()
+        self.release()
         return True
 
-    def let_go(self) -> None:
-        """Stop running the chain in this process: save, tell, release."""
+    def release(self) -> None:
+        """Stop running the chain in this process; harmless when it does not run it."""
         plan, self.plan = self.plan, None
         try:
             if plan is not None:
-                # Before mails are flushed, which takes its time.
+                # First: receivers of the signal wait for mails to be delivered.
                 self.state.save(None if self.mode is Mode.ONCE else plan)
                 send_robust(signals.chain_stopped, self._sender)
                 self.state.save()
         finally:
             self.state.close()
             with self._claiming:
-                claim, self._claim = self._claim, None
+                claim, self.claim = self.claim, None
                 if claim is not None:
                     claim.release()
                 self.ownership.withdraw()
 
     def break_down(self, exc: BaseException) -> None:
-        """Say what the machinery itself raised; begin anew a little later."""
-        # First of all: whatever fails below, it is tried again, and not at once.
+        """Report what the runner itself raised; begin anew a little later."""
+        # First: whatever fails below, the next try is not at once.
         self._not_before = self._clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
         self.reason = self.trouble.report(exc)
         self._fail_single_pass()
         # Another process may be able to run it meanwhile.
-        self.let_go()
+        self.release()
 
     # Running.
 
     def _pause(self, seconds: float) -> float:
-        """Run nothing until the pause is over, or ended; return when to look around."""
-        # It could run: whoever was told of trouble need not wait until it does.
+        """Run nothing until the pause is over; return when to call `tick` again."""
         self.trouble.clear()
         if self.mode is Mode.ONCE:
             logger.error(
@@ -263,23 +257,20 @@ class ChainLoop:
         return self._clock.monotonic() + seconds
 
     def _woken(self, plan: Plan) -> Plan:
-        """Return what is next: at once, where somebody has asked for that."""
-        # What has more to do goes on anyway: the cooldown after it is cut then.
-        if self.wake_asked and not self.tasks[plan.index].more:
+        """Return what is next: at once, if somebody has asked for that."""
+        # A task with more to do runs at once anyway; the cooldown after that is cut.
+        if self.wake_asked and not self.tasks[plan.position].more:
             self.wake_asked = False
-            self.plan = plan = replace(plan, deadline=0.0)
+            self.plan = plan = plan._replace(deadline=0.0)
         if self.steering.is_woken() and self.mode is not Mode.ONCE:
-            self.plan = plan = replace(plan, deadline=0.0)
+            self.plan = plan = plan._replace(deadline=0.0)
             self.steering.take_wake(plan)
         return plan
 
     def _run_next(self, claim: Claim, plan: Plan) -> float:
-        """Run one task; return when to look around again."""
-        execution = self.tasks[plan.index]
-        claim.mark(RunMark(execution.task.path, self._clock.time(), plan.index))
-        # Before the task is seen to run, or its last run would seem to last still.
-        execution.started = self._clock.monotonic()
-        execution.token = claim.token
+        """Run one task; return when to call `tick` again."""
+        execution = self.tasks[plan.position]
+        claim.mark(RunMark(execution.task.path, self._clock.time(), plan.position))
         self.current = execution
         try:
             deadline = execution.run()
@@ -290,14 +281,14 @@ class ChainLoop:
             deadline = self._pass_on(claim, execution)
         else:
             deadline = self._go_on(claim, plan, execution, deadline)
-        # Only now: it takes its time, and a kill in it interrupts no run.
+        # After the run is recorded: this may take a while, and a kill interrupts none.
         self.trouble.clear()
         return deadline
 
     def _go_on(
         self, claim: Claim, plan: Plan, execution: Execution, deadline: float
     ) -> float:
-        """Note how a run has ended, and return when the next one is due."""
+        """Record how a run has ended, and return when the next one is due."""
         self.plan = plan = plan_after(
             plan, len(self.tasks), execution.key, deadline, more=execution.more
         )
@@ -316,7 +307,7 @@ class ChainLoop:
     def _pass_on(self, claim: Claim, execution: Execution) -> float:
         """Go on to the next task of a single pass, or end."""
         self.failed = self.failed or execution.downtime.is_down
-        following = self._single_pass.index + 1
+        following = self._single_pass.position + 1
         if following == len(self.tasks):
             claim.mark(None)
             self.stop_asked = True
@@ -325,8 +316,8 @@ class ChainLoop:
         return self._clock.monotonic()
 
     def check(self) -> bool:
-        """Say whether the thread is to look around; for the watcher, in its own."""
-        claim = self._claim
+        """Say whether to call `tick` now; for the watcher, in its own thread."""
+        claim = self.claim
         if claim is None:
             return self.stands_by and self._check_standby()
         if not claim.check():
@@ -334,7 +325,7 @@ class ChainLoop:
         self._yield_asked = claim.wanted_by() is not None
         is_new = self.steering.look()
         if self.current is not None:
-            # The chain's own thread has no time for it.
+            # The chain's own thread is busy with the run.
             self.steering.note()
         return is_new or self._yield_asked
 
@@ -346,5 +337,5 @@ class ChainLoop:
         except Exception as exc:
             failed = exc
         self._standby.look(failed)
-        # The chain's thread tells it: receivers of signals must not hold this one up.
+        # The chain's thread reports it: receivers of signals must not block this one.
         return self.stop_asked or self._standby.has_news

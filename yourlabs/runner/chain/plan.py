@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-MAX_DUE = 1e15
-"""No time is as far away, in seconds since the epoch."""
+MAX_DUE = 1e15  # no due time is as late, in seconds since the epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a chain does next."""
 
-    index: int = 0
+    position: int = 0
     """Of the task that is next."""
     deadline: float = 0.0
     """When it may begin, in seconds on the owner's monotonic clock."""
@@ -30,7 +27,7 @@ def plan_after(
 
     Its cooldown ends at `deadline`; with `more` it comes again before the next one.
     """
-    index = plan.index if more else (plan.index + 1) % count
+    index = plan.position if more else (plan.position + 1) % count
     return Plan(index, deadline, key)
 
 
@@ -44,8 +41,8 @@ def plan_to_json(plan: Plan, keys: Sequence[str], *, offset: float) -> dict[str,
         offset: Seconds since the epoch at the zero of the monotonic clock.
     """
     return {
-        "next": keys[plan.index],
-        "index": plan.index,
+        "next": keys[plan.position],
+        "index": plan.position,
         "due": round(plan.deadline + offset, 3),
         "after": plan.after,
     }
@@ -63,7 +60,7 @@ def plan_from_json(
     Return the plan that `plan_to_json` wrote, or that of a chain that begins.
 
     Args:
-        value: What was read. Whatever no owner can have written counts for nothing.
+        value: What was read. What no owner can have written is ignored.
         keys, offset: As for `plan_to_json`, in this process.
         now: On this process's monotonic clock, in seconds.
         longest: By key, the longest cooldown that a task can have now, in seconds: the

@@ -34,14 +34,14 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        # To make a thread may import modules, which may declare chains themselves.
+        # Making a thread may import modules, which may declare chains themselves.
         self._mutex = threading.RLock()
         self._threads: list[RunnerThread] = []
 
     def get_or_make(
         self, chain: Chain, make: Callable[[], RunnerThread]
     ) -> RunnerThread:
-        """Return the thread of `chain`: the one there is, else what `make` makes."""
+        """Return the thread of `chain`: the existing one, else what `make` returns."""
         with self._mutex:
             known = self.all().get(chain.name)
             if known is None or known.is_ending():
@@ -96,7 +96,7 @@ def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
         raise RunnerError(msg)
     conf.validate()
     kept_in = backend()
-    # Read now: when a chain that stands by takes over, other code may lie there.
+    # Read now: when a stand-by takes over, newer code may have been deployed.
     release_of(chain)
     return RunnerThread(
         chain,
@@ -113,10 +113,10 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     """
     Run `functions` for ever, in order, in a thread of this process.
 
-    To be called in ``AppConfig.ready()``. However many processes do so, one of them
-    runs the chain, and another takes over when it ends. In a process that serves
-    nothing, like ``manage.py migrate``, the thread is returned unstarted and its
-    ``status().reason`` says why; in one that forks workers it starts in a worker.
+    Call it in ``AppConfig.ready()``. However many processes do so, one of them runs the
+    chain, and another takes over when it ends. In a process that serves nothing, like
+    ``manage.py migrate``, the thread is returned unstarted and its ``status().reason``
+    says why; in one that forks workers it starts in a worker.
 
     Args:
         functions: Dotted paths or callables, in order.
@@ -138,8 +138,7 @@ def start_chain(functions: Functions, *, name: str | None = None) -> RunnerThrea
     autostart = conf.autostart()
     chain = make_chain(load_tasks(functions), name=name)
     thread = registry.get_or_make(
-        chain,
-        lambda: make_thread(chain, Mode.HOSTED, until_ready=attach.until_ready),
+        chain, lambda: make_thread(chain, Mode.HOSTED, until_ready=attach.until_ready)
     )
     if thread.mode is Mode.HOSTED and thread.ident is None:
         attach.at_exit(_stop_with_host)

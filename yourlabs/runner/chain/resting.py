@@ -1,4 +1,4 @@
-"""How long a chain rests: said in the log, and where it has no cooldown."""
+"""How long a chain rests: the line in the log, and the rest without a cooldown."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.log import logger
 
+# How long a hosted chain without cooldowns may work at a stretch: well below the
+# interpreter's switch interval. Then it rests so many times as long, so that requests
+# keep three quarters of the processor, and at most so long.
 BUSY_S, REST_FACTOR, MAX_REST_S = 0.001, 3.0, 1.0
-"""How long a hosted chain without cooldowns may work at a stretch, in seconds: well
-below the interpreter's switch interval. It rests so many times as long then, so that
-requests keep three quarters of the processor, at most so many seconds."""
 
 
 def log_cooldown(execution: Execution) -> None:
-    """Say how long the chain waits now."""
+    """Log how long the chain waits now."""
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug(
             "[%s] Sleeping %s seconds",
@@ -41,9 +41,8 @@ class HostRest:
 
     def after(self, execution: Execution) -> float:
         """Return for how long to rest after a run without a cooldown, in seconds."""
-        # Time on the processor: a task that waits for a message takes none.
         if execution.coroutines is not None:
-            # It took it in another thread.
+            # It ran in another thread.
             self._rested_at -= execution.coroutines.busy
         busy = time.thread_time() - self._rested_at
         if busy < BUSY_S:

@@ -29,7 +29,7 @@ def send_robust(signal: Any, sender: Any, **payload: Any) -> None:
         except BaseException as exc:
             if os.getpid() != pid:
                 end_child(signal.name, exc)
-            # SystemExit too: it would end the thread without a word.
+            # SystemExit, too: it would end the thread silently.
             logger.failure(
                 "The receiver %r of %s raised.",
                 receiver,

@@ -1,4 +1,4 @@
-"""What a chain knows of the process that runs it instead of this one."""
+"""What a chain that stands by knows of the process that runs it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from yourlabs.runner.ownership.base import Clock, Ownership
 from yourlabs.runner.ownership.record import check_functions
 from yourlabs.runner.ownership.request import LEFT_FREE_S
 
-LOOK_EVERY_S = 0.05
-"""How often a command that has yielded looks who has the chain now, in seconds."""
+LOOK_EVERY_S = 0.05  # how often a command that has yielded looks who has the chain now
 
 
 class Standby:
     """
     Looks at the owner of a chain that this process stands by for.
 
-    A command that has yielded ends only when it sees another owner: who asked may be
-    frozen, or dead. It does not end for a borrower, like ``--once``, which gives the
+    A command that has yielded ends only when it sees another owner: the candidate may
+    be frozen, or dead. It does not end for a borrower, like ``--once``, which gives the
     chain back.
 
     Attributes:
         problem: What keeps the chain from running anywhere. None: nothing does.
-        has_looked: `problem` is of this time of standing by.
-        has_news: The last look has found something that is to be told.
+        has_looked: `problem` was found while standing by this time.
+        has_news: The last look has found something to report.
     """
 
     def __init__(self, chain: Chain, ownership: Ownership, clock: Clock) -> None:
@@ -41,11 +40,9 @@ class Standby:
 
     def begin_yielded(self, token: int, *, is_command: bool) -> None:
         """
-        Note that the chain was left to a request.
+        Note that the chain was yielded, with the `token` of the claim.
 
-        Args:
-            token: Of the claim that was given up.
-            is_command: The process ends when another one runs the chain.
+        `is_command`: The process ends when another one runs the chain.
         """
         self._may_lend = True
         if is_command:
@@ -54,22 +51,21 @@ class Standby:
 
     def has_new_owner(self) -> bool:
         """
-        Say whether another process has run the chain since it was left to a request.
+        Say whether another process has run the chain since it was yielded.
 
-        It may have ended by now: to look only at one that runs would miss it, and take
-        back what was handed over for good.
+        It may have ended by now; then the chain is not taken back either.
         """
         if not self._token:
             return False
         owner = self._ownership.owner()
-        # Not who asked tells who borrows: another borrower may come before, or behind.
+        # Only the record says who borrows: other candidates may have come in between.
         return owner is not None and owner.seq > self._token and not owner.borrows
 
     def is_for_lender(self) -> bool:
         """
-        Say whether to leave the chain to another process, which has lent it.
+        Say whether to leave the chain to the process that has lent it.
 
-        Whoever is faster would end a command that is to take the chain back.
+        A stand-by that is faster would end a command that is to take it back.
         """
         owner = self._ownership.owner() if self._is_lent else None
         if owner is None or not owner.borrows or self._may_lend:
@@ -102,7 +98,7 @@ class Standby:
             self._is_lent = owner.borrows
             self._may_lend = self._may_lend and owner.borrows
             if owner.borrows:
-                # Whoever stands by may be faster: this one is to take it back.
+                # Another stand-by may be faster: look often, to take it back.
                 self._looks_until = self._clock.monotonic() + LEFT_FREE_S
             check_functions(self._chain, owner, self._clock.time())
         return self._ownership.no_sign_of_life()

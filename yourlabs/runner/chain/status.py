@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -53,31 +52,6 @@ class ChainStatus:
     down_since: datetime | None
     """Since when at least one task has been failing. None: all are healthy."""
     tasks: tuple[TaskStatus, ...]
-
-
-def chain_status(
-    name: str,
-    state: str,
-    tasks: Sequence[TaskStatus],
-    *,
-    reason: str,
-    current_task: str | None,
-    next_run: datetime | None,
-) -> ChainStatus:
-    """Return the status of a chain whose tasks fare as `tasks` say."""
-    downs = [task.down_since for task in tasks if task.down_since]
-    return ChainStatus(
-        name=name,
-        state=state,
-        reason=reason,
-        current_task=current_task,
-        runs=sum(task.runs for task in tasks),
-        failures=sum(task.failures for task in tasks),
-        last_run=max((task.last_run for task in tasks if task.last_run), default=None),
-        next_run=next_run,
-        down_since=min(downs, default=None),
-        tasks=tuple(tasks),
-    )
 
 
 def instant(epoch: float) -> datetime:

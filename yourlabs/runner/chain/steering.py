@@ -13,16 +13,15 @@ from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.storage.base import Store
 from yourlabs.runner.storage.desired import Desired, Hold, desired_from_json
 
-SECTION = "steer"
-"""Under which the chain's document has what its owner has seen."""
+SECTION = "steer"  # of the chain's document: what its owner has seen
 
 
 class Steering:
     """
     Looks at what people want, and writes into the chain's document what it has seen.
 
-    `look` is the watcher's, and `note` while a function runs; the rest belongs to the
-    chain's thread.
+    The watcher calls `look`, and `note` while a function runs; the chain's thread the
+    rest.
 
     Attributes:
         desired: What was wanted at the last look that could be made.
@@ -36,7 +35,7 @@ class Steering:
         self._mutex = threading.Lock()
         self.desired = self._seen = Desired()
         self._noted: Desired | None = None
-        # The wake whose run has ended last, and whether that failed.
+        # The wake whose run has ended last, and whether that run failed.
         self._ran, self._has_failed = 0, False
 
     def begin(self) -> None:
@@ -59,18 +58,18 @@ class Steering:
             # What was seen last stays in force.
             logger.debug("[%s] What is wanted cannot be read: %s", self._name, exc)
             return False
-        is_new, self.desired = desired != self.desired, desired
-        return is_new
+        if desired == self.desired:
+            return False
+        self.desired = desired
+        return True
 
     def note(self) -> None:
         """
-        Write what has been seen, so that who asked knows; a wake is seen later.
+        Write what has been seen, but for a wake: `take_wake` does that.
 
-        While a function runs, the watcher calls it. Never between the look at a pause
-        and the begin of a run: who reads that a pause was seen, and that nothing runs,
-        may rely on it.
+        Never called between the look at a pause and the begin of a run: if the document
+        says that a pause was seen, and nothing runs, then nothing will.
         """
-        # Nearly always: this is done before each run.
         if self.desired is self._noted:
             return
         with self._mutex:
@@ -102,11 +101,11 @@ class Steering:
         with self._mutex:
             self._seen = replace(self._seen, wake=self.desired.wake)
             self._put()
-        # In one step: who takes over after a kill runs it, and does not see it again.
+        # Together: an owner after a kill runs the task, and sees no new wake.
         self._state.save(plan)
 
     def served(self, *, failed: bool, plan: Plan | None = None) -> None:
-        """Write that the run that was woken for has ended, if one was."""
+        """Write that the run that somebody asked for has ended, if one was."""
         if self._ran == self._seen.wake:
             return
         with self._mutex:

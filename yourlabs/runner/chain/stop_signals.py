@@ -13,13 +13,12 @@ from typing import Any
 
 from yourlabs.runner.forks import renew_in_child
 
+# Two signals of one kind within this time count as one: ``timeout`` signals its child
+# and then its whole group, and so do parents that pass on Ctrl-C.
 SAME_SIGNAL_S = 0.05
-"""Two signals of one kind within this time are one, in seconds: ``timeout`` tells its
-child and then its whole group, and so do parents that pass on Ctrl-C."""
-
+# Longest sleep. The kernel may deliver a signal to any thread, of a process that was
+# frozen for example; Python calls the handler when the main thread wakes.
 LOOK_EVERY_S = 1.0
-"""Longest sleep, in seconds. The kernel may hand a signal to any thread, of a process
-that was frozen for example; Python calls the handler when the main thread wakes."""
 
 
 class StopSignals:
@@ -62,10 +61,6 @@ class StopSignals:
         if self in _handling:
             _handling.remove(self)
 
-    def handled(self) -> set[int]:
-        """Return the signals that are handled now."""
-        return set(self._previous)
-
     def notify(self) -> None:
         """End the current `wait`. Safe in any thread, and in a signal handler."""
         with suppress(RuntimeError):
@@ -94,7 +89,7 @@ _forking = threading.local()
 
 def _hold_signals() -> None:
     # Python drops what comes to a child before its hooks have run.
-    handled = {number for signals in _handling for number in signals.handled()}
+    handled = {number for signals in _handling for number in signals._previous}
     _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
 
 

@@ -1,7 +1,7 @@
 """
-Tell systemd how the process is doing: the protocol of sd_notify(3), without a library.
+Notify systemd of the state of the process: the protocol of sd_notify(3).
 
-Everything here does nothing, and costs nothing, where systemd did not ask for it.
+Does nothing if systemd did not ask for it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ def notify(state: str) -> bool:
     """
     Send `state` to the service manager; say whether that was possible.
 
-    Never raises and never blocks: a manager that does not read costs a report, not a
-    chain.
+    Never raises and never blocks.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:

@@ -12,14 +12,10 @@ from typing import Any
 
 from yourlabs.runner.exceptions import InvalidTask
 
+# What a chain's name is made of: it is the stem of its files in RUN_ROOT.
 CHAIN_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
-"""What a chain's name is made of: it is the stem of its files in RUN_ROOT."""
-
-DOWN = ".down"
-"""Ends the name under which it is kept that a chain cannot run: no chain's own."""
-
-MAX_NAME = 200
-"""Longest name of a chain, in characters: a file name has 255 bytes."""
+DOWN = ".down"  # ends the name under which it is kept that a chain cannot run
+MAX_NAME = 200  # longest name of a chain, in characters: a file name has 255 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +34,9 @@ class Options:
     max_duration: timedelta | None = None
     """A run that takes longer is reported as stalled. None: never."""
 
-    def cooldown(self, *, failed: bool) -> timedelta:
-        """Return the wait after a run."""
-        return self.fail_cooldown if failed else self.success_cooldown
-
 
 NEVER_ZERO = ("non_recoverable_downtime", "max_duration")
-"""Durations that make no sense when they are zero."""
-
-OPTIONS = tuple(field.name for field in fields(Options))
-"""The names of the options, as `runner.task` takes them."""
+OPTIONS = tuple(field.name for field in fields(Options))  # the names of the options
 
 
 def as_option(name: str, value: object) -> timedelta | None:
@@ -55,38 +44,32 @@ def as_option(name: str, value: object) -> timedelta | None:
     Return the option `name`, given as a `timedelta` or in seconds, as a duration.
 
     Raises:
-        InvalidTask: It is none, negative, not finite, or zero where that makes no
-            sense. None is one for `max_duration` only.
+        InvalidTask: It is none, negative, not finite, or zero in `NEVER_ZERO`. None is
+            one for `max_duration` only.
     """
     if value is None and name == "max_duration":
         return None
-    duration = _as_timedelta(name, value)
-    if duration < timedelta(0):
-        msg = f"{name} is {value!r}: a duration cannot be negative."
-        raise InvalidTask(msg)
-    if not duration and name in NEVER_ZERO:
-        msg = f"{name} is {value!r}: it must be longer than zero."
+    duration, problem = timedelta(), ""
+    if isinstance(value, timedelta):
+        duration = value
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        kind = type(value).__name__
+        problem = f" ({kind}): expected a timedelta or a number of seconds."
+    elif isinstance(value, float) and not math.isfinite(value):
+        problem = ": expected a finite number of seconds."
+    else:
+        try:
+            duration = timedelta(seconds=value)
+        except OverflowError:
+            problem = " seconds: that is longer than a timedelta can hold."
+    if duration < timedelta():
+        problem = ": a duration cannot be negative."
+    elif not (duration or problem) and name in NEVER_ZERO:
+        problem = ": it must be longer than zero."
+    if problem:
+        msg = f"{name} is {value!r}{problem}"
         raise InvalidTask(msg)
     return duration
-
-
-def _as_timedelta(name: str, value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        msg = (
-            f"{name} is {value!r} ({type(value).__name__}): "
-            "expected a timedelta or a number of seconds."
-        )
-        raise InvalidTask(msg)
-    if isinstance(value, float) and not math.isfinite(value):
-        msg = f"{name} is {value!r}: expected a finite number of seconds."
-        raise InvalidTask(msg)
-    try:
-        return timedelta(seconds=value)
-    except OverflowError:
-        msg = f"{name} is {value!r} seconds: that is longer than a timedelta can hold."
-        raise InvalidTask(msg) from None
 
 
 def innermost(function: Any) -> Any:
@@ -99,10 +82,10 @@ def innermost(function: Any) -> Any:
 @dataclass(frozen=True, eq=False)
 class Task:
     """
-    A function and what the runner knows of it. There is one a function.
+    A function and what the runner knows of it. There is one for each function.
 
-    It is the sender of the task signals, which compare senders by identity; so
-    two tasks are equal only when they are the same one.
+    It is the sender of the task signals, which compare senders by identity, so two
+    tasks are equal only if they are the same one.
     """
 
     func: Callable[[], Any]
@@ -118,8 +101,7 @@ class Task:
     """The options that were given to the decorator, and no others."""
 
     resolve: Callable[[Task], Options] = field(
-        default=lambda task: Options(**task.declared),
-        repr=False,
+        default=lambda task: Options(**task.declared), repr=False
     )
     """Says which options are in force now: settings can adjust what was declared."""
 
@@ -175,11 +157,11 @@ class Chain:
 
     def keys(self) -> dict[Task, str]:
         """
-        Return under which key the chain's state has each task.
+        Return the key of each task in the chain's state.
 
-        It is the dotted path of the function. Functions that a factory made share one:
-        theirs is the path with the name. What shares that, too, like methods of two
-        objects, has a number, by its place among the others of this path.
+        It is the dotted path of the function; for functions that a factory made, which
+        share one, the path and the name. If that is shared, too, as by methods of two
+        objects, a number follows, in their order.
         """
         keys: dict[Task, str] = {}
         for task in dict.fromkeys(self.tasks):
@@ -211,22 +193,16 @@ def make_chain(tasks: Sequence[Task], *, name: str | None = None) -> Chain:
         msg = "A chain needs at least one function; none was given."
         raise InvalidTask(msg)
     chain_name = "_".join(task.name for task in tasks) if name is None else name
+    msg = f"{chain_name!r} cannot be the name of a chain: "
     if not isinstance(chain_name, str) or not CHAIN_NAME.fullmatch(chain_name):
-        msg = (
-            f"{chain_name!r} cannot be the name of a chain: expected letters, digits, "
-            "'_', '-' and '.', not beginning with '.'. Choose another with name=."
-        )
-        raise InvalidTask(msg)
-    if chain_name.endswith(DOWN):
-        msg = (
-            f"{chain_name!r} cannot be the name of a chain: under names that end with "
-            f"{DOWN!r} it is kept that one cannot run. Choose another with name=."
-        )
-        raise InvalidTask(msg)
-    if len(chain_name) > MAX_NAME:
+        msg += "expected letters, digits, '_', '-' and '.', not beginning with '.'."
+    elif chain_name.endswith(DOWN):
+        msg += f"under names that end with {DOWN!r} it is kept that one cannot run."
+    elif len(chain_name) > MAX_NAME:
         msg = (
             f"The name of the chain has {len(chain_name)} characters, at most "
-            f"{MAX_NAME} can be a file's name. Choose a shorter one with name=."
+            f"{MAX_NAME} can be a file's name."
         )
-        raise InvalidTask(msg)
-    return Chain(chain_name, tuple(tasks))
+    else:
+        return Chain(chain_name, tuple(tasks))
+    raise InvalidTask(f"{msg} Choose another with name=.")

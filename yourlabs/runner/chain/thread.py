@@ -13,21 +13,20 @@ from typing import Protocol
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain import status as states
 from yourlabs.runner.chain.cannot_run import Trouble
-from yourlabs.runner.chain.deadlock import waiting_for
-from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.loop import ChainLoop
-from yourlabs.runner.chain.status import ChainStatus, chain_status
+from yourlabs.runner.chain.running import waiting_for
+from yourlabs.runner.chain.status import ChainStatus
 from yourlabs.runner.chain.steering import describe_pause
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
-from yourlabs.runner.ownership.base import Claim, Clock, Ownership
+from yourlabs.runner.ownership.base import Clock, Ownership
 from yourlabs.runner.ownership.record import END_OF_TIME, Mode, describe_owner
 from yourlabs.runner.storage.base import Store
 
 
 class Watcher(Protocol):
-    """Calls `check` of threads about once a second, like `chain.watcher`."""
+    """Calls `check` of threads about once a second: see `chain.watcher`."""
 
     def watch(self, thread: RunnerThread) -> None: ...
     def unwatch(self, thread: RunnerThread) -> None: ...
@@ -42,9 +41,9 @@ class RunnerThread(threading.Thread):
 
     Attributes:
         name: The chain's name. Not to be changed.
-        chain: What it runs.
-        mode: What its process is for.
-        ownership: What makes it the only one.
+        chain, mode, ownership: What it runs, what its process is for, and what makes
+            it the only one.
+        loop: What it does; see there for which thread may use it.
         tasks: The chain's tasks as they are run here, in order.
         state: What the next owner is to know, by section.
         ended: Called last in the thread. None: nothing is.
@@ -68,15 +67,15 @@ class RunnerThread(threading.Thread):
         Args:
             chain, ownership, mode: See the attributes.
             store: Keeps what the next owner is to know.
-            watcher: Looks after it while it sleeps or runs a task.
-            clock: Tells the time: the module `time`, but in tests.
+            watcher: Calls `check` while it sleeps or runs a task.
+            clock: The module `time`, except in tests.
             until_ready: Returns how many seconds to wait for the process to be set up
                 before asking again; 0 to begin. None: it is set up.
-            trouble: Tells what keeps the chain from running. None: the log alone does.
+            trouble: Reports what keeps the chain from running. None: only to the log.
         """
         super().__init__(name=chain.name, daemon=True)
         self.chain, self.mode, self.ownership = chain, mode, ownership
-        self._loop = loop = ChainLoop(
+        self.loop = loop = ChainLoop(
             chain,
             ownership,
             store,
@@ -84,7 +83,7 @@ class RunnerThread(threading.Thread):
             clock=clock,
             trouble=trouble or Trouble(chain),
             sender=self,
-            watch=lambda: watcher.watch(self),
+            watcher=watcher,
         )
         self.tasks, self.state = loop.tasks, loop.state
         self.ended: Callable[[], None] | None = None
@@ -99,11 +98,11 @@ class RunnerThread(threading.Thread):
     @property
     def reason(self) -> str:
         """Why the chain does not run; empty where there is nothing to say."""
-        return self._loop.reason
+        return self.loop.reason
 
     @reason.setter
     def reason(self, reason: str) -> None:
-        self._loop.reason = reason
+        self.loop.reason = reason
 
     @property
     def is_new_start(self) -> bool:
@@ -112,7 +111,7 @@ class RunnerThread(threading.Thread):
 
         Not for a single pass, nor where the owner before was cut off.
         """
-        return self._loop.is_new_start
+        return self.loop.is_new_start
 
     @property
     def once(self) -> bool:
@@ -122,7 +121,7 @@ class RunnerThread(threading.Thread):
     @property
     def failed(self) -> bool:
         """In `Mode.ONCE`: a task has failed, or could not be run."""
-        return self._loop.failed
+        return self.loop.failed
 
     # For everybody.
 
@@ -177,7 +176,7 @@ class RunnerThread(threading.Thread):
 
     def ask_to_stop(self) -> None:
         """Ask the chain to stop, and do not wait. Safe in a signal handler."""
-        self._loop.stop_asked = True
+        self.loop.stop_asked = True
         self.notify()
 
     def wake(self) -> None:
@@ -187,7 +186,7 @@ class RunnerThread(threading.Thread):
         While a function runs, the cooldown after it is skipped. While another process
         runs the chain, nothing happens: this one has no cooldown to end.
         """
-        self._loop.wake_asked = True
+        self.loop.wake_asked = True
         self.notify()
 
     def notify(self) -> None:
@@ -197,18 +196,14 @@ class RunnerThread(threading.Thread):
 
     def is_ending(self) -> bool:
         """Say whether it was asked to stop, or is over: no run will begin."""
-        return self._loop.stop_asked or self.has_ended()
+        return self.loop.stop_asked or self.has_ended()
 
     def has_ended(self) -> bool:
         """Say whether it ran and is over, or was stopped before it began."""
         if self.ident is None:
-            return self._loop.stop_asked
+            return self.loop.stop_asked
         # Not `is_alive`: that is False for a moment when it has just begun.
         return self._has_ended or self._is_copy()
-
-    def is_asked_to_stop(self) -> bool:
-        """Say whether it is to end: somebody asked, or there is nothing left to do."""
-        return self._loop.stop_asked
 
     def _is_copy(self) -> bool:
         """Say whether it was started in the process that this one was forked by."""
@@ -220,30 +215,36 @@ class RunnerThread(threading.Thread):
 
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
-        state, plan, current = self._state(), self._loop.plan, self._loop.current
+        state, plan, current = self._state(), self.loop.plan, self.loop.current
         if state != states.COOLING_DOWN:
             plan = None
-        return chain_status(
-            self.chain.name,
-            state,
-            [task.status() for task in dict.fromkeys(self.tasks)],
+        tasks = [task.status() for task in dict.fromkeys(self.tasks)]
+        downs = (task.down_since for task in tasks if task.down_since)
+        return ChainStatus(
+            name=self.chain.name,
+            state=state,
             reason=self._why(state),
             current_task=current.task.name if current and not self._is_copy() else None,
+            runs=sum(task.runs for task in tasks),
+            failures=sum(task.failures for task in tasks),
+            last_run=max((one.last_run for one in tasks if one.last_run), default=None),
             next_run=None if plan is None else self._moment_of(plan.deadline),
+            down_since=min(downs, default=None),
+            tasks=tuple(tasks),
         )
 
     def _state(self) -> str:
-        plan = self._loop.plan
+        plan = self.loop.plan
         if self.has_ended():
             return states.STOPPED
-        if self._loop.current is not None:
+        if self.loop.current is not None:
             return states.STALLED if self.is_stalled() else states.RUNNING
-        if plan is not None and self._loop.steering.paused_for():
+        if plan is not None and self.loop.steering.paused_for():
             return states.PAUSED
         if plan is not None:
             is_due = plan.deadline <= self._clock.monotonic()
             return states.RUNNING if is_due else states.COOLING_DOWN
-        if self._loop.stands_by:
+        if self.loop.stands_by:
             return states.STANDBY
         is_starting = self.ident is not None or self._start_once.locked()
         return states.STARTING if is_starting else states.STOPPED
@@ -252,7 +253,7 @@ class RunnerThread(threading.Thread):
         if self._is_copy():
             return "It runs in the process that this one was forked by."
         if state == states.PAUSED:
-            return describe_pause(self._loop.steering.desired.paused)
+            return describe_pause(self.loop.steering.desired.paused)
         if self.reason or state != states.STANDBY:
             return self.reason
         owner = describe_owner(self.ownership.owner(), self._clock.time())
@@ -267,31 +268,23 @@ class RunnerThread(threading.Thread):
 
     def check(self) -> None:
         """Look at what may change while the thread itself sleeps or runs a task."""
-        if self._loop.check():
+        if self.loop.check():
             self.notify()
 
     def stands_by(self) -> bool:
         """Say whether it waits for another process to let go of the chain."""
-        return self._loop.stands_by and self._loop.plan is None
-
-    def running(self) -> Execution | None:
-        """Return the task that is being run now."""
-        return self._loop.current
+        return self.loop.stands_by and self.loop.plan is None
 
     def is_stalled(self) -> bool:
         """Say whether the run of now takes too long."""
-        current = self._loop.current
+        current = self.loop.current
         return current is not None and current.is_overdue()
 
     # The thread itself.
 
-    def adopt(self, claim: Claim) -> None:
-        """Run the chain under a claim that its process has got already."""
-        self._loop.adopt(claim)
-
     def give_back(self) -> None:
-        """Let go of a chain that was adopted, where the thread does not run."""
-        self._loop.let_go()
+        """Release the chain, if this thread has it and is not started."""
+        self.loop.release()
 
     def tick(self) -> float:
         """
@@ -306,17 +299,18 @@ class RunnerThread(threading.Thread):
             if wait:
                 return self._clock.monotonic() + wait
             self._until_ready = None
-        return self._loop.tick()
+        return self.loop.tick()
 
     def run(self) -> None:
         """Own, run, yield, stand by; until it is stopped. Called by `start`."""
         db.stay_out_of_pools()
         try:
-            while not self._loop.stop_asked:
-                # Libraries raise exceptions in threads, and some come too late: while
+            while not self.loop.stop_asked:
+                # Libraries raise exceptions in other threads, and some come late: while
                 # another one is handled, for example.
                 with suppress(BaseException):
-                    self._iterate()
+                    while not self.loop.stop_asked:
+                        self._iterate()
         finally:
             self._leave()
 
@@ -325,23 +319,23 @@ class RunnerThread(threading.Thread):
             self._sleep_until(self.tick())
         except BaseException as exc:
             try:
-                self._loop.break_down(exc)
+                self.loop.break_down(exc)
             except BaseException:
-                logger.exception("[%s] A breakdown could not be told.", self.name)
+                logger.exception("[%s] A breakdown could not be reported.", self.name)
 
     def _sleep_until(self, deadline: float) -> None:
         left = deadline - self._clock.monotonic()
-        if left > 0 and not self._loop.stop_asked:
-            # Nor does what a receiver or a log handler used since the run rest here.
+        if left > 0 and not self.loop.stop_asked:
+            # What a receiver or a log handler used does not rest in a cooldown.
             db.drop_connections()
             self._wakeup.acquire(timeout=min(left, threading.TIMEOUT_MAX))
 
     def _leave(self) -> None:
         try:
             try:
-                self._loop.let_go()
+                self.loop.release()
             finally:
-                self._loop.trouble.close()
+                self.loop.trouble.close()
         finally:
             self._watcher.unwatch(self)
             db.drop_connections()

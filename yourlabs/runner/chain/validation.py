@@ -10,6 +10,7 @@ from typing import Any
 
 from yourlabs.runner.chain.task import innermost
 
+# What a call returns if its work only begins with another call or a loop.
 LAZY_RESULTS: tuple[type, ...] = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -21,7 +22,6 @@ LAZY_RESULTS: tuple[type, ...] = (
     map,
     filter,
 )
-"""What a call returns whose work would only begin with another call or a loop."""
 
 
 def path_of(function: Any) -> str:

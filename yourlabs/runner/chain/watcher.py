@@ -26,15 +26,12 @@ from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.record import Identity
 
-LOOK_EVERY_S = 1.0
-"""Time between two looks, in seconds."""
+LOOK_EVERY_S = 1.0  # time between two looks
 
+# First look after an owner has died; each later one waits twice as long, up to
+# `LOOK_EVERY_S`: another process may take the chain, and die as well.
 RETRY_DEAD_S = 0.01
-"""First look after an owner has died, in seconds; each later one waits twice as long,
-up to `LOOK_EVERY_S`: another process may take the chain, and die as well."""
-
-MAX_STACK = 20_000
-"""How much of a hanging thread's stack is reported, in characters."""
+MAX_STACK = 20_000  # how much of a hanging thread's stack is reported, in characters
 
 
 class ChainWatcher:
@@ -49,11 +46,11 @@ class ChainWatcher:
         # Readable when the process dies that owns a chain we stand by for.
         self._death_fds: dict[Identity, int] = {}
         self._owners: set[Identity] = set()
-        # When the run began that was reported last, and by what thread.
+        # When the run began that was reported last, and the thread that reports it.
         self._reporters: dict[RunnerThread, tuple[float, threading.Thread]] = {}
 
     def watch(self, thread: RunnerThread) -> None:
-        """Look after it; raise RuntimeError where no thread is to be had."""
+        """Look after it. Raises RuntimeError if no thread can be started."""
         with self._mutex:
             self._threads[thread] = None
             self._ensure_running()
@@ -86,8 +83,8 @@ class ChainWatcher:
 
     def _run(self) -> None:
         while self._is_needed():
-            # The watcher must outlive whatever is raised in it, at any point: without
-            # it no chain would take over, and systemd would kill a healthy process.
+            # Without the watcher no chain would take over, and systemd would kill a
+            # healthy process.
             with contextlib.suppress(BaseException):
                 self._look()
 
@@ -101,7 +98,7 @@ class ChainWatcher:
 
     def _look(self) -> None:
         threads = list(self._threads)
-        # All stalls first: a log handler may hang in what is said of the rest.
+        # All stalls first: a log handler may hang in a later check.
         for look in (self._look_for_stall, lambda thread: thread.check()):
             for thread in threads:
                 try:
@@ -112,7 +109,7 @@ class ChainWatcher:
             if self._beat is not None and not any(one.is_stalled() for one in threads):
                 self._beat[1]()
         except BaseException:
-            logger.exception("The service manager could not be told.")
+            logger.exception("The service manager could not be notified.")
         try:
             self._sleep([one for one in threads if one.stands_by()])
         except BaseException:
@@ -156,13 +153,13 @@ class ChainWatcher:
 
     def _look_for_stall(self, thread: RunnerThread) -> None:
         """Report it in a thread of its own: receivers and log handlers may hang."""
-        execution = thread.running()
+        execution = thread.loop.current
         if execution is None or not execution.is_overdue():
             return
         started = execution.started
         reported, reporter = self._reporters.get(thread, (0.0, None))
         if reported == started or (reporter is not None and reporter.is_alive()):
-            # Who did not come back from one would not come back from the next.
+            # The last report hangs, and so would this one.
             return
         reporter = threading.Thread(
             target=_report_stall,
@@ -186,9 +183,9 @@ def _report_stall(thread: RunnerThread, execution: Execution, started: float) ->
         stall = execution.stalled(started, stack)
         if stall is None:
             return
-        # Any process is to see it: the chain's own thread writes nothing meanwhile.
+        # So that other processes see it: the chain's own thread hangs.
         thread.state.save()
-        # Told first: the handler of the log may be what hangs.
+        # Before it is logged: a log handler may be what hangs.
         send_robust(signals.task_stalled, execution.task.sender, stall=stall)
         logger.error(
             "[%s] Still running after %.1f seconds, at most %g are expected:\n%s",
@@ -201,7 +198,7 @@ def _report_stall(thread: RunnerThread, execution: Execution, started: float) ->
     except BaseException:
         logger.exception("[%s] A stall could not be reported.", thread.name)
     finally:
-        # A receiver may have used some.
+        # A receiver may have used them.
         db.drop_connections()
 
 

@@ -44,6 +44,4 @@ def ping(function: Callable[..., Any], url: str) -> Sender:
         request = urllib.request.Request(base + SUFFIXES[event.kind], data=body)
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
 
-    sender = Sender(function, send, per_minute=PER_MINUTE, starts=True)
-    sender.connect()
-    return sender
+    return Sender(function, send, per_minute=PER_MINUTE, starts=True)

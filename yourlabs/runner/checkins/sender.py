@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,11 +34,11 @@ class Event(NamedTuple):
 
 class Sender:
     """
-    Listens to one task, and sends what it did. No chain ever waits for it but at its
-    end, for a moment.
+    Listens to one task for as long as the process lives, and sends what it did.
 
-    Of what comes too fast the newest is sent, and a failure always. What cannot be
-    sent is logged once, and dropped: the next one is as good.
+    No chain ever waits for it but at its end, for a moment. Of what comes too fast the
+    newest is sent, and a failure always. What cannot be sent is logged once, and
+    dropped: the next one is as good.
     """
 
     def __init__(
@@ -51,10 +50,15 @@ class Sender:
         starts: bool,
     ) -> None:
         (self.task,) = load_tasks([function])
-        self._send, self._per_minute, self._starts = send, per_minute, starts
+        self._send, self._per_minute = send, per_minute
         self._renew()
-        this = weakref.ref(self)
-        renew_in_child("notify", lambda: _renew(this()))
+        renew_in_child("notify", self._renew)
+        sender = self.task.sender
+        if starts:
+            signals.task_started.connect(self._started, sender=sender, weak=False)
+        signals.task_succeeded.connect(self._succeeded, sender=sender, weak=False)
+        signals.task_failed.connect(self._failed, sender=sender, weak=False)
+        signals.chain_stopped.connect(self._stopped, weak=False)
 
     def _renew(self) -> None:
         self._changed = threading.Condition()
@@ -62,15 +66,6 @@ class Sender:
         self._due: dict[str, Event] = {}
         self._sent: deque[float] = deque(maxlen=self._per_minute)
         self._is_busy = self._has_complained = False
-
-    def connect(self) -> None:
-        """Listen to the signals of the task."""
-        sender = self.task.sender
-        if self._starts:
-            signals.task_started.connect(self._started, sender=sender, weak=False)
-        signals.task_succeeded.connect(self._succeeded, sender=sender, weak=False)
-        signals.task_failed.connect(self._failed, sender=sender, weak=False)
-        signals.chain_stopped.connect(self._stopped, weak=False)
 
     def _started(self, _: Any, *, run: Run) -> None:
         self.post(Event("start"))
@@ -142,8 +137,3 @@ class Sender:
                 exc,
                 extra={"action": "checkin_failed", "task": self.task.name},
             )
-
-
-def _renew(sender: Sender | None) -> None:
-    if sender is not None:
-        sender._renew()

@@ -42,22 +42,21 @@ def sentry(function: Callable[..., Any], slug: str | None = None) -> Sender:
         )
 
     sender = Sender(function, send, per_minute=PER_MINUTE, starts=False)
-    sender.connect()
     return sender
 
 
 def monitor_config(sender: Sender) -> Any:
     """Return what Sentry is to expect of the task: in minutes, the shortest is one."""
     options = sender.task.options
-    cooldown = max(options.success_cooldown, options.fail_cooldown).total_seconds()
-    minutes = max(1, math.ceil(options.success_cooldown.total_seconds() / 60))
-    longest = options.max_duration or DEFAULT_LONGEST
+    every = options.success_cooldown
     return {
-        "schedule": {"type": "interval", "value": minutes, "unit": "minute"},
+        "schedule": {"type": "interval", "value": _minutes(every), "unit": "minute"},
         # A failure waits for its own cooldown before the next run.
-        "checkin_margin": max(1, math.ceil(cooldown / 60)),
-        "max_runtime": max(1, math.ceil(longest.total_seconds() / 60))
-        if longest
-        else 30,
+        "checkin_margin": _minutes(max(every, options.fail_cooldown)),
+        "max_runtime": _minutes(options.max_duration or DEFAULT_LONGEST),
         "timezone": "UTC",
     }
+
+
+def _minutes(length: timedelta) -> int:
+    return max(1, math.ceil(length / timedelta(minutes=1)))

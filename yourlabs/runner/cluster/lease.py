@@ -124,5 +124,5 @@ def interrupted(
         return None
     for task in chain.paths:
         if fit(task, MAX_TASK) == old.run.task:
-            return replace(old, run=replace(old.run, task=task))
+            return replace(old, run=old.run._replace(task=task))
     return None

@@ -17,9 +17,8 @@ from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 from django_tasks_db.utils import exclusive_transaction
 
-from yourlabs.runner.chain.deadlock import running_chain
 from yourlabs.runner.chain.decorator import task
-from yourlabs.runner.chain.fencing import token
+from yourlabs.runner.chain.running import running, token
 
 logger = logging.getLogger("runner")
 
@@ -53,8 +52,8 @@ def work(*, queues: Sequence[str] = ("*",), backend: str = "default") -> bool:
     Raises:
         RuntimeError: It was called outside of a run.
     """
-    number, chain = token(), running_chain.get()
-    name = chain.name if chain is not None else ""
+    number, run = token(), running.get()
+    name = run[0].name if run else ""
     worker_name = f"{name[:30]}-{zlib.crc32(name.encode()):08x}-"
     if _cleared.get(worker_name, 0) < number:
         for result in _left_running(backend, worker_name, number):

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.core import Metric
 
-from yourlabs.runner.steer.reading import names, read_chain
+from yourlabs.runner.steer.reading import read_chains
 from yourlabs.runner.web.metrics import PREFIX, families
 
 
@@ -22,8 +22,7 @@ class Collector:
 
     def collect(self) -> Iterable[Any]:
         """Yield the metrics of all chains."""
-        readings = [read_chain(name, hours=1) for name in names()]
-        for family in families(readings, time.time()):
+        for family in families(read_chains(), time.time()):
             name = PREFIX + family.name
             metric = Metric(name.removesuffix("_total"), family.help, family.kind)
             for labels, value, suffix in family.samples:

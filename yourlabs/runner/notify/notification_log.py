@@ -40,7 +40,7 @@ LOOK_AT_HANGS_EVERY = 1.0
 LOOK_AT_SILENCE_EVERY = 2.0
 """How often to look whether a chain is still silenced, in seconds."""
 
-MAX_KNOWN_OF_CHAIN = 2_000
+MAX_KNOWN_OF_CHAIN = 500
 """How many fingerprints are kept for the next owner, of all tasks of a chain."""
 
 

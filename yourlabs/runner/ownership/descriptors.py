@@ -14,21 +14,15 @@ from collections.abc import Callable
 
 from yourlabs.runner.forks import renew_in_child
 
-_ours: set[int] = set()
-"""What a forked child closes."""
-
-_forking: set[int] = set()
-"""Threads that are forking now."""
-
-_forks = 0
-"""How many forks this process has made."""
+_ours: set[int] = set()  # what a forked child closes
+_forking: set[int] = set()  # threads that are forking now
+_forks = 0  # how many forks this process has made
 
 
 def open_ours(opened: Callable[[], int]) -> int:
     """Return the descriptor that `opened` opens; no forked child keeps it."""
-    # A child that was forked between the open and the note of it would not know of it,
-    # so it is opened once more then. A mutex would do the same; but an open can hang,
-    # and with it every fork of the host.
+    # A child that is forked between the open and the entry in `_ours` would not know of
+    # it, so then it is opened once more. No mutex: if an open hangs, a fork would, too.
     while True:
         forks = _forks
         descriptor = opened()
@@ -40,8 +34,8 @@ def open_ours(opened: Callable[[], int]) -> int:
 
 def close_ours(descriptor: int) -> None:
     """Close it, and never unlock it: a copy that a child has must not matter."""
-    # In a child that is forked between the close and the note of it, the number may be
-    # another thread's file already. So it becomes something harmless first.
+    # In a child that is forked before `_ours` is changed, the number may be another
+    # thread's file already. So it becomes something harmless first.
     with contextlib.suppress(OSError):
         harmless = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         os.dup2(harmless, descriptor, inheritable=False)
@@ -51,7 +45,7 @@ def close_ours(descriptor: int) -> None:
 
 
 def is_open(descriptor: int, inode: tuple[int, int]) -> bool:
-    """Say whether it is open on that inode: anybody can have closed it."""
+    """Say whether it is open on that inode: other code can have closed it."""
     try:
         found = os.fstat(descriptor)
     except OSError:

@@ -1,9 +1,9 @@
 """
-Files in RUN_ROOT: each is ours, or counts for nothing.
+Files in RUN_ROOT: each is ours, or is refused.
 
-Whoever may put a file there could end a chain by it, or have it write elsewhere. So
-each is a plain file of the user who runs the chain, with one name, and for this user
-alone; what is not is refused with an error that names it.
+Otherwise a user who may create a file there could end a chain, or have it write
+elsewhere. So each must be a plain file of the user who runs the chain, with one name
+and no access for others; if not, an error names it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,15 @@ try:
 except ImportError:  # pragma: no cover - Windows, refused at start
     fcntl = None  # type: ignore[assignment]
 
+# How the names of a chain's files end.
 SUFFIXES = (".lock", ".control", ".json", ".takeover", ".pid")
-"""How the names of a chain's files end."""
 
-BUSY = (errno.EAGAIN, errno.EACCES)
-"""Errors that mean that another one has the lock."""
+BUSY = (errno.EAGAIN, errno.EACCES)  # errors that mean that another one has the lock
 
+# Errors that are no fault of the file.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
-"""Errors that are no fault of the file."""
-
+# Not inherited, links are not followed, and opening a FIFO does not wait.
 SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""Not inherited; not followed, so that nobody can point elsewhere; no wait at FIFOs."""
 
 ADVICE = (
     "Expected a plain file of the user who runs the chain, on a file system that can "
@@ -71,8 +69,7 @@ def lock(path: str, *, hand_over: bool = False) -> int | None:
 def is_locked(descriptor: int) -> bool:
     """Say whether another one has the lock on what is open."""
     try:
-        # A shared lock: those that look never keep each other, or a candidate, out
-        # for longer than this moment.
+        # A shared lock: processes that look do not keep each other out.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as exc:
         return exc.errno in BUSY
@@ -81,7 +78,7 @@ def is_locked(descriptor: int) -> bool:
 
 def open_to_write(path: str, *, hand_over: bool = False) -> int:
     """Open a file of ours; make it, and its directory, when they are missing."""
-    # Not truncated, because nothing is ours before the lock is.
+    # Not truncated: without the lock the content is another process's.
     flags = os.O_RDWR | os.O_CREAT | SAFELY
     for _ in range(2):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -89,7 +86,7 @@ def open_to_write(path: str, *, hand_over: bool = False) -> int:
             if hand_over and os.geteuid() == 0:
                 os.fchown(descriptor, keeper_of(path), -1)
             return descriptor
-        # Only now: this is done each second, and hardly ever the first time.
+        # Only if needed: this function is called each second.
         make_run_root(Path(path).parent)
     raise unusable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
@@ -110,7 +107,7 @@ def _open(path: str, flags: int, *, trusts_keeper: bool) -> int:
     problem = _problem_of(path, found, trusts_keeper=trusts_keeper)
     if problem is None:
         if found.st_mode & 0o077:
-            # Who can open it can keep its lock.
+            # Another user who can open it could keep its lock.
             with contextlib.suppress(OSError):
                 os.fchmod(descriptor, 0o600)
         return descriptor
@@ -124,7 +121,7 @@ def keeper_of(path: str) -> int:
         path = path.removesuffix(suffix)
     candidates = [f"{path}.pid"]
     if os.geteuid() == 0:
-        # It never ran: who owns the directory will run it.
+        # It never ran: the owner of the directory will run it.
         candidates.append(os.path.dirname(path))
     for candidate in candidates:
         with contextlib.suppress(OSError):
@@ -153,7 +150,7 @@ def write(descriptor: int, block: bytes) -> None:
 
 
 def inode_of(descriptor: int) -> tuple[int, int]:
-    """Return what tells the open file from all others."""
+    """Return what identifies the open file."""
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino
 

@@ -4,7 +4,7 @@ Ownership of a chain by a lock that the kernel keeps, and a record beside it.
 The lock on ``RUN_ROOT/<chain>.pid`` is the only evidence of ownership. The kernel
 drops it with the process, so there is no clock, no lease and no stale state. The file
 is never deleted, renamed or truncated: a lock on an inode that has lost its name would
-keep nobody out. Who wants the chain holds the lock on ``<chain>.takeover``.
+keep nobody out. A process that wants the chain locks ``<chain>.takeover``.
 """
 
 from __future__ import annotations
@@ -38,25 +38,18 @@ from yourlabs.runner.ownership.record import (
 )
 from yourlabs.runner.ownership.request import RequestTimeout, TakeoverFile
 
-CHECK_EVERY_S = 0.1
-"""For how long it is known that the chain is owned still, in seconds."""
-
-MARK_EVERY_S = 1.0
-"""How old the mark of a task that runs again and again may be, in seconds."""
-
-TOUCH_EVERY_S = 10.0
-"""How often an owner shows that it lives, in seconds."""
-
-SILENCE_S = 60.0
-"""How long an owner may show no sign of life before that is told, in seconds."""
+CHECK_EVERY_S = 0.1  # how old the last look at the pidfile may be
+MARK_EVERY_S = 1.0  # how old the mark of a task that runs without a pause may be
+TOUCH_EVERY_S = 10.0  # how often an owner touches its record, as a sign of life
+SILENCE_S = 60.0  # how long an owner may show no sign of life before it is reported
 
 
 class PidfileOwnership:
     """
     An `Ownership` by files in RUN_ROOT, for all processes of one machine.
 
-    It may be used from any thread. A forked child has a copy, with which it can become
-    the owner itself; what the parent owns or asks for is not the child's.
+    May be used from any thread. A forked child has a copy with which it can become the
+    owner itself; what the parent owns or asks for is not the child's.
     """
 
     def __init__(
@@ -66,17 +59,13 @@ class PidfileOwnership:
         kind: str = HOSTED,
         *,
         clock: Clock = time,
-        last_token: Callable[[], int] = int,
+        last_token: Callable[[str], int] = lambda path: 0,
     ) -> None:
         """
         Touch nothing yet.
 
-        Args:
-            root: RUN_ROOT.
-            chain: What is owned.
-            kind: Of this process: ``"hosted"`` or ``"command"``.
-            clock: Where the time comes from.
-            last_token: Returns the last token that is known beside a lost pidfile.
+        `last_token` returns the last token that is known beside a lost pidfile, which
+        it is given the path of.
         """
         self.chain = chain
         self.kind = kind
@@ -90,7 +79,6 @@ class PidfileOwnership:
         self._seen_at = 0.0
 
     def acquire(self) -> PidfileClaim | None:
-        """Try to become the owner. None: another one is, or goes first."""
         is_first = self._takeover.is_first()
         descriptor = files.lock(self.path)
         if descriptor is None:
@@ -99,7 +87,7 @@ class PidfileOwnership:
             return None
         claim = None
         try:
-            # Only now: before, nobody knows whether the chain is free.
+            # With the lock only is it certain that the chain is free.
             if is_first or not self._is_left_to_another():
                 claim = PidfileClaim(self, descriptor)
         except OSError as exc:
@@ -111,8 +99,9 @@ class PidfileOwnership:
 
     def _is_left_to_another(self) -> bool:
         request = self._takeover.read()
-        wanted = None if request is None else request.id
-        return self._requests_of_others.keeps_free_for(wanted, self._clock.monotonic())
+        now = self._clock.monotonic()
+        wanted = request.id if request else None
+        return self._requests_of_others.keeps_free_for(wanted, now)
 
     def _ask(self) -> None:
         record = self.owner()
@@ -123,16 +112,14 @@ class PidfileOwnership:
         """Do nothing: what was not acquired is not kept either."""
 
     def owner(self) -> OwnerRecord | None:
-        """Return what the last owner wrote. It may be gone; None: nothing readable."""
         return parse_record(self.read())
 
     def read(self) -> bytes:
-        """Return what stands in the pidfile; empty when there is none."""
+        """Return the content of the pidfile; empty when there is none."""
         return files.read(self.path, BLOCK)
 
     @contextmanager
     def request(self) -> Iterator[None]:
-        """Ask any owner to yield, while the block lasts."""
         with self._takeover.wanted():
             if self._takeover.is_first():
                 self._ask()
@@ -141,45 +128,37 @@ class PidfileOwnership:
     def wanted_by(self) -> str | None:
         """Return the id of another one's request, unless it counts no more."""
         request = self._takeover.read()
-        return (
-            None
-            if request is None
-            else self._requests_of_others.unless_spent(request.id)
-        )
+        wanted = request.id if request else None
+        return self._requests_of_others.unless_spent(wanted)
 
     def candidate(self) -> Identity | None:
-        """Return who asks for the chain now. None: nobody does."""
         if self._takeover.is_held():
             return process.this_process(self.kind)
         request = self._takeover.read()
-        return None if request is None else request.candidate
+        return request.candidate if request else None
 
     def lives(self, record: OwnerRecord | None) -> bool:
-        """Say whether the process lives that wrote the record, and did not let go."""
         if record is None or record.released:
             return False
         if process.is_here(record.owner):
             return process.is_alive(record.owner)
-        # In another container: its pid says nothing here, its record is touched.
+        # In another container its pid means nothing here, but it touches its record.
         seen_at = self.seen_at()
         return seen_at is not None and self._clock.time() - seen_at < SILENCE_S
 
     def seen_at(self) -> float | None:
-        """Return when the record was written or touched last."""
         try:
             return os.stat(self.path, follow_symlinks=False).st_mtime
         except OSError:
             return None
 
     def death_fd(self) -> int | None:
-        """Return a pidfd of the owner, which the caller closes. None: there is none."""
         record = self.owner()
         if record is None or record.released or record.owner.pid == os.getpid():
             return None
         return process.pidfd_of(record.owner)
 
     def no_sign_of_life(self) -> str | None:
-        """Say what is wrong with an owner that gave no sign of life for a minute."""
         try:
             found = os.stat(self.path, follow_symlinks=False)
         except OSError:
@@ -225,7 +204,7 @@ class PidfileClaim:
         self._is_lost = False
         self._checked_at = self._touched_at = self._clock.monotonic()
         old = parse_record(os.pread(descriptor, BLOCK, 0))
-        known = ownership._last_token() if old is None else old.seq
+        known = ownership._last_token(self._path) if old is None else old.seq
         self.token = known % MAX_TOKEN + 1
         self.was_cut = old is not None and not old.released
         self.interrupted = _interrupted(self._path, old, ownership.chain)
@@ -245,7 +224,7 @@ class PidfileClaim:
         _written[self._path] = self.token
 
     def rewrite(self, record: OwnerRecord) -> None:
-        """Say in the record who has the chain: this lock alone does not decide."""
+        """Replace the record: with a lease, this lock alone does not decide."""
         self._head = encode_head(record)
         self.token = _written[self._path] = record.seq
         run = record.run or self._unbooked
@@ -255,7 +234,6 @@ class PidfileClaim:
                 files.write(self._descriptor, block)
 
     def check(self) -> bool:
-        """Say whether the path still names the inode that is locked here."""
         if self._is_lost or os.getpid() != self._pid:
             return False
         now = self._clock.monotonic()
@@ -272,15 +250,13 @@ class PidfileClaim:
         return True
 
     def _is_ours(self) -> bool:
-        """Say whether nobody has closed the descriptor, or used its number again."""
+        """Return whether nobody has closed the descriptor, or reused its number."""
         return self._pid == os.getpid() and is_open(self._descriptor, self._inode)
 
     def wanted_by(self) -> str | None:
-        """Return the id of the request to yield that is open now. None: nobody asks."""
         return self._ownership.wanted_by()
 
     def mark(self, run: RunMark | None) -> None:
-        """Write into the record which run goes on; None: none does."""
         if run is not None and self._is_noted(run):
             return
         self._unbooked = None
@@ -292,21 +268,21 @@ class PidfileClaim:
             self._marked = run
         except OSError:
             self._marked = None
-            # Until the next mark, a kill is taken for one inside this run.
+            # Until the next mark, a kill counts as one inside this run.
             if run is not None:
                 raise
 
     def _is_noted(self, run: RunMark) -> bool:
-        """Say whether it runs again without a pause: what is written is true."""
+        """Return whether the record is still true: the task runs without a pause."""
         known = self._marked
         return (
             known is not None
-            and (known.task, known.index) == (run.task, run.index)
             and 0 <= run.since - known.since < MARK_EVERY_S
+            and known.position == run.position
+            and known.task == run.task
         )
 
     def release(self) -> None:
-        """Say in the record that it is over, and let go."""
         descriptor, is_ours = self._descriptor, self._is_ours()
         self._is_lost = True
         self._descriptor = -1
@@ -320,8 +296,7 @@ class PidfileClaim:
             close_ours(descriptor)
 
 
-_written: dict[str, int] = {}
-"""The tokens that this program has written last, by pidfile."""
+_written: dict[str, int] = {}  # the tokens that this process wrote last, by pidfile
 
 renew_in_child("ownership", _written.clear)
 
@@ -333,9 +308,9 @@ def _interrupted(
     if old is None or old.run is None:
         return None
     if old.seq == _written.get(path) and not old.released:
-        # This process lost the lock in its run, but lives: nothing was interrupted.
+        # This process lost the lock during the run but lives: nothing was interrupted.
         return None
     for task in chain.paths:
         if fit(task, MAX_TASK) == old.run.task:
-            return replace(old, run=replace(old.run, task=task))
+            return replace(old, run=old.run._replace(task=task))
     return None

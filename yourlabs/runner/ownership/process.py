@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from yourlabs.runner.ownership.record import Identity
@@ -40,10 +42,13 @@ def pid_namespace() -> int:
 
 def this_process(kind: str) -> Identity:
     """Return the identity of the calling process as an owner of `kind`."""
-    pid = os.getpid()
-    return Identity(
-        pid, start_ticks(pid), boot_id(), pid_namespace(), socket.gethostname(), kind
-    )
+    return _identity(os.getpid(), kind)
+
+
+@functools.cache
+def _identity(pid: int, kind: str) -> Identity:
+    host = socket.gethostname()
+    return Identity(pid, start_ticks(pid), boot_id(), pid_namespace(), host, kind)
 
 
 def is_here(identity: Identity) -> bool:
@@ -60,10 +65,8 @@ def exists(pid: int) -> bool:
     """Say whether there is a process `pid` now. Proves nothing of who it is."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as exc:
+        return not isinstance(exc, ProcessLookupError)
     return True
 
 
@@ -84,7 +87,7 @@ def pidfd_of(identity: Identity) -> int | None:
         descriptor = os.pidfd_open(identity.pid)
     except (OSError, AttributeError):
         return None
-    # Looked at behind the pidfd: what it pins cannot be another process later.
+    # Looked at after the pidfd was opened: from now on the pid cannot be reused.
     if start_ticks(identity.pid) == identity.start:
         return descriptor
     os.close(descriptor)
@@ -93,30 +96,23 @@ def pidfd_of(identity: Identity) -> int | None:
 
 def holds_lock(pid: int, path: str) -> bool:
     """Say whether `pid` has `path` open with an exclusive flock: the kernel's proof."""
-    try:
+    with suppress(OSError):
         wanted = os.stat(path)
-        numbers = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return False
-    return any(_is_locked(pid, number, wanted) for number in numbers)
-
-
-def _is_locked(pid: int, number: str, wanted: os.stat_result) -> bool:
-    try:
-        if not os.path.samestat(os.stat(f"/proc/{pid}/fd/{number}"), wanted):
-            return False
-        lines = Path(f"/proc/{pid}/fdinfo/{number}").read_text().splitlines()
-    except OSError:
-        return False
-    return any(line.startswith("lock:") and " WRITE " in line for line in lines)
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{number}"), wanted):
+                    lines = Path(f"/proc/{pid}/fdinfo/{number}").read_text()
+                    if re.search(r"^lock:.* WRITE ", lines, re.MULTILINE):
+                        return True
+    return False
 
 
 def holders(path: str) -> list[int]:
     """
     Return the pids that have the lock on `path`, as far as the kernel lets us see.
 
-    Of processes whose descriptors may not be looked at, it is who took the lock: it may
-    have ended, and have left the lock to a child.
+    If their descriptors cannot be read, it is the process that took the lock, which may
+    have ended and left the lock to a child.
     """
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [pid for pid in pids if holds_lock(pid, path)] or _takers(path)
@@ -129,10 +125,7 @@ def _takers(path: str) -> list[int]:
     except OSError:
         return []
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    lock = ["FLOCK", "ADVISORY", "WRITE"]
     fields = [line.split() for line in lines]
-    return [
-        int(line[4])
-        for line in fields
-        if line[1:4] == ["FLOCK", "ADVISORY", "WRITE"]
-        and line[5] == f"{device}:{found.st_ino}"
-    ]
+    of_this = [line for line in fields if line[5] == f"{device}:{found.st_ino}"]
+    return [int(line[4]) for line in of_this if line[1:4] == lock]

@@ -1,8 +1,8 @@
 """
-What stands in a pidfile, and in a request to yield: who it is, and what it runs.
+The content of a pidfile, and of a request to yield: the process, and what it runs.
 
-What is written there proves nothing: only the lock on the file does. So it is read with
-suspicion, and whatever is not whole counts for nothing.
+It proves nothing: only the lock on the file does. So all of it is checked when it is
+read, and a record that is not whole is ignored.
 """
 
 from __future__ import annotations
@@ -12,21 +12,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.exceptions import ChainNameTaken
 
 VERSION = 1
 
-MAX_PID = 2**22
-"""Linux's largest pid."""
+MAX_PID = 2**22  # Linux's largest pid
 
-MAX_TOKEN = 2**53
-"""No owner has this number or a higher one: not every reader of JSON counts on."""
+MAX_TOKEN = 2**53  # tokens are lower: larger integers are not exact in every JSON
 
-HOSTED, COMMAND = "hosted", "command"
-"""The kinds of owners, as records name them."""
+HOSTED, COMMAND = "hosted", "command"  # the kinds of owners, as records name them
 
 
 class Mode(enum.Enum):
@@ -47,19 +44,12 @@ class Mode(enum.Enum):
         return HOSTED if self is Mode.HOSTED else COMMAND
 
 
+# Size of a record in bytes, one page of memory: a process that is killed while it
+# writes leaves the old record or the new one.
 BLOCK = 4_096
-"""
-Size of a record, in bytes: one page of memory.
-
-A process that is killed while it writes that much leaves the old record or the new one.
-"""
-
+# Longest parts of a record, in bytes of JSON. With the rest they fit into a `BLOCK`.
 MAX_FUNCTIONS, MAX_TASK, MAX_NAME = 1_200, 1_000, 200
-"""How long the parts of a record are at the most, in bytes of JSON. Their sum, with the
-numbers and names of the fields, is less than a `BLOCK`."""
-
-END_OF_TIME = 253_402_300_800
-"""Seconds since the epoch that no `datetime` can hold: the year 10,000."""
+END_OF_TIME = 253_402_300_800  # the year 10,000, in seconds: no `datetime` is as late
 
 
 @dataclass(frozen=True)
@@ -78,15 +68,14 @@ class Identity:
     """`HOSTED` or `COMMAND`."""
 
 
-@dataclass(frozen=True)
-class RunMark:
+class RunMark(NamedTuple):
     """A run that was begun and not ended."""
 
     task: str
     """Dotted path of the function."""
     since: float
     """Seconds since the epoch."""
-    index: int = 0
+    position: int = 0
     """Where the function was in the chain, which may have it twice."""
 
 
@@ -121,7 +110,7 @@ class Request:
 
 
 def digest_of(functions: Sequence[str]) -> str:
-    """Return what tells the functions of a chain from those of all others."""
+    """Return what identifies the functions of a chain."""
     return hashlib.sha256("\n".join(functions).encode("utf-8", "replace")).hexdigest()
 
 
@@ -165,7 +154,8 @@ def encode_block(head: bytes, run: RunMark | None, *, released: bool = False) ->
     """Return the whole record, in one `BLOCK`."""
     mark = None
     if run is not None:
-        mark = {**asdict(run), "task": fit(run.task, MAX_TASK)}
+        task = fit(run.task, MAX_TASK)
+        mark = {"task": task, "since": run.since, "index": run.position}
     tail = json.dumps({"released": released, "run": mark})[1:]
     return (head + tail.encode()).ljust(BLOCK - 1) + b"\n"
 
@@ -187,7 +177,7 @@ def parse_record(raw: bytes) -> OwnerRecord | None:
         return OwnerRecord(
             owner=_identity(values),
             seq=_whole(values["seq"], 1, MAX_TOKEN),
-            since=_time(values["since"]),
+            since=as_time(values["since"]),
             functions=tuple(_text(path) for path in values["functions"]),
             released=values["released"] is True,
             run=None if run is None else _run(run),
@@ -230,7 +220,7 @@ def _identity(values: Any) -> Identity:
 
 def _run(value: Any) -> RunMark:
     index = _whole(value.get("index", 0))
-    return RunMark(_text(value["task"]), _time(value["since"]), index)
+    return RunMark(_text(value["task"]), as_time(value["since"]), index)
 
 
 def _whole(value: Any, low: int = 0, high: int = 2**63) -> int:
@@ -240,7 +230,8 @@ def _whole(value: Any, low: int = 0, high: int = 2**63) -> int:
     return value
 
 
-def _time(value: Any) -> float:
+def as_time(value: Any) -> float:
+    """Return seconds since the epoch, read from JSON; raise ValueError: it is none."""
     # Compared before it is converted: JSON has NaN, and integers of any size.
     if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:
         raise ValueError(value)
@@ -248,7 +239,7 @@ def _time(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
-    # What a person is shown must not turn the rest of the line around, for example.
+    # It is shown to people: no control characters.
     if not isinstance(value, str) or not value.isprintable():
         raise ValueError(value)
     return value

@@ -1,8 +1,8 @@
 """
 Requests to yield: their ids, their file, and how long a free chain is left to one.
 
-Who wants a chain holds the lock on ``RUN_ROOT/<chain>.takeover``, with its identity and
-an id in it. Like all locks it vanishes with its process.
+A process that wants a chain locks ``RUN_ROOT/<chain>.takeover`` and writes its identity
+and an id into it. The lock vanishes with the process.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from yourlabs.runner.ownership.record import (
     parse_request,
 )
 
-LEFT_FREE_S = 5.0
-"""How long a chain that is free is left to who has asked for it, in seconds."""
+LEFT_FREE_S = 5.0  # how long a free chain is left to the process that asked for it
 
 
 class RequestTimeout:
     """
     Which request for a chain counts no more, as far as one process knows.
 
-    Else a candidate that is frozen would keep a chain from running for as long.
+    Without it, a frozen candidate would keep the chain from running.
     """
 
     def __init__(self) -> None:
@@ -56,7 +55,7 @@ class RequestTimeout:
 
 
 class TakeoverFile:
-    """The request for one chain, as who asks and who is asked see it."""
+    """The request for one chain, for the process that asks and those that are asked."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -68,7 +67,7 @@ class TakeoverFile:
 
     @contextmanager
     def wanted(self) -> Iterator[None]:
-        """Want the chain, while the block lasts: `is_first` and `ask` ask for it."""
+        """Want the chain while the block lasts, for `is_first` and `ask`."""
         self._is_wanted = True
         try:
             yield
@@ -86,7 +85,7 @@ class TakeoverFile:
             return False
         if self.is_held() and files.names(self.path, self._inode):
             return True
-        # It is another one's turn, or the file was removed.
+        # Another process asks first, or the file was removed.
         self._close()
         descriptor = files.lock(self.path)
         if descriptor is None:
@@ -96,7 +95,7 @@ class TakeoverFile:
         return True
 
     def ask(self, token: int, candidate: Identity) -> None:
-        """Ask the owner that has `token`, each owner with an id of its own."""
+        """Ask the owner that has `token`; each owner is asked with a new id."""
         if token == self._asked:
             return
         request = Request(uuid.uuid4().hex, candidate)
@@ -112,7 +111,7 @@ class TakeoverFile:
         self._descriptor = -1
 
     def read(self) -> Request | None:
-        """Return what another process asks. None: nobody else does."""
+        """Return the request of another process. None: there is none."""
         if self.is_held():
             return None
         try:
@@ -122,11 +121,8 @@ class TakeoverFile:
         except OSError as exc:
             if str(exc) != self._reported:
                 self._reported = str(exc)
-                logger.error(
-                    "A request for a chain counts for nothing: %s",
-                    exc,
-                    extra={"action": "request_refused"},
-                )
+                extra = {"action": "request_refused"}
+                logger.error("A request for a chain is ignored: %s", exc, extra=extra)
             return None
         try:
             if not files.is_locked(descriptor):

@@ -45,9 +45,9 @@ def make_run_root(root: Path) -> None:
 
 def examine_root(root: str | os.PathLike[str]) -> list[Problem]:
     """
-    Return what is wrong with who may write to RUN_ROOT; empty when it is not there.
+    Return the problems with who may write to RUN_ROOT; empty if it does not exist.
 
-    Whoever may put files there can keep chains from running.
+    A user who may create files there can keep chains from running.
     """
     try:
         found = os.stat(root)
@@ -71,14 +71,14 @@ def examine_root(root: str | os.PathLike[str]) -> list[Problem]:
 
 
 def refuse_shared_root(root: str) -> None:
-    """Raise `UnusableRunRoot` where everybody may write to it; log a warning once."""
+    """Raise `UnusableRunRoot` if everybody may write to it; log a warning once."""
     try:
         mode = os.stat(root).st_mode
     except OSError:
         return
     if not mode & 0o002 and (root in _examined or not mode & 0o020):
         return
-    # To list the members of a group may take a while: once is enough.
+    # Listing the members of a group may take a while: once is enough.
     _examined.add(root)
     for problem in examine_root(root):
         if problem.severity == "error":
@@ -96,7 +96,7 @@ _examined: set[str] = set()
 
 
 def _others_of(found: os.stat_result) -> set[str]:
-    """Return who is in the group of a file beside its owner, as far as is known."""
+    """Return the known members of a file's group other than its owner."""
     users = pwd.getpwall()
     names = {user.pw_name for user in users if user.pw_gid == found.st_gid}
     with contextlib.suppress(KeyError):

@@ -17,23 +17,16 @@ from yourlabs.runner.exceptions import AlreadyOwned, TakeOverTimeout
 from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.base import Claim, Clock, Ownership
 from yourlabs.runner.ownership.pidfile import PidfileOwnership
-from yourlabs.runner.ownership.record import (
-    check_functions,
-    describe_owner,
-    pid_of,
-)
+from yourlabs.runner.ownership.record import check_functions, describe_owner, pid_of
 
 logger = logging.getLogger("runner")
 
-RETRY_S = 0.05
-"""Time between two tries to become the owner, in seconds."""
-
-REMIND_EVERY_S = 30.0
-"""Time between two lines in the log that say who is waited for, in seconds."""
+RETRY_S = 0.05  # time between two tries to become the owner
+REMIND_EVERY_S = 30.0  # time between two lines in the log that name the owner
 
 
 def log_pidfile(ownership: Ownership, chain: Chain) -> None:
-    """Say in the log what the pidfile holds, if there is one. It decides nothing."""
+    """Log what the pidfile holds, if there is one; nothing is decided by it."""
     if not isinstance(ownership, PidfileOwnership):
         return
     content = ownership.read()
@@ -73,14 +66,13 @@ def take_over(
     Become the owner: ask whoever is, and wait until it lets go.
 
     Args:
-        ownership: Of the chain.
-        chain: What is to be run.
+        ownership, chain: What to own, and what is to be run.
         timeout: How long to wait. None: nobody is asked.
         pause: Sleeps for some seconds; True when the caller wants to give up.
         clock: Where the time comes from.
 
     Returns:
-        The claim. None when `pause` said so.
+        The claim. None if `pause` has returned True.
 
     Raises:
         AlreadyOwned: Without a timeout: another process runs the chain.
@@ -97,7 +89,7 @@ def take_over(
     if timeout is None:
         msg = f"The chain {chain.name} is run by {wait.owner()}"
         raise AlreadyOwned(f"{msg}; it was not to be taken over.")
-    # Only now: nothing is asked of a chain of other functions.
+    # Only now: a chain of other functions is not asked.
     with ownership.request():
         while (claim := ownership.acquire()) is None:
             if wait.knows_owner():
@@ -117,16 +109,10 @@ class _Wait:
         self._token: int | None = None
 
     def owner(self) -> str:
-        """Return who the owner is, for a person."""
         return describe_owner(self._ownership.owner(), self._clock.time())
 
     def knows_owner(self) -> bool:
-        """
-        Say whether the record is of who holds the lock, which may not have signed yet.
-
-        Raises:
-            ChainNameTaken: It runs other functions under this name.
-        """
+        """Say whether the record is of the owner, which may not have written it yet."""
         record = self._ownership.owner()
         before = self._token
         self._token = 0 if record is None or record.released else record.seq
@@ -137,7 +123,7 @@ class _Wait:
         return True
 
     def remind(self) -> None:
-        """Say in the log who is waited for, now and then."""
+        """Log who the owner is, now and then."""
         now = self._clock.monotonic()
         if now >= self._remind_at:
             self._remind_at = now + REMIND_EVERY_S

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +13,11 @@ from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.exceptions import ChainPaused, ChainRuns
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.log import logger
+from yourlabs.runner.ownership.record import END_OF_TIME
 from yourlabs.runner.steer.document import describe_hold
 from yourlabs.runner.steer.reading import Reading, read_chain, require
 from yourlabs.runner.storage.base import backend
 from yourlabs.runner.storage.desired import (
-    END_OF_TIME,
     MAX_TEXT,
     Act,
     Desired,
@@ -44,15 +43,7 @@ def wake(name: str, *, by: str | None = None, reason: str = "") -> int:
         ChainPaused: It is paused.
         UnusableRunRoot: It cannot be written, or this user may not steer the chain.
     """
-
-    def change(reading: Reading, desired: Desired, now: float) -> Desired:
-        paused = desired.at(now).paused
-        if paused is not None:
-            msg = f"{name} is paused. {describe_hold(paused)}"
-            raise ChainPaused(msg)
-        return replace(desired, wake=max(desired.wake, reading.seen.wake) + 1)
-
-    return _steer(name, "wake", change, by, reason).wake
+    return _steer(name, "wake", by, reason).wake
 
 
 def pause(
@@ -72,7 +63,7 @@ def pause(
         UnknownChain, UnusableRunRoot: As `wake`.
         ValueError: `until` is no time.
     """
-    _hold(name, "pause", "paused", until, reason, by)
+    _steer(name, "pause", by, reason, paused=_hold(until, by, reason))
 
 
 def resume(name: str, *, by: str | None = None, reason: str = "") -> None:
@@ -82,7 +73,7 @@ def resume(name: str, *, by: str | None = None, reason: str = "") -> None:
     Raises:
         UnknownChain, UnusableRunRoot: As `wake`.
     """
-    _steer(name, "resume", lambda _, d, now: replace(d, paused=None), by, reason)
+    _steer(name, "resume", by, reason, paused=None)
 
 
 def silence(
@@ -93,7 +84,7 @@ def silence(
 
     The arguments, and what is raised, are those of `pause`.
     """
-    _hold(name, "silence", "silenced", until, reason, by)
+    _steer(name, "silence", by, reason, silenced=_hold(until, by, reason))
 
 
 def unsilence(name: str, *, by: str | None = None, reason: str = "") -> None:
@@ -103,7 +94,7 @@ def unsilence(name: str, *, by: str | None = None, reason: str = "") -> None:
     Raises:
         UnknownChain, UnusableRunRoot: As `wake`.
     """
-    _steer(name, "unsilence", lambda _, d, now: replace(d, silenced=None), by, reason)
+    _steer(name, "unsilence", by, reason, silenced=None)
 
 
 def forget(name: str, *, by: str | None = None) -> None:
@@ -121,13 +112,9 @@ def forget(name: str, *, by: str | None = None) -> None:
     _log(name, Act(time.time(), "forget", by or this_user(), ""))
 
 
-def _hold(
-    name: str, action: str, field: str, until: Until, reason: str, by: str | None
-) -> None:
-    by = by or this_user()
-    hold = Hold(as_epoch(until), one_line(by, MAX_TEXT), one_line(reason, MAX_TEXT))
-    changes: dict[str, Any] = {field: hold}
-    _steer(name, action, lambda _, d, now: replace(d, **changes), by, reason)
+def _hold(until: Until, by: str | None, reason: str) -> Hold:
+    by = one_line(by or this_user(), MAX_TEXT)
+    return Hold(as_epoch(until), by, one_line(reason, MAX_TEXT))
 
 
 def as_epoch(until: Until) -> float | None:
@@ -150,32 +137,34 @@ def as_epoch(until: Until) -> float | None:
 
 
 def _steer(
-    name: str,
-    action: str,
-    change: Callable[[Reading, Desired, float], Desired],
-    by: str | None,
-    reason: str,
+    name: str, action: str, by: str | None, reason: str, **changes: Any
 ) -> Desired:
     require(name)
-    reading, now = read_chain(name, hours=1), time.time()
+    reading, now = read_chain(name), time.time()
     by = one_line(by or this_user(), MAX_TEXT)
     act = Act(now, action, by, one_line(reason, MAX_TEXT))
-    result = reading.desired
+    desired = reading.desired
 
-    def apply(value: dict[str, Any]) -> dict[str, Any]:
-        nonlocal result
+    def change(value: dict[str, Any]) -> dict[str, Any]:
+        nonlocal desired
         try:
             desired = desired_from_json(value)
         except ValueError:
-            # What was seen last is in force.
+            # What the owner saw last stays in force.
             desired = reading.seen
-        desired = change(reading, desired, now)
-        result = replace(desired, acts=(*desired.acts, act))
-        return result.to_json()
+        paused, wake = desired.at(now).paused, max(desired.wake, reading.seen.wake)
+        if action == "wake":
+            if paused is not None:
+                msg = f"{name} is paused. {describe_hold(paused)}"
+                raise ChainPaused(msg)
+            wake += 1
+        acts = (*desired.acts, act)
+        desired = replace(desired, wake=wake, acts=acts, **changes)
+        return desired.to_json()
 
-    backend().store(Chain(name, ())).steer(apply)
+    backend().store(Chain(name, ())).steer(change)
     _log(name, act)
-    return result
+    return desired
 
 
 def _log(name: str, act: Act) -> None:
@@ -197,39 +186,32 @@ def this_user() -> str:
         return f"uid {os.geteuid()}"
 
 
-def wait_until_seen(
-    name: str, wake: int | None = None, timeout: float | None = None
-) -> bool | None:
+def wait_until_seen(name: str, wake: int | None = None) -> bool | None:
     """
-    Wait until the owner of a chain has seen what was asked of it.
+    Wait until the owner of a chain has seen what was asked of it, as long as it lives.
 
     Args:
         name: Of the chain.
         wake: The number of a wake, whose run is waited for. None: what else is wanted,
             and, where the chain is paused, the end of the function that is running.
-        timeout: In seconds. None: as long as it takes.
 
     Returns:
         Whether the run was well; True where there was none to wait for. None: no owner
-        lives, or it takes too long.
+        lives.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while deadline is None or time.monotonic() < deadline:
-        reading = read_chain(name, hours=1)
-        if wake is not None and reading.ran >= wake:
-            return not reading.has_failed
+    while True:
+        reading = read_chain(name)
         if wake is None and _is_seen(reading):
             return True
+        if wake is not None and reading.wake_done >= wake:
+            return not reading.wake_failed
         if not reading.lives and not reading.problem:
             return None
         time.sleep(LOOK_EVERY_S)
-    return None
 
 
 def _is_seen(reading: Reading) -> bool:
     desired, seen = reading.desired, reading.seen
     if (desired.paused, desired.silenced) != (seen.paused, seen.silenced):
         return False
-    record = reading.record
-    is_in_function = record is not None and reading.lives and record.run is not None
-    return desired.paused is None or not is_in_function
+    return desired.paused is None or reading.run is None

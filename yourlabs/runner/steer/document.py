@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
 from typing import Any
 
-from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import printable
-from yourlabs.runner.steer.reading import (
-    Reading,
-    TaskReading,
-    names,
-    read_chain,
-    require,
-)
+from yourlabs.runner.steer.reading import Reading, TaskReading, read_chains, require
 from yourlabs.runner.storage.desired import Hold, hold_to_json
 
 VERSION = 1
-
-UNKNOWN = "unknown"
-PAUSED = "paused"
-STALLED = "stalled"
-RUNNING = "running"
-COOLING_DOWN = "cooling_down"
-STANDBY = "standby"
-STOPPED = "stopped"
 
 
 def status(name: str | None = None) -> dict[str, Any]:
@@ -43,12 +27,8 @@ def status(name: str | None = None) -> dict[str, Any]:
     Raises:
         UnknownChain: There is none of this name. It is a `LookupError`.
     """
-    wanted = names() if name is None else [require(name)]
-    return document([read_chain(one, hours=1) for one in wanted], time.time())
-
-
-def document(readings: Iterable[Reading], now: float) -> dict[str, Any]:
-    """Return the whole document of `readings`, which were read at `now`."""
+    readings = read_chains(None if name is None else [require(name)])
+    now = time.time()
     return {
         "version": VERSION,
         "host": socket.gethostname(),
@@ -60,10 +40,8 @@ def document(readings: Iterable[Reading], now: float) -> dict[str, Any]:
 def chain_document(reading: Reading, now: float) -> dict[str, Any]:
     """Return how one chain fares."""
     state, reason = state_of(reading, now)
-    desired = reading.desired.at(now)
-    record = reading.record if reading.lives else None
-    run = None if record is None else record.run
-    is_next_known = state in (COOLING_DOWN, RUNNING) and run is None
+    desired, run = reading.desired.at(now), reading.run
+    is_next_known = state in ("cooling_down", "running") and run is None
     return {
         "name": reading.name,
         "reason": reason,
@@ -100,7 +78,7 @@ def _task(task: TaskReading) -> dict[str, Any]:
         latest = downtime.latest
         exception = {
             "type": printable(latest.exception_type),
-            "message": redact(printable(latest.message)),
+            "message": printable(latest.message),
         }
     return {
         "path": task.path,
@@ -120,37 +98,36 @@ def state_of(reading: Reading, now: float) -> tuple[str, str]:
     """Return what a chain does, in one word, and why, where that needs saying."""
     record = reading.record
     if reading.problem:
-        return UNKNOWN, reading.problem
-    run = record.run if record is not None and reading.lives else None
-    if run is not None:
+        return "unknown", reading.problem
+    if reading.run is not None:
         limit = stalled(reading)
-        return (STALLED, limit) if limit else (RUNNING, "")
+        return ("stalled", limit) if limit else ("running", "")
     paused = reading.desired.at(now).paused
     if paused is not None:
-        return PAUSED, describe_hold(paused)
+        return "paused", describe_hold(paused)
     if reading.lives:
         is_due = reading.due is None or reading.due <= now
-        return (RUNNING if is_due else COOLING_DOWN), ""
-    if reading.is_wanted:
-        return STANDBY, "A process waits to take it over."
+        return ("running" if is_due else "cooling_down"), ""
+    if reading.has_candidate:
+        return "standby", "A process waits to take it over."
     if record is None:
-        return STOPPED, "It has not run yet."
+        return "stopped", "It has not run yet."
     if record.released:
-        return STOPPED, "Its last owner let go of it in good order."
+        return "stopped", "Its last owner let go of it in good order."
     owner = f"process {record.owner.pid} on {record.owner.host}"
-    return STOPPED, f"Its owner, {owner}, is gone, and nobody has taken it over yet."
+    return "stopped", f"Its owner, {owner}, is gone, and nobody has taken it over yet."
 
 
 def stalled(reading: Reading) -> str:
     """Return which run takes too long; empty where none does."""
-    run = None if reading.record is None else reading.record.run
-    if run is None or not reading.lives:
+    run = reading.run
+    if run is None:
         return ""
     for task in reading.tasks.values():
-        hang = task.downtime.hang
-        if hang is None or not task.downtime.hangs or task.path != run.task:
+        hang = task.downtime.hang if task.downtime.hangs else None
+        if hang is None or task.path != run.task:
             continue
-        # Of a run before, whose end is not written yet, it says nothing.
+        # It may be the hang of the run before, whose end is not written yet.
         if hang.started_at >= run.since - 0.01:
             return f"{task.name} takes longer than the {hang.limit:g} s it may take."
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from yourlabs.runner.steer.document import stalled
-from yourlabs.runner.steer.reading import Reading, names, read_chain
+from yourlabs.runner.steer.reading import Reading, read_chains
 
 GRACE_S = 30.0
 """How long a chain may be without an owner, in seconds."""
@@ -21,8 +21,8 @@ def check(
     Say of chains whether they are healthy, and why not.
 
     Args:
-        wanted: Their names, which are known. None: those that this process declares,
-            and those that did not end in good order.
+        wanted: Their names, which are known. None, or none: those that this process
+            declares, and those that did not end in good order.
         strict: A task that fails is unhealthy, too.
         since: When this process began to be able to run them, in seconds since the
             epoch: no owner is missed before that.
@@ -30,8 +30,7 @@ def check(
     Returns:
         By name True, False, or None: unknown.
     """
-    found = [read_chain(name, hours=1) for name in (wanted or names())]
-    judged = [one for one in found if wanted or is_expected(one)]
+    judged = [one for one in read_chains(wanted or None) if wanted or is_expected(one)]
     now = time.time()
     return {one.name: judge(one, now, strict=strict, since=since) for one in judged}
 
@@ -67,9 +66,7 @@ def _orphaned(reading: Reading, now: float, since: float) -> str:
 
 def _late(reading: Reading, now: float) -> str:
     record = reading.record
-    if not reading.lives or record is None or record.run is not None:
-        return ""
-    if reading.due is None:
+    if not reading.lives or record is None or reading.run or reading.due is None:
         return ""
     cooldowns = [task.history.cooldown or 0.0 for task in reading.tasks.values()]
     # Who has just taken over has its first run before it.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yourlabs.runner.chain.history import HOURS, History, histories_from_json
+from yourlabs.runner.chain.history import History, histories_from_json
 from yourlabs.runner.chain.registry import registry
 from yourlabs.runner.chain.steering import SECTION
 from yourlabs.runner.chain.task import CHAIN_NAME, MAX_NAME, Chain
@@ -15,8 +15,8 @@ from yourlabs.runner.exceptions import UnknownChain
 from yourlabs.runner.failures.downtime import Downtime, check_types, downtimes_from_json
 from yourlabs.runner.failures.text import one_line
 from yourlabs.runner.ownership.base import Ownership
-from yourlabs.runner.ownership.record import OwnerRecord
-from yourlabs.runner.storage.base import Store, backend
+from yourlabs.runner.ownership.record import HOSTED, OwnerRecord, RunMark
+from yourlabs.runner.storage.base import Backend, Store, backend
 from yourlabs.runner.storage.desired import Desired, desired_from_json
 
 
@@ -44,21 +44,27 @@ class Reading:
     lives: bool = False
     """That owner has the chain still."""
     seen_at: float | None = None
-    """The last sign of an owner's life, in seconds since the epoch. None: never."""
-    is_wanted: bool = False
-    """A process asks for it, and waits for its owner to yield."""
+    """When an owner that is gone gave its last sign of life, in seconds since the
+    epoch. None: one lives, or there was none."""
+    has_candidate: bool = False
+    """No owner lives, and a process waits to take over."""
     due: float | None = None
     """When the next task is due, in seconds since the epoch."""
     desired: Desired = field(default_factory=Desired)
     seen: Desired = field(default_factory=Desired)
     """What its owner has seen of `desired`."""
-    ran: int = 0
-    """The wake whose run has ended last."""
-    has_failed: bool = False
+    wake_done: int = 0
+    """The last wake whose run has ended."""
+    wake_failed: bool = False
     """That run failed."""
     tasks: dict[str, TaskReading] = field(default_factory=dict)
     channels: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of each channel: how many reports it has to send, and holds back in silence."""
+
+    @property
+    def run(self) -> RunMark | None:
+        """The run that goes on. None: none does, or no owner lives."""
+        return self.record.run if self.record is not None and self.lives else None
 
 
 def declared() -> dict[str, Chain]:
@@ -91,22 +97,34 @@ def require(name: str) -> str:
     raise UnknownChain(msg)
 
 
-def read_chain(name: str, *, hours: int = HOURS) -> Reading:
+def read_chains(
+    wanted: Iterable[str] | None = None, *, hours: int = 1
+) -> list[Reading]:
     """
-    Read what is kept of a chain. It never raises for what is wrong with that.
+    Read what is kept of some chains. It never raises for what is wrong with that.
 
     Args:
-        name: Of a chain that is known.
+        wanted: Names of chains that are known. None: all.
         hours: So many of the last hours are read.
     """
-    known = declared().get(name)
-    chain = known or Chain(name, ())
-    reading = Reading(name, known is not None)
-    for key, task in [] if known is None else ((k, t) for t, k in known.keys().items()):
+    kept, here = backend(), declared()
+    return [
+        _read(name, here.get(name), kept, hours)
+        for name in (names() if wanted is None else wanted)
+    ]
+
+
+def read_chain(name: str, *, hours: int = 1) -> Reading:
+    """Read what is kept of one chain; see `read_chains`."""
+    return read_chains([name], hours=hours)[0]
+
+
+def _read(name: str, known: Chain | None, kept: Backend, hours: int) -> Reading:
+    reading, chain = Reading(name, known is not None), known or Chain(name, ())
+    for task, key in chain.keys().items():
         reading.tasks[key] = TaskReading(task.path, task.name)
     try:
-        kept = backend()
-        _read_owner(reading, kept.ownership(chain, kind="hosted"))
+        _read_owner(reading, kept.ownership(chain, kind=HOSTED))
         _read_documents(reading, kept.store(chain), hours)
     except OSError as exc:
         reading.problem = exc.strerror or str(exc)
@@ -120,17 +138,18 @@ def read_chain(name: str, *, hours: int = HOURS) -> Reading:
 def _read_owner(reading: Reading, ownership: Ownership) -> None:
     reading.record = ownership.owner()
     reading.lives = ownership.lives(reading.record)
-    reading.seen_at = ownership.seen_at()
-    reading.is_wanted = not reading.lives and ownership.candidate() is not None
+    if not reading.lives:
+        reading.seen_at = ownership.seen_at()
+        reading.has_candidate = ownership.candidate() is not None
 
 
 def _read_documents(reading: Reading, store: Store, hours: int) -> None:
     sections = store.read()
     seen = sections.get(SECTION, {})
     reading.seen = desired_from_json(seen)
-    reading.ran = seen.get("ran", reading.seen.wake)
-    check_types(int, (reading.ran,))
-    reading.has_failed = seen.get("failed") is True
+    reading.wake_done = seen.get("ran", reading.seen.wake)
+    check_types(int, (reading.wake_done,))
+    reading.wake_failed = seen.get("failed") is True
     try:
         reading.desired = desired_from_json(store.desired())
     except ValueError:

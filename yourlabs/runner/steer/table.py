@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from yourlabs.runner.storage.desired import END_OF_TIME
+from yourlabs.runner.ownership.record import END_OF_TIME
 
 WIDTH = 80
-
-NOTHING = "-"
-"""What is shown where nothing is known."""
 
 STATES = {
     "running": "running",
@@ -26,7 +23,7 @@ STATES = {
 """What a person reads."""
 
 
-def word_of(chain: dict[str, Any]) -> str:
+def shown_state(chain: dict[str, Any]) -> str:
     """Return the state of a chain; ``failing`` where it runs, and a task is down."""
     state: str = chain["state"]
     is_down = any(task["consecutive"] for task in chain["tasks"])
@@ -36,8 +33,8 @@ def word_of(chain: dict[str, Any]) -> str:
 def urgency(chain: dict[str, Any]) -> int:
     """Return a number that is lower where somebody is needed sooner."""
     order = ("stalled", "unknown", "failing", "stopped", "paused")
-    word = word_of(chain)
-    return order.index(word) if word in order else len(order)
+    state = shown_state(chain)
+    return order.index(state) if state in order else len(order)
 
 
 def length(seconds: float) -> str:
@@ -51,7 +48,7 @@ def length(seconds: float) -> str:
 def ago(moment: float | None, now: float) -> str:
     """Return how long ago something was, or in how long it will be."""
     if moment is None:
-        return NOTHING
+        return "-"
     if abs(moment - now) < 1:
         return "now"
     return (
@@ -77,7 +74,7 @@ def runs_in(chain: dict[str, Any]) -> str:
     """Return where a chain runs."""
     owner = chain["owner"]
     if owner is None or not owner["alive"]:
-        return NOTHING
+        return "-"
     return f"{owner['host']} {owner['pid']}"
 
 
@@ -93,10 +90,10 @@ def lines(document: dict[str, Any], style: Any) -> Iterator[str]:
         **dict.fromkeys(("stopped", "paused"), style.WARNING),
     }
     for chain in sorted(chains, key=lambda one: (urgency(one), one["name"])):
-        word = word_of(chain)
-        text = styles.get(word, style.SUCCESS)(f"{STATES[word]:<13}")
-        rest = f"{ago(last_run(chain), now):<11} {next_run(chain, now):<10}"
-        yield f"{_cut(chain['name'], 27):<27} {text} {rest} {_cut(runs_in(chain), 15)}"
+        state = shown_state(chain)
+        text = styles.get(state, style.SUCCESS)(f"{STATES[state]:<13}")
+        times = f"{ago(last_run(chain), now):<11} {next_run(chain, now):<10}"
+        yield f"{_cut(chain['name'], 27):<27} {text} {times} {_cut(runs_in(chain), 15)}"
 
 
 def details(chain: dict[str, Any], now: float) -> Iterator[str]:
@@ -106,7 +103,7 @@ def details(chain: dict[str, Any], now: float) -> Iterator[str]:
     for word in ("paused", "silenced"):
         hold = chain[word]
         if hold is not None:
-            until = f" until {clock(hold['until'])}" if hold["until"] else ""
+            until = f" until {local_time(hold['until'])}" if hold["until"] else ""
             reason = hold["reason"] or "no reason given"
             yield f"{word} by {hold['by']}{until}: {reason}"
     if chain["asked"]["wake"] > chain["seen"]["wake"]:
@@ -120,7 +117,7 @@ def details(chain: dict[str, Any], now: float) -> Iterator[str]:
             yield _cut(f"  down for {lasts}: {message}", WIDTH)
 
 
-def clock(moment: float) -> str:
+def local_time(moment: float) -> str:
     """Return a moment in local time."""
     # What is later than the calendar is never, for a person.
     moment = min(moment, END_OF_TIME - 2 * 86_400)

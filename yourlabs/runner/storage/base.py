@@ -34,7 +34,7 @@ class Store(Protocol):
 
     def read(self) -> dict[str, Any]:
         """
-        Return the same for who does not own the chain: nothing is set aside.
+        Return the same for a process that is not the owner: nothing is set aside.
 
         Raises:
             OSError, ValueError, RecursionError: It cannot be read, or is no document.
@@ -44,16 +44,17 @@ class Store(Protocol):
         """
         Keep `sections`, and nothing else, for the next owner.
 
-        Nothing is written where they have not changed, or `claim` is lost. A section
-        that is no plain JSON, or too large, is left out, with an error once. It never
-        raises for a disk: that is logged once, and tried with the next `save`.
+        Nothing is written if they have not changed, or `claim` is lost. A section that
+        is no plain JSON, or too large, is left out, with an error once. An error of the
+        disk is logged once, and the next `save` tries again.
         """
 
     def desired(self) -> dict[str, Any]:
-        """Return what people want of the chain; empty when nobody wants anything.
+        """
+        Return what people want of the chain; empty if nobody wants anything.
 
-        What cannot be read changes nothing: the last that was read is returned, or
-        what an owner has saved of it, in its section ``steer``.
+        If it cannot be read, what was read last is returned, or what an owner has saved
+        of it, in its section ``steer``.
         """
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -8,18 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from yourlabs.runner.failures.text import printable
+from yourlabs.runner.ownership.record import as_time
 
-MAX_WAKE = 2**53
-"""No wake has this number: not every reader of JSON counts on."""
-
-MAX_TEXT = 200
-"""Longest name and reason, in characters."""
-
-MAX_ACTS = 20
-"""How many of the last acts are remembered."""
-
-END_OF_TIME = 253_402_300_800.0
-"""No instant is as late, in seconds since the epoch: the year 10,000."""
+MAX_WAKE = 2**53  # wakes are lower: larger integers are not exact in every JSON
+MAX_TEXT = 200  # longest name and reason, in characters
+MAX_ACTS = 20  # how many of the last acts are remembered
 
 
 class Hold(NamedTuple):
@@ -44,7 +37,7 @@ class Act(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Desired:
     """What people want of a chain."""
 
@@ -91,7 +84,7 @@ def hold_from_json(value: Any) -> Hold | None:
         raise ValueError(_wrong(value))
     until = value.get("until")
     if until is not None:
-        until = _number(until)
+        until = as_time(until)
     return Hold(until, _text(value.get("by", "")), _text(value.get("reason", "")))
 
 
@@ -122,8 +115,8 @@ def silent_for(seen: Any, now: float) -> float:
     Return for how many seconds a chain is silenced from `now` on; 0: it is not.
 
     Args:
-        seen: What its owner has seen of what people want, as `Desired.to_json` gives
-            it. Whatever else it is counts for nothing.
+        seen: What its owner has seen of what people want, as `Desired.to_json` returns
+            it. Anything else is ignored.
         now: In seconds since the epoch.
     """
     try:
@@ -136,14 +129,7 @@ def silent_for(seen: Any, now: float) -> float:
 def _act(value: Any) -> Act:
     if not isinstance(value, list) or len(value) != 4:
         raise ValueError(_wrong(value))
-    return Act(_number(value[0]), *(_text(text) for text in value[1:]))
-
-
-def _number(value: Any) -> float:
-    # Compared before it is converted: JSON has NaN, and integers of any size.
-    if type(value) not in (int, float) or not 0 <= value < END_OF_TIME:
-        raise ValueError(_wrong(value))
-    return float(value)
+    return Act(as_time(value[0]), *(_text(text) for text in value[1:]))
 
 
 def _text(value: Any) -> str:

@@ -8,14 +8,10 @@ from typing import Any
 
 VERSION = 1
 
-GOAL = 65_536
-"""A section that is larger has its texts shortened, in bytes."""
+GOAL = 65_536  # a section that is larger has its texts shortened, in bytes
+MAX_SIZE = 4 * 2**20  # no document is larger, in bytes: what does not fit is left out
 
-MAX_SIZE = 4 * 2**20
-"""No document is larger, in bytes: what does not fit is left out."""
-
-TEXT_SIZES = (4_000, 1_000, 200)
-"""To what texts are shortened, one after the other, in characters."""
+TEXT_SIZES = (4_000, 1_000, 200)  # to how many characters, one after the other
 
 
 def encode_sections(

@@ -1,9 +1,9 @@
 """
 Where chains are kept by default: files in RUN_ROOT.
 
-``<chain>.json`` is what a chain's next owner must know. Its owner alone writes it, and
+``<chain>.json`` is what a chain's next owner must know. Only its owner writes it, and
 replaces it in one step, so a kill or a power cut leaves the old file or the new one.
-``<chain>.control`` is what people want of the chain; they replace it in the same way.
+``<chain>.control`` is what people want of the chain, replaced in the same way.
 """
 
 from __future__ import annotations
@@ -26,23 +26,20 @@ from yourlabs.runner.ownership.descriptors import close_ours
 from yourlabs.runner.ownership.pidfile import PidfileOwnership
 from yourlabs.runner.storage.document import MAX_SIZE, encode, encode_sections, parse
 
-STEER_TIMEOUT_S = 5.0
-"""How long who steers waits for another one who does, in seconds."""
+STEER_TIMEOUT_S = 5.0  # how long to wait for another process that steers
 
+# How the names of all files of a chain end.
 SUFFIXES = (
     *(".json", ".json.new", ".json.unreadable", ".control", ".control.new"),
     *(".control.lock", ".takeover", ".pid"),
 )
-"""How the names of all files of a chain end."""
 
 
 class FileBackend:
     """
-    A `Backend` of files in RUN_ROOT, for all processes of one machine.
+    A `Backend` of files in a directory, for all processes of one machine.
 
-    Args:
-        root: The directory. None: RUN_ROOT, as it is set when it is needed.
-        clock: Where the time comes from.
+    `root` is the directory. None: RUN_ROOT, as it is set when it is needed.
     """
 
     def __init__(self, root: Path | None = None, *, clock: Clock = time) -> None:
@@ -54,7 +51,6 @@ class FileBackend:
         return conf.run_root() if self._root is None else self._root
 
     def names(self) -> list[str]:
-        """Return the names of all chains that have files, sorted."""
         try:
             found = os.listdir(self.root)
         except OSError:
@@ -64,12 +60,6 @@ class FileBackend:
         return sorted(name for name in names if not name.endswith(DOWN))
 
     def forget(self, name: str) -> bool:
-        """
-        Remove the files of a chain. False: it runs, and nothing was removed.
-
-        Raises:
-            OSError: They cannot be removed.
-        """
         for one in (f"{name}{DOWN}", name):
             path = os.path.join(self.root, one)
             if not os.path.lexists(f"{path}.pid"):
@@ -77,7 +67,7 @@ class FileBackend:
             elif (descriptor := files.lock(f"{path}.pid")) is None:
                 return False
             try:
-                # The lock goes last: who waits for it looks whether it has its name.
+                # The lock goes last: a process that gets it checks that it has a name.
                 for suffix in SUFFIXES:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(f"{path}{suffix}")
@@ -87,15 +77,11 @@ class FileBackend:
         return True
 
     def ownership(self, chain: Chain, *, kind: str) -> PidfileOwnership:
-        """Return the right to run `chain`, as a process of `kind` sees it."""
-        root = self.root
-        last_token = FileStore(root, chain.name).token
         return PidfileOwnership(
-            root, chain, kind, clock=self._clock, last_token=last_token
+            self.root, chain, kind, clock=self._clock, last_token=_last_token
         )
 
     def store(self, chain: Chain) -> FileStore:
-        """Return the documents of `chain`."""
         return FileStore(self.root, chain.name)
 
 
@@ -108,14 +94,13 @@ class FileStore:
     def __init__(self, root: Path, name: str) -> None:
         self.path = os.path.join(root, f"{name}.json")
         self.control_path = os.path.join(root, f"{name}.control")
-        self._saved = b""
-        self._refused: set[str] = set()
+        self._saved = 0
+        self._refused: list[str] = []
         self._has_reported = False
         self._desired: dict[str, Any] | None = None
         self._seen: tuple[int, int, int] | None = None
 
     def load(self) -> dict[str, Any]:
-        """Return what the last owner saved; what cannot be trusted is set aside."""
         try:
             sections = _read(self.path)
         except FileNotFoundError:
@@ -129,30 +114,15 @@ class FileStore:
         return sections
 
     def read(self) -> dict[str, Any]:
-        """
-        Return what was saved last, for who does not own the chain: nothing is touched.
-
-        Raises:
-            OSError, ValueError, RecursionError: It cannot be read, or is no document.
-        """
         try:
             return _read(self.path)
         except FileNotFoundError:
             return {}
 
-    def token(self) -> int:
-        """Return the token of the owner that saved last; 0 where none is known."""
-        try:
-            token = _read(self.path).get("token")
-        except (OSError, ValueError, RecursionError):
-            return 0
-        return token if type(token) is int and token > 0 else 0
-
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
-        """Replace what is kept by `sections`, unless `claim` is lost."""
         texts, problems = encode_sections(sections)
-        for section in problems.keys() - self._refused:
-            self._refused.add(section)
+        for section in problems.keys() - set(self._refused):
+            self._refused.append(section)
             logger.error(
                 "The section %r is left out of %s: %s. The others are written.",
                 section,
@@ -161,18 +131,17 @@ class FileStore:
                 extra={"action": "state_unwritable"},
             )
         content = encode({"token": b"%d" % claim.token, **texts})
-        if content == self._saved or not claim.check():
+        if hash(content) == self._saved or not claim.check():
             return
         try:
             replace_file(self.path, content)
-            self._saved, self._has_reported = content, False
+            self._saved, self._has_reported = hash(content), False
         except OSError as exc:
             if not self._has_reported:
                 logger.error(
                     "The state of the chain cannot be written to %s: %s. It is kept in "
                     "memory and tried again; a new owner would not know of it.",
-                    self.path,
-                    exc.strerror,
+                    *(self.path, exc.strerror),
                     extra={"action": "state_unwritable"},
                 )
             self._has_reported = True
@@ -192,11 +161,10 @@ class FileStore:
         )
 
     def desired(self) -> dict[str, Any]:
-        """Return what people want; where it cannot be read, what they wanted last."""
         try:
             found = os.stat(self.control_path, follow_symlinks=False)
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-            # Its owner looks once a second, and it is replaced as a whole.
+            # The owner calls this once a second; the file is replaced as a whole.
             if seen != self._seen or self._desired is None:
                 self._desired, self._seen = _read(self.control_path), seen
         except FileNotFoundError:
@@ -209,7 +177,7 @@ class FileStore:
         return dict(self._desired)
 
     def _last_seen(self) -> dict[str, Any]:
-        """Return what an owner has seen of what people wanted."""
+        """Return what an owner saved of what people wanted."""
         try:
             seen = self.read().get("steer")
         except (OSError, ValueError, RecursionError):
@@ -217,13 +185,6 @@ class FileStore:
         return seen if isinstance(seen, dict) else {}
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """
-        Replace what people want by `change` of it.
-
-        Raises:
-            UnusableRunRoot: The user may not steer this chain, or it cannot be written.
-            ValueError: What `change` returns is no plain JSON.
-        """
         keeper, user = files.keeper_of(self.control_path), os.geteuid()
         if user not in (0, keeper):
             msg = f"The chain of {self.path} is run by uid {keeper}, this is uid {user}"
@@ -239,6 +200,15 @@ class FileStore:
             raise files.unusable(self.control_path, exc) from None
         finally:
             close_ours(descriptor)
+
+
+def _last_token(pidfile: str) -> int:
+    """Return the token of the owner that saved last; 0 if none is known."""
+    try:
+        token = _read(f"{pidfile.removesuffix('.pid')}.json").get("token")
+    except (OSError, ValueError, RecursionError):
+        return 0
+    return token if type(token) is int and token > 0 else 0
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -257,11 +227,11 @@ def replace_file(path: str, content: bytes) -> None:
     """
     Replace a file in one step, so that a power cut leaves the old one or the new one.
 
-    What root writes is handed to the user who runs the chain, and has to read it.
+    What root writes is given to the user who runs the chain.
     """
     temporary = f"{path}.new"
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        # Another thing under this name: made anew, never written through.
+        # Never written through: it may be a link.
         os.unlink(temporary)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
@@ -274,13 +244,9 @@ def replace_file(path: str, content: bytes) -> None:
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
-    _sync(os.path.dirname(path))
-
-
-def _sync(folder: str) -> None:
-    """Have the new name outlive a power cut, too, where the file system can do that."""
+    # The new name is to survive a power cut, too, if the file system can do that.
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:

@@ -16,6 +16,8 @@ from yourlabs.runner import conf
 
 View = Callable[..., HttpResponseBase]
 
+ADMIN = "django.contrib.admin"
+
 NOT_OFFERED = (
     "This page is not offered: it needs django.contrib.auth, django.contrib.sessions "
     "and their middleware, or a function of your own in RUNNER['PAGE']['VIEW']."
@@ -73,6 +75,3 @@ def _login_url() -> str | None:
         return reverse("admin:login") if apps.is_installed(ADMIN) else None
     except NoReverseMatch:
         return None
-
-
-ADMIN = "django.contrib.admin"

@@ -2,107 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from django.utils.safestring import mark_safe
 
-from yourlabs.runner.chain.history import HOUR_S
+from yourlabs.runner.chain.history import HOUR_S, HOURS
 from yourlabs.runner.steer.reading import TaskReading
 
-DAY, WEEK = 24, 168
+DAY, WEEK = 24, HOURS
 
 BAR, HEIGHT = 6, 32
 """Width of an hour and height of a picture, in units of its own."""
 
 
-class Hour(NamedTuple):
-    """What tasks did in one hour."""
+class Hours(NamedTuple):
+    """What some tasks did in each of the last hours, the oldest first."""
 
-    start: float
-    """In seconds since the epoch."""
-    runs: int
-    failures: int
-    longest: float
-    """Of its runs, in seconds."""
+    first: float
+    """When the oldest began, in seconds since the epoch."""
+    runs: list[int]
+    failures: list[int]
+    longest: list[float]
+    """The longest run of each, in seconds."""
 
-    @property
-    def moment(self) -> datetime:
-        """When it began, in UTC."""
-        return datetime.fromtimestamp(self.start, timezone.utc)
+    def rows(self) -> list[tuple[datetime, int, int, float]]:
+        """Return the hours in which something ran, the newest first; times in UTC."""
+        return [
+            (
+                datetime.fromtimestamp(self.first + number * HOUR_S, timezone.utc),
+                self.runs[number],
+                self.failures[number],
+                self.longest[number],
+            )
+            for number in reversed(range(len(self.runs)))
+            if self.runs[number]
+        ]
 
 
-class Chart(NamedTuple):
-    """A picture, and what stands in the table behind it."""
-
-    svg: str
-    hours: list[Hour]
-
-
-def hours_of(tasks: Iterable[TaskReading], now: float, count: int) -> list[Hour]:
-    """Return the last `count` hours of some tasks together, also the empty ones."""
-    last = now - now % HOUR_S
-    first = last - (count - 1) * HOUR_S
-    hours = [Hour(first + number * HOUR_S, 0, 0, 0.0) for number in range(count)]
+def hours_of(tasks: Iterable[TaskReading], now: float, count: int) -> Hours:
+    """Return what `tasks` did in the last `count` hours, together."""
+    first = now - now % HOUR_S - (count - 1) * HOUR_S
+    hours = Hours(first, [0] * count, [0] * count, [0.0] * count)
     for task in tasks:
         for start, runs, failures, _, longest in task.history.hours():
             number = int((start - first) // HOUR_S)
             if 0 <= number < count:
-                old = hours[number]
-                hours[number] = Hour(
-                    old.start,
-                    old.runs + runs,
-                    old.failures + failures,
-                    max(old.longest, longest),
-                )
+                hours.runs[number] += runs
+                hours.failures[number] += failures
+                hours.longest[number] = max(hours.longest[number], longest)
     return hours
 
 
-def runs_chart(hours: list[Hour]) -> Chart:
+def runs_chart(hours: Hours) -> str:
     """Draw the runs of each hour, and how many of them failed."""
-    highest = max(hour.runs for hour in hours) or 1
-    bars = []
-    for number, hour in enumerate(hours):
-        if hour.runs:
-            bars.append(_bar("runs", number, hour.runs / highest))
-        if hour.failures:
-            bars.append(_bar("failed", number, hour.failures / highest))
-    runs = sum(hour.runs for hour in hours)
-    failures = sum(hour.failures for hour in hours)
-    label = f"{runs} runs in {len(hours)} hours, {failures} of them failed"
-    return _chart(label, bars, hours)
+    runs, failures = sum(hours.runs), sum(hours.failures)
+    label = f"{runs} runs in {len(hours.runs)} hours, {failures} of them failed"
+    highest = max(hours.runs)
+    bars = _bars("runs", hours.runs, highest), _bars("failed", hours.failures, highest)
+    return _chart(label, len(hours.runs), *bars)
 
 
-def durations_chart(hours: list[Hour]) -> Chart:
+def durations_chart(hours: Hours) -> str:
     """Draw the longest run of each hour."""
-    highest = max(hour.longest for hour in hours) or 1.0
-    bars = [
-        _bar("runs", number, hour.longest / highest)
-        for number, hour in enumerate(hours)
-        if hour.runs
-    ]
-    label = f"No run in {len(hours)} hours"
-    if bars:
-        label = f"The longest run in {len(hours)} hours took {highest:.3g} s"
-    return _chart(label, bars, hours)
+    count, highest = len(hours.runs), max(hours.longest)
+    label = f"The longest run in {count} hours took {highest:.3g} s"
+    return _chart(label, count, _bars("runs", hours.longest, highest))
 
 
-def _chart(label: str, bars: list[str], hours: list[Hour]) -> Chart:
-    # Numbers and words of ours: there is nothing in it to be escaped. A template takes
-    # as long for this as for the rest of the page.
-    svg = (
-        f'<svg class="runner-chart" viewBox="0 0 {len(hours) * BAR} {HEIGHT}" '
+def _chart(label: str, count: int, *bars: str) -> str:
+    # Made without a template, which takes longer for this than for the rest of a page.
+    # There is nothing to escape in numbers, and words of ours.
+    return mark_safe(
+        f'<svg class="runner-chart" viewBox="0 0 {count * BAR} {HEIGHT}" '
         f'preserveAspectRatio="none" role="img" aria-label="{label}">'
         f"{''.join(bars)}</svg>"
     )
-    return Chart(mark_safe(svg), [hour for hour in reversed(hours) if hour.runs])
 
 
-def _bar(kind: str, number: int, part: float) -> str:
+def _bars(kind: str, values: Sequence[float], highest: float) -> str:
     # What happened is seen, however little it is beside the highest.
-    height = max(2.0, round(part * HEIGHT, 1))
-    return (
-        f'<rect class="runner-{kind}" x="{number * BAR}" y="{HEIGHT - height:.1f}" '
-        f'width="{BAR - 1}" height="{height}"/>'
-    )
+    bars = [
+        f"M{number * BAR} {HEIGHT}v-{max(2.0, value / highest * HEIGHT):.1f}"
+        f"h{BAR - 1}V{HEIGHT}z"
+        for number, value in enumerate(values)
+        if value
+    ]
+    return f'<path class="runner-{kind}" d="{"".join(bars)}"/>' if bars else ""

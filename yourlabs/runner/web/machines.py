@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from yourlabs.runner import conf
 from yourlabs.runner.steer import health
 from yourlabs.runner.steer.document import status
-from yourlabs.runner.steer.reading import names, read_chain
+from yourlabs.runner.steer.reading import read_chains
 from yourlabs.runner.web import access, metrics
 
 STARTED_AT = time.time()
@@ -46,7 +46,7 @@ def metrics_page(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse("Not found", status=404, content_type="text/plain")
     if not access.has_token(request):
         return _refused()
-    text = metrics.render([read_chain(name, hours=1) for name in names()], time.time())
+    text = metrics.render(read_chains(), time.time())
     return HttpResponse(text, content_type=metrics.CONTENT_TYPE)
 
 

@@ -43,11 +43,15 @@ def families(readings: list[Reading], now: float) -> Iterator[Family]:
         found = [Sample((("chain", one.name),), of_chain(one, now)) for one in readings]
         yield Family(name, kind, text, found)
     pending = [
-        Sample((("chain", reading.name), ("channel", channel)), float(counts[0]))
+        Sample(
+            (("chain", reading.name), ("channel", channel)),
+            # What is held back on purpose is nothing to be alarmed about.
+            float(0 if reading.desired.at(now).silenced else counts[0]),
+        )
         for reading in readings
         for channel, counts in reading.channels.items()
     ]
-    text = "Tasks of which a channel has something to tell."
+    text = "Tasks of which a channel has something to tell; 0 while it is silenced."
     yield Family("notifications_pending", "gauge", text, pending)
     info = [Sample((("version", _version()),), 1.0)]
     yield Family("info", "gauge", "The version of yourlabs.", info)

@@ -22,8 +22,8 @@ from yourlabs.runner.steer.document import chain_document
 from yourlabs.runner.steer.reading import (
     Reading,
     TaskReading,
-    names,
     read_chain,
+    read_chains,
     require,
 )
 from yourlabs.runner.web import access, charts
@@ -50,7 +50,7 @@ LENGTHS = {"": 0, "15 min": 900, "1 h": 3_600, "4 h": 14_400, "1 d": 86_400}
 def status_page(request: HttpRequest) -> HttpResponseBase:
     """Show all chains at a glance: who needs somebody comes first."""
     now = time.time()
-    rows = [_row(read_chain(name, hours=charts.DAY), now) for name in names()]
+    rows = [_row(reading, now) for reading in read_chains(hours=charts.DAY)]
     rows.sort(key=lambda row: (row["urgency"], row["chain"]["name"]))
     words = [row["word"] for row in rows]
     hosts = {row["chain"]["owner"]["host"] for row in rows if row["chain"]["owner"]}
@@ -128,7 +128,7 @@ def _until(text: str) -> datetime | timedelta | None:
 
 def _chain_page(request: HttpRequest, name: str, problem: str = "") -> HttpResponse:
     try:
-        reading = read_chain(require(name))
+        reading = read_chain(require(name), hours=charts.WEEK)
     except UnknownChain as exc:
         raise Http404("There is no such chain.") from exc
     now = time.time()
@@ -143,6 +143,7 @@ def _chain_page(request: HttpRequest, name: str, problem: str = "") -> HttpRespo
             ("Runs by hour, 7 days", charts.runs_chart(hours)),
             ("Longest run by hour, 7 days", charts.durations_chart(hours)),
         ],
+        hours=hours.rows(),
         failures=_failures(reading.tasks.values()),
         recent=_recent(reading.tasks.values()),
         acts=[(_moment(act.at), *act[1:]) for act in reversed(reading.desired.acts)],
@@ -178,7 +179,7 @@ def _row(reading: Reading, now: float) -> dict[str, Any]:
     """Return what the pages show of a chain, in words."""
     chain = chain_document(reading, now)
     hours = charts.hours_of(reading.tasks.values(), now, charts.DAY)
-    word = table.word_of(chain)
+    word = table.shown_state(chain)
     return {
         "chain": chain,
         "word": word,
@@ -186,7 +187,7 @@ def _row(reading: Reading, now: float) -> dict[str, Any]:
         "urgency": table.urgency(chain),
         "said": [*_said(reading, chain, now)],
         "chart": charts.runs_chart(hours),
-        "this_hour": hours[-1].runs,
+        "this_hour": hours.runs[-1],
         "last_run": table.ago(table.last_run(chain), now),
         "next_run": table.next_run(chain, now),
         "runs_in": table.runs_in(chain),
@@ -240,7 +241,7 @@ def _failures(tasks: Iterable[TaskReading]) -> list[dict[str, Any]]:
             "traceback": redact(one.traceback),
         }
         for task in tasks
-        for one in task.history.failed_runs()
+        for one in task.history.failed_runs
     ]
     return sorted(found, key=lambda one: one["at"], reverse=True)[:50]
 
@@ -249,7 +250,7 @@ def _recent(tasks: Iterable[TaskReading]) -> list[tuple[Any, ...]]:
     found = [
         (_moment(at), task.name, duration, well)
         for task in tasks
-        for at, duration, well in task.history.recent()
+        for at, duration, well in task.history.recent
     ]
     return sorted(found, reverse=True)[:20]
 

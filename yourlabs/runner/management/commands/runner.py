@@ -17,13 +17,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from yourlabs.runner.exceptions import RunnerError, UnknownChain
 from yourlabs.runner.steer import control, health
 from yourlabs.runner.steer.document import status
-from yourlabs.runner.steer.reading import names, require
+from yourlabs.runner.steer.reading import require
 from yourlabs.runner.steer.table import details, lines
 
-VERBS = (
-    *("status", "check", "wake", "pause", "resume", "silence", "unsilence"),
-    "forget",
-)
+VERBS = ("status", "check", "wake", "pause", "resume", "silence", "unsilence", "forget")
 """What the command can do."""
 
 UNKNOWN = 2
@@ -94,7 +91,7 @@ class Command(BaseCommand):
         """Do what is asked, and exit with its code."""
         verb, chains = options["verb"], options["chains"]
         if verb not in ("status", "check") and not chains:
-            raise CommandError(f"{verb} needs the name of a chain. {_there()}")
+            raise CommandError(f"{verb} needs the name of a chain; status has them.")
         try:
             for name in chains:
                 require(name)
@@ -135,17 +132,15 @@ class Command(BaseCommand):
     def _check(self, **options: Any) -> int:
         found = health.check(options["chains"], strict=options["strict"])
         if options["json"]:
-            verdicts = {n: {"healthy": v[0], "reason": v[1]} for n, v in found.items()}
-            self.stdout.write(json.dumps(verdicts, indent=2))
-        else:
-            for name, (well, reason) in found.items():
-                word = {True: "healthy", False: "unhealthy", None: "unknown"}[well]
-                style = self.style.SUCCESS if well else self.style.ERROR
-                self.stdout.write(
-                    f"{name}: {style(word)}{f': {reason}' if reason else ''}"
-                )
-        verdicts_ = [well for well, _ in found.values()]
-        return 1 if False in verdicts_ else UNKNOWN if None in verdicts_ else 0
+            values = {n: {"healthy": v[0], "reason": v[1]} for n, v in found.items()}
+            self.stdout.write(json.dumps(values, indent=2))
+        for name, (is_healthy, reason) in found.items():
+            word = {True: "healthy", False: "unhealthy", None: "unknown"}[is_healthy]
+            style = self.style.SUCCESS if is_healthy else self.style.ERROR
+            why = f": {reason}" if reason else ""
+            self._say(f"{name}: {style(word)}{why}", options)
+        verdicts = {is_healthy for is_healthy, _ in found.values()}
+        return 1 if False in verdicts else UNKNOWN if None in verdicts else 0
 
     def _steer(self, **options: Any) -> int:
         verb, reason = options["verb"], options["reason"]
@@ -158,21 +153,18 @@ class Command(BaseCommand):
             self._say(f"{name}: {verb} is asked.", options)
         if not options["wait"]:
             return 0
-        return max(
-            self._wait(name, numbers.get(name), options)
-            for name in numbers or options["chains"]
-        )
+        return max(self._wait(n, numbers.get(n), options) for n in options["chains"])
 
     def _wait(self, name: str, number: int | None, options: dict[str, Any]) -> int:
         result = control.wait_until_seen(name, number)
         if result is None:
-            self._say(
-                f"{name}: nobody runs it now; the next owner will see it.", options
-            )
-            return 0 if number is None else 1
-        words = "seen." if number is None else "it has run." if result else "it failed."
+            words = "nobody runs it now; the next owner will see it."
+        elif number is None:
+            words = "seen."
+        else:
+            words = "it has run." if result else "it failed."
         self._say(f"{name}: {words}", options)
-        return 0 if result else 1
+        return 0 if result or number is None else 1
 
     def _forget(self, **options: Any) -> int:
         for name in options["chains"]:
@@ -183,8 +175,3 @@ class Command(BaseCommand):
     def _say(self, text: str, options: dict[str, Any]) -> None:
         if not options["json"]:
             self.stdout.write(text)
-
-
-def _there() -> str:
-    found = names()
-    return f"There are: {', '.join(found)}." if found else "There is none."

@@ -1,4 +1,4 @@
-"""Chains that would wait for themselves: found before they do."""
+"""The run that code is part of, and chains that would wait for themselves."""
 
 from __future__ import annotations
 
@@ -7,17 +7,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-running_chain: ContextVar[threading.Thread | None] = ContextVar(
-    "yourlabs_runner_chain", default=None
+running: ContextVar[tuple[threading.Thread, int] | None] = ContextVar(
+    "yourlabs_runner_running", default=None
 )
 """
-The thread of the chain whose task is running, for whatever the task calls.
+Thread and token of the chain whose task is running, for whatever the task calls.
 
 `asyncio.to_thread` and event loops pass it on to other threads.
 """
 
 _waits: dict[threading.Thread, threading.Thread] = {}
 """For which chain the task of a chain waits. Changed by single operations only."""
+
+
+def token() -> int:
+    """
+    Return the number of the ownership under which the calling task was started.
+
+    It rises with each owner of the chain, and never falls. A task whose effects must
+    happen once writes it beside them, and writes nothing where a higher one stands.
+
+    Raises:
+        RuntimeError: No task is running here.
+    """
+    run = running.get()
+    if run is None:
+        msg = "runner.token() was called outside of a run of a task."
+        raise RuntimeError(msg)
+    return run[1]
 
 
 @contextmanager
@@ -28,7 +45,8 @@ def waiting_for(chain: threading.Thread) -> Iterator[bool]:
     It may not where the task of that chain waits for the caller: because the caller is
     called by it, or by a task that it waits for itself.
     """
-    asking = running_chain.get() or threading.current_thread()
+    run = running.get()
+    asking = run[0] if run else threading.current_thread()
     _waits[asking] = chain
     try:
         seen = {asking}
