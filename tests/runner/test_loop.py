@@ -500,19 +500,28 @@ def test_command_that_lends(backend: MemoryBackend, clock: FakeClock) -> None:
     assert not owner.stands_by()
 
 
-def test_lender_goes_first(backend: MemoryBackend, clock: FakeClock) -> None:
-    """Who stands by leaves a chain that is given back to the command that lent it."""
+@pytest.mark.parametrize("looks", [True, False], ids=["looks", "misses it"])
+def test_lender_goes_first(
+    backend: MemoryBackend, clock: FakeClock, *, looks: bool
+) -> None:
+    """
+    Who stands by leaves a chain that is given back to the command that lent it.
+
+    Also when the single pass was over before the stand-by looked again.
+    """
     resting = quick(Counted(), success_cooldown=HOUR)
     owner = make(resting, backend=backend, mode=Mode.COMMAND)
     once = make(resting, backend=backend, mode=Mode.ONCE)
     hosted = make(resting, backend=backend)
     tick(owner, clock)
+    tick(hosted, clock)
+    hosted.check()
     with once.ownership.request():
         owner.check()
         tick(owner, clock, 2)
         tick(once, clock)
-        tick(hosted, clock)
-        hosted.check()
+        if looks:
+            hosted.check()
     once.loop.release()
     hosted.check()
     assert hosted.stands_by()

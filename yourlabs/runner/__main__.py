@@ -52,13 +52,7 @@ class ScreenFormatter(logging.Formatter):
 
 
 def embedded_settings(base: Path, *, on_screen: bool = False) -> dict[str, Any]:
-    """
-    Return the settings of a run without a project.
-
-    Args:
-        base: The folder that it runs in.
-        on_screen: A person reads the log: it is short. False: every detail is logged.
-    """
+    """Return the settings of a run without a project; `on_screen` the log is short."""
     admin = "root@localhost"
     handler = {
         "class": "logging.StreamHandler",

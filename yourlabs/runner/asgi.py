@@ -32,22 +32,15 @@ def lifespan(application: Application) -> Application:
     """
 
     async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-        else:
+        if scope["type"] != "lifespan":
             await application(scope, receive, send)
+            return
+        await receive()  # lifespan.startup
+        hosts.serving()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # lifespan.shutdown
+        # Beside the event loop: a task may need the loop to end.
+        await asyncio.to_thread(hosts.leave)
+        await send({"type": "lifespan.shutdown.complete"})
 
     return with_lifespan
-
-
-async def _live(receive: Any, send: Any) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            hosts.serving()
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            # Beside the event loop: a task of theirs may need it to end.
-            await asyncio.to_thread(hosts.leave)
-            await send({"type": "lifespan.shutdown.complete"})
-            return

@@ -114,19 +114,15 @@ def problems() -> Iterator[Error]:
             hint = f"Did you mean {close[0]!r}? " if close else ""
             hint += f"The keys are {', '.join(DEFAULTS)}."
             yield error("E002", f"RUNNER has the unknown key {key!r}.", hint)
-    for number, hint, read in (*VALUES, *_task_readers()):
+    readers, hint = [*VALUES], f"The options are {', '.join(OPTIONS)}."
+    with suppress(ImproperlyConfigured):
+        for path, options in task_settings().items():
+            readers.append(("E008", hint, partial(check_task, path, options)))
+    for number, hint, read in readers:
         try:
             read()
         except ImproperlyConfigured as exc:
             yield error(number, exc, hint)
-
-
-def _task_readers() -> Iterator[tuple[str, str, Callable[[], object]]]:
-    """Yield, as `VALUES` does, how what is set for each task is read."""
-    with suppress(ImproperlyConfigured):
-        for path, options in task_settings().items():
-            hint = f"The options are {', '.join(OPTIONS)}."
-            yield "E008", hint, partial(check_task, path, options)
 
 
 def option(name: str) -> timedelta | None:

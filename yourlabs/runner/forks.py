@@ -33,11 +33,7 @@ _renewals: dict[str, list[Callable[[], object]]] = {name: [] for name in ORDER}
 
 
 def renew_in_child(name: str, renew: Callable[[], object]) -> None:
-    """
-    Have `renew` called in every forked child of this process.
-
-    What it raises is logged, and the rest goes on. `name` is one of `ORDER`.
-    """
+    """Have `renew` called in every forked child. `name` is one of `ORDER`."""
     _renewals[name].append(renew)
 
 
@@ -52,11 +48,7 @@ def _renew_all() -> None:
 
 
 def end_child(forked_by: str, exc: BaseException | None = None) -> NoReturn:
-    """
-    End this process, a child that must not go on as a chain.
-
-    The code of `forked_by` made it, and raised `exc` in it. None: it returned.
-    """
+    """End this child, in which `forked_by` has raised `exc`. None: it returned."""
     code: Any = 0
     if isinstance(exc, SystemExit):
         code = exc.code

@@ -54,12 +54,7 @@ class HarmlessLogger(logging.LoggerAdapter):  # type: ignore[type-arg]
     def failure(
         self, msg: str, *args: object, exc: BaseException, text: str, extra: Any
     ) -> None:
-        """
-        Log an exception as an error, and keep nothing of it.
-
-        Handlers see `exc` as it is, but not for longer than this call. `text` is its
-        traceback: a formatter would make one each time.
-        """
+        """Log `exc` as an error and keep nothing of it; `text` is its traceback."""
         text = text.rstrip("\n")
         self.log(logging.ERROR, msg, *args, exc_info=exc, extra=extra, text=text)
 

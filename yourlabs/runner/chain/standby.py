@@ -35,7 +35,7 @@ class Standby:
         self.problem: BaseException | str | None = None
         self.has_looked = self.has_news = False
         self._token = 0
-        self._may_lend = self._is_lent = False
+        self._may_lend = self._has_seen_owner = False
         self._given_back: tuple[int, float] | None = None
 
     def begin_yielded(self, token: int, *, is_command: bool) -> None:
@@ -67,7 +67,7 @@ class Standby:
 
         A stand-by that is faster would end a command that is to take it back.
         """
-        owner = self._ownership.owner() if self._is_lent else None
+        owner = self._ownership.owner() if self._has_seen_owner else None
         if owner is None or not owner.borrows or self._may_lend:
             return False
         if not owner.released and process.is_alive(owner.owner):
@@ -95,7 +95,7 @@ class Standby:
     def _look_at_owner(self) -> str | None:
         owner = self._ownership.owner()
         if owner is not None and not owner.released:
-            self._is_lent = owner.borrows
+            self._has_seen_owner = True
             self._may_lend = self._may_lend and owner.borrows
             if owner.borrows:
                 # Another stand-by may be faster: look often, to take it back.

@@ -1,8 +1,7 @@
 """
 Turn an exception into plain text and a fingerprint, and let go of it.
 
-Whatever the exception is, this takes milliseconds, never raises, and keeps neither
-the exception nor its frames. Safe to use in any thread.
+Whatever the exception is, this takes milliseconds, and never raises.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-import sysconfig
 import traceback
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import islice
 from linecache import getline
 from textwrap import indent
@@ -25,6 +22,7 @@ from yourlabs.runner.failures.fingerprint import (
     Frame,
     Raised,
     fingerprint,
+    is_library,
     signature,
 )
 from yourlabs.runner.failures.text import cut, printable
@@ -65,19 +63,9 @@ Up to Python 3.12 `frame.clear` would end such a generator; later ones refuse.
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
-_LIBRARIES = tuple(
-    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
-)
-
 
 def describe(exc: BaseException) -> Described:
-    """
-    Return `exc` as text, and its key.
-
-    Returns:
-        At most `MAX_MESSAGE` and `MAX_TRACEBACK` bytes of text. The frames of the
-        runner itself, with which the traceback of a task begins, are left out.
-    """
+    """Return `exc` as text, without the runner's own frames, and its key."""
     try:
         raised, text = _read(exc)
         text = cut(text, MAX_TRACEBACK, head=0.4)
@@ -100,10 +88,9 @@ def _describe_type(exc: BaseException) -> Described:
 
 def forget(exc: BaseException) -> None:
     """
-    Let go of every frame that `exc` holds, with the objects in it.
+    Let go of every frame that `exc`, its causes and its members hold. Never raises.
 
-    The traceback of each exception of its chain and groups is taken off, and the
-    local variables of the frames that have ended are cleared. Never raises.
+    Tracebacks are taken off, and the local variables of frames that have ended cleared.
     """
     waiting, seen = [exc], {id(exc)}
     while waiting and len(seen) <= MAX_CHAIN:
@@ -168,7 +155,8 @@ def _read(exc: BaseException, depth: int = 0) -> tuple[list[Raised], str]:
         # However deep a recursion went, each of its calls counts once.
         distinct = tuple(islice(dict.fromkeys(frames), MAX_FRAMES))
         own = Raised(_type_name(type(link)), _message(link), distinct)
-        members = _read_members(link, depth)
+        counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
+        members = [_read(one, depth + 1) for one in _members(link)[:counted]]
         below = {signature(one): one for found, _ in members for one in found}
         # Members come in the order in which they ended, which is chance.
         raised += [own, *(below[key] for key in sorted(below))]
@@ -202,11 +190,6 @@ def _text(exc: BaseException, own: Raised, frames: list[Frame]) -> Iterator[str]
     notes = getattr(exc, "__notes__", ())
     if isinstance(notes, (list, tuple)):
         yield from (f"{one[:1_000]}\n" for one in notes[:10] if isinstance(one, str))
-
-
-def _read_members(exc: BaseException, depth: int) -> list[tuple[list[Raised], str]]:
-    counted = 0 if depth >= MAX_DEPTH else max(5, MAX_COUNTED // 10**depth)
-    return [_read(member, depth + 1) for member in _members(exc)[:counted]]
 
 
 def _group(
@@ -270,17 +253,8 @@ def _frame(frame: FrameType, line: int) -> Frame:
         module=module[:MAX_LINE],
         function=getattr(code, "co_qualname", name)[:MAX_LINE],
         source=source,
-        is_application=not (_is_library(code.co_filename) or _is_machinery(module)),
+        is_application=not is_library(code.co_filename),
         text=f"{text}    {source}\n" if source else text,
-    )
-
-
-@lru_cache(maxsize=512)
-def _is_library(path: str) -> bool:
-    return (
-        path.startswith((*_LIBRARIES, "<frozen "))
-        or "/site-packages/" in path
-        or "/dist-packages/" in path
     )
 
 

@@ -37,15 +37,9 @@ INTERRUPTED_LIMIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Tally:
-    """One distinct exception of a task, and how often it was raised."""
+class Tally(ExceptionCount):
+    """One distinct exception of a task, and how often it was raised since `first`."""
 
-    exception_type: str
-    message: str
-    """Its first line, of the first time."""
-    fingerprint: str
-    count: int
-    """Since failure number `first`."""
     before: int = 0
     """How many of `count` were before this downtime."""
     first: int = 1
@@ -120,12 +114,10 @@ class Downtime:
         self, latest: Latest, *, lasted: float, interrupted: int = 0
     ) -> Downtime:
         """
-        Return it with one more failure.
+        Return the state after one more failure.
 
-        Args:
-            latest: The failure.
-            lasted: How long the task has been down; ignored for the first failure.
-            interrupted: How many failures in a row, with this one, ended their process.
+        `lasted` is how long the task has been down, `interrupted` how many failures in
+        a row, with this one, ended their process.
         """
         # Before it is cut again: half a password would not be recognised.
         message = redact(latest.message[:MAX_LATEST])
@@ -148,7 +140,7 @@ class Downtime:
         )
 
     def recovered(self, *, lasted: float) -> Downtime:
-        """Return it after a success; the task has been down for `lasted` seconds."""
+        """Return the state after a success, which came after `lasted` seconds."""
         if not self.is_down:
             return self
         return replace(
@@ -160,11 +152,11 @@ class Downtime:
         )
 
     def stalled(self, hang: Hang) -> Downtime:
-        """Return it after a run was found to take too long."""
+        """Return the state after a run was found to take too long."""
         return replace(self, hangs=True, stalls=self.stalls + 1, hang=hang)
 
     def went_on(self, took: float | None) -> Downtime:
-        """Return it after that run ended. None: its process ended before it did."""
+        """Return the state after that run ended. None: it ended with its process."""
         if not self.hangs or self.hang is None:
             return self
         return replace(self, hangs=False, hang=replace(self.hang, took=took))
@@ -178,13 +170,7 @@ class Downtime:
         return counted(self.seen, lambda one: one.count - one.before)
 
     def to_json(self, room: int = MAX_STORED) -> dict[str, Any]:
-        """
-        Return it as plain values.
-
-        Args:
-            room: How much text is kept, in bytes: the traceback is shortened, and of
-                the exceptions the last ones are kept.
-        """
+        """Return the state as plain values, with at most `room` bytes of text."""
         latest, hang = self.latest, self.hang
         seen = self.seen[-max(1, room // 1_000) :]
         return {
@@ -227,12 +213,7 @@ def _shortened(value: Latest | Hang, room: int) -> dict[str, Any]:
 
 
 def downtimes_from_json(value: Any) -> dict[str, Downtime]:
-    """
-    Return the downtimes of a chain's tasks that were written with `to_json`.
-
-    Raises:
-        ValueError: That is not what a chain writes.
-    """
+    """Return the downtimes that were written with `to_json`; else raise ValueError."""
     try:
         return {str(key): _from_json(item) for key, item in value.items()}
     except (AttributeError, KeyError, TypeError) as exc:
@@ -287,8 +268,8 @@ def interrupted_cooldown(fail_cooldown: timedelta, interrupted: int) -> timedelt
     """
     Return the wait after a run that its process did not survive.
 
-    It doubles with each such run in a row, so that a task that crashes its process
-    costs fewer and fewer of them, up to an hour or the task's own longer cooldown.
+    It doubles with each such run in a row, up to an hour or the task's own longer
+    cooldown: a task that crashes its process must not take all of them.
     """
     if fail_cooldown >= INTERRUPTED_LIMIT:
         return fail_cooldown

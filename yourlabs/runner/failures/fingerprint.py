@@ -2,9 +2,8 @@
 The key that equal failures share.
 
 Two failures are equal when the same kind of exception, with the same causes, came
-the same way through the application's source, and said the same but for the values
-in it. Neither line numbers nor addresses take part: editing the file above the
-failing line changes nothing, editing the line itself does.
+the same way through the application's source, with the same message but for the values
+in it. Editing the failing line changes the key, editing the file above it does not.
 """
 
 from __future__ import annotations
@@ -93,6 +92,17 @@ _AGAIN = re.compile(r"(<[a-z]+>)(?:(?:[\s,;|]|and)*\1)+")
 _PLURAL = re.compile(r"(<number> [a-z-]{2,}?)s\b", re.IGNORECASE)
 
 
+_LIBRARY = re.compile(
+    "/lib/python3|/site-packages/|/dist-packages/|<frozen |/yourlabs/runner/(?!tasks)"
+)
+
+
+@lru_cache(maxsize=512)
+def is_library(place: str) -> bool:
+    """Return whether a file is of Python, of an installed package or of the runner."""
+    return bool(_LIBRARY.search(place))
+
+
 class Frame(NamedTuple):
     """One call on the way to an exception."""
 
@@ -119,10 +129,9 @@ class Raised(NamedTuple):
 
 def normalise(message: str) -> str:
     """
-    Return the first line of `message` with the values in it replaced.
+    Return the first line of `message` with a name in angle brackets for each value.
 
-    Emails, urls, paths, addresses, identifiers, dates, durations, sizes and numbers
-    each become a name in angle brackets, and a list of them becomes one.
+    A list of values becomes one name.
     """
     # Cut first: lstrip() of megabytes would be slow.
     line = message[: MAX_LINE * 2].lstrip().partition("\n")[0][:MAX_LINE]
@@ -145,9 +154,7 @@ def fingerprint(raised: Iterable[Raised]) -> str:
     """
     Return the key of an exception: its version, a colon and a digest.
 
-    Args:
-        raised: The exception and what it comes from, the outermost first. The order
-            counts, repetitions do not.
+    `raised` is the exception and what it comes from: repetitions do not count.
     """
     digest = blake2b(digest_size=16)
     for part in dict.fromkeys(map(signature, raised)):

@@ -12,11 +12,7 @@ _looking = threading.RLock()
 
 
 def frame_of(ident: int | None) -> FrameType | None:
-    """
-    Return the innermost frame of a thread, by its `ident`. None: it has ended.
-
-    May be called from any thread, and in a forked child.
-    """
+    """Return the innermost frame of the thread `ident`. None: it has ended."""
     if sys.version_info[:2] != (3, 11):
         return sys._current_frames().get(ident or 0)
     # Python 3.11 makes frames while it holds a lock of the interpreter, at least in its

@@ -16,13 +16,10 @@ _UNPRINTABLE = re.compile(
 
 def printable(text: str) -> str:
     r"""
-    Return `text` with what cannot be seen in it spelled out.
+    Return `text` with what cannot be seen in it spelled out: it can be encoded.
 
-    That is control characters, those that have no width or turn the direction of
-    writing around, and lone surrogates.
-
-    Line feeds and tabs stay. What is returned can be written to any file, header
-    apart, and encoded as UTF-8.
+    That is control characters but line feeds and tabs, those that have no width or turn
+    the direction of writing around, and lone surrogates.
     """
     # What a failure is made of has line feeds and nothing else to spell out.
     if text.replace("\n", "").isprintable():
@@ -51,10 +48,7 @@ def cut(text: str, limit: int, *, head: float = 0.5) -> str:
     """
     Return `text`, or its two ends when it is longer than `limit` bytes of UTF-8.
 
-    Args:
-        text: Any; a lone surrogate in a text that is cut becomes a question mark.
-        limit: At most so many bytes are returned; 100 or more.
-        head: Which part of what is kept comes from the beginning, from 0 to 1.
+    `limit` is 100 or more; `head` is the part, from 0 to 1, that the beginning gets.
     """
     if len(text) * 4 <= limit:
         return text

@@ -21,23 +21,14 @@ class ChainDown:
 
     To every channel it is a chain with one task, the chain itself. Of all processes
     only the one that holds the lock on ``<chain>.down`` may have one, in one thread.
-
-    Attributes:
-        chain: The chain with one task, as channels see it.
-        state: What is kept for the next holder of the lock.
-        tasks: Stands for the executions of its tasks.
+    It has the attributes of a chain's thread and of an execution that are read by
+    `NotificationLog`; `state` is kept for the next holder of the lock.
     """
 
     once = is_new_start = False
 
     def __init__(self, chain: Chain, state: Any) -> None:
-        """
-        Go on with what the last holder of the lock has counted and reported.
-
-        Args:
-            chain: The one that cannot run.
-            state: Sections of plain values, which only the holder of the lock writes.
-        """
+        """Go on with what the last holder of the lock has counted and reported."""
         task = Task(chain.tasks[0].func, ", ".join(chain.paths), chain.name)
         self.chain = replace(chain, name=f"{chain.name}{DOWN}", tasks=(task,))
         self.state = state
@@ -51,7 +42,6 @@ class ChainDown:
             known = downtimes_from_json(state.get("downtimes") or {})
         self.downtime = known.get(self.key, Downtime())
         self._began = time.monotonic() - self.downtime.lasts(time.time())
-        # It has the attributes of an execution that `NotificationLog` reads.
         self.tasks = (self,)
         for subscriber in connected:
             subscriber.chain_started(self)

@@ -76,11 +76,7 @@ class Send(threading.Thread):
 
 
 def expect_answer(seconds: float) -> None:
-    """
-    Give a channel more time: its report is handed over, it waits for the answer.
-
-    To be called in `Notifier.send`, which is else given up after `GIVE_UP` seconds.
-    """
+    """Give `Notifier.send`, which calls it, more time than `GIVE_UP` for an answer."""
     send = threading.current_thread()
     if isinstance(send, Send):
         send.is_whole, send.ends = True, time.monotonic() + seconds
@@ -105,12 +101,9 @@ class Delivery:
         """
         Make it; its thread lives while there is something to send.
 
-        Args:
-            notifier: What sends.
-            take: Returns the report of a task that is due now, or in how many seconds
-                to ask again.
-            note: Records that a report was delivered, or may have been; returns whether
-                it need not be sent again. Both are called from its threads.
+        `take` returns the report of a task that is due now, or in how many seconds to
+        ask again. `note` records that a report was delivered, or may have been; it
+        returns whether that is enough. Both are called from threads of its own.
         """
         self.notifier, self.name = notifier, f"runner-{notifier.name}"
         self.is_failing = False
@@ -205,10 +198,10 @@ class Delivery:
         """Wait for a report that is due, and return its key. None: none is left."""
         with self._changed:
             while self._due:
-                now, left = time.monotonic(), None
+                now, left = time.monotonic(), threading.TIMEOUT_MAX
                 if len(self._hung) < MAX_HUNG:
-                    left = min(min(self._due.values()) - now, threading.TIMEOUT_MAX)
-                if left is not None and left <= 0:
+                    left = min(min(self._due.values()) - now, left)
+                if left <= 0:
                     ready = [key for key, due in self._due.items() if due <= now]
                     # Those that fail must not keep the others from being tried.
                     self._busy = min(ready, key=lambda one: self._tries.get(one, 0))

@@ -43,17 +43,7 @@ class AdminMail(Notifier):
         return conf.email()
 
     def send(self, report: Report) -> str | None:
-        """
-        Send `report`.
-
-        Returns:
-            The dotted path of a mail backend that is not Django's: it may queue mails.
-
-        Raises:
-            ImproperlyConfigured: ``ADMINS`` is empty.
-            DeliveryUnconfirmed: The server has the mail, and has not confirmed it.
-            Exception: Whatever the mail backend raises.
-        """
+        """Send `report`; a mail backend that is not Django's may queue it."""
         admins = [one_line(address, 500) for address in conf.admins()]
         if not admins:
             msg = "ADMINS is empty, so nobody is told of failures"
@@ -89,7 +79,7 @@ class ReadableMail(mail.EmailMessage):
     """A mail whose long lines stay whole in backends that show or store it."""
 
     def message(self, **options: Any) -> Any:
-        """Return it for a backend; those that send pass a policy of their own."""
+        """Return the mail for a backend; those that send pass a policy of their own."""
         if django.VERSION >= (6, 0):
             # By default lines longer than 78 characters become quoted-printable.
             whole = email.policy.default.clone(max_line_length=998)
@@ -105,35 +95,29 @@ class WaitsForAnswer:
     time, the mail may have been accepted: that is not the same as a failure.
     """
 
-    _answers_to_data = 0
     sock: Any
 
     def data(self, msg: Any) -> tuple[int, bytes]:
-        """Send the mail; the first answer is to the command, the second to the text."""
-        self._answers_to_data = 2
+        """Send the mail, and wait for the answers to the command and to the text."""
+        before, self._has_sent_all = self.sock.gettimeout(), False
         try:
-            return super().data(msg)  # type: ignore[misc,no-any-return]
-        finally:
-            self._answers_to_data = 0
-
-    def getreply(self) -> tuple[int, bytes]:
-        """Wait for an answer of the server."""
-        self._answers_to_data -= 1
-        if self._answers_to_data != 0:
-            return super().getreply()  # type: ignore[misc,no-any-return]
-        before = self.sock.gettimeout()
-        self.sock.settimeout(ANSWER_TIMEOUT)
-        # A little more, so that the socket's time-out comes first.
-        expect_answer(ANSWER_TIMEOUT + 10)
-        try:
-            reply: tuple[int, bytes] = super().getreply()  # type: ignore[misc]
+            reply: tuple[int, bytes] = super().data(msg)  # type: ignore[misc]
         except smtplib.SMTPServerDisconnected as exc:
-            if isinstance(exc.__context__, TimeoutError):
+            if self._has_sent_all and isinstance(exc.__context__, TimeoutError):
                 msg = f"the server has it and says nothing for {ANSWER_TIMEOUT:g} s"
                 raise DeliveryUnconfirmed(msg) from exc
             raise
         self.sock.settimeout(before)
         return reply
+
+    def send(self, s: Any) -> None:
+        """Send a command, which is text, or a whole mail, which is bytes."""
+        super().send(s)  # type: ignore[misc]
+        if isinstance(s, bytes):
+            self._has_sent_all = True
+            self.sock.settimeout(ANSWER_TIMEOUT)
+            # A little more, so that the socket's time-out comes first.
+            expect_answer(ANSWER_TIMEOUT + 10)
 
 
 def learn_to_wait(smtp: object) -> None:
@@ -145,12 +129,8 @@ def learn_to_wait(smtp: object) -> None:
 
 
 def headers(report: Report, sender: str) -> dict[str, str]:
-    """
-    Return the headers that make the mails of one downtime a thread.
-
-    A report that is sent again has the same Message-ID, so a mail reader can show it
-    once.
-    """
+    """Return the headers that make the mails of one downtime a thread."""
+    # A report that is sent again has the same Message-ID: it can be shown once.
     root = f"{report.chain}\0{report.task}\0{report.thread}"
     key = blake2b(root.encode(errors="replace"), digest_size=12).hexdigest()
     domain = sender.rstrip("> ").rpartition("@")[2]

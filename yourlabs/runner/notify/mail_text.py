@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from yourlabs.runner.failures.downtime import Downtime, Hang, counted
-from yourlabs.runner.failures.records import ExceptionCount
+from yourlabs.runner.failures.fingerprint import is_library
 from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, first_line, one_line, printable
 from yourlabs.runner.notify.throttle import Kind, Reason, thread_of
@@ -38,19 +38,12 @@ PHRASES = {
 
 _OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
-_LIBRARY = re.compile(
-    r"/site-packages/|/dist-packages/|/lib/python3|/yourlabs/runner/(?!tasks)|<frozen "
-)
 _CALENDAR = 253_402_300_799.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """
-    What is reported of one task at one time.
-
-    It is a value without live objects: it may be kept, and sent from any thread.
-    """
+    """What is reported of one task at one time: a value, for any thread."""
 
     chain: str
     """Name of the chain."""
@@ -103,11 +96,6 @@ class Report:
         return self.what.failures - self.told.failures
 
     @property
-    def exceptions(self) -> tuple[ExceptionCount, ...]:
-        """The distinct exceptions of these, most frequent first; bounded."""
-        return counted(self.what.seen, self.told.new_failures_of)
-
-    @property
     def thread(self) -> str:
         """Key that all the mails of one conversation share."""
         return thread_of(self.what, self.told)
@@ -145,7 +133,7 @@ class Report:
 
 
 def redacted(downtime: Downtime, hook: Callable[[str], str]) -> Downtime:
-    """Return it with every text in it masked, and passed through `hook`."""
+    """Return `downtime` with its texts masked, and passed through `hook`."""
 
     def masked(value: Any, *names: str) -> Any:
         texts = ((name, getattr(value, name)) for name in names if value is not None)
@@ -232,7 +220,7 @@ def own_frame(stack: str) -> str:
     """Return the last call in a stack that is of the project itself, on one line."""
     lines = [line.strip() for line in stack.splitlines()]
     for line, below in reversed([*zip(lines, [*lines[1:], ""], strict=True)]):
-        if line.startswith('File "') and not _LIBRARY.search(line):
+        if line.startswith('File "') and not is_library(line):
             is_source = below and not below.startswith('File "')
             return one_line(f"{line}: {below}" if is_source else line, 300)
     return ""
@@ -277,14 +265,11 @@ def _next(report: Report) -> str:
 
 
 def _others(report: Report) -> list[str]:
-    exceptions, latest = report.exceptions, report.what.latest
+    latest = report.what.latest
+    exceptions = counted(report.what.seen, report.told.new_failures_of)
     left = report.failures - sum(one.count for one in exceptions)
-    if (
-        latest
-        and not left
-        and [latest.fingerprint] == [one.fingerprint for one in exceptions]
-    ):
-        # It is the one that is shown.
+    shown = [latest.fingerprint] if latest else []
+    if not left and shown == [one.fingerprint for one in exceptions]:
         return []
     lines = []
     for one in exceptions:

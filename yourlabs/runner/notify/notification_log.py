@@ -50,10 +50,8 @@ class NotificationLog:
 
     Attributes:
         thread: The thread of the chain.
-        lock: Guards `told`.
-        told: What was reported of each task, by its key.
-        keys: The keys of the tasks.
-        executions: The executions of the tasks, by key.
+        told: What was reported of each task, by its key; guarded by `lock`.
+        executions: The executions of the tasks, by the `keys` of these.
         held: How many reports were held back because the chain is silenced.
     """
 
@@ -115,7 +113,7 @@ class NotificationLog:
     def _owed(self, key: str, downtime: Downtime, told: Told) -> Owed:
         return throttle.owed(downtime, told, self._clock(), self._limits(key))
 
-    def _unless_it_waits(self, found: Owed, downtime: Downtime, told: Told) -> Owed:
+    def _or_wait(self, found: Owed, downtime: Downtime, told: Told) -> Owed:
         """Return `found`, or when to look again for the end of a silence or a hang."""
         if found.reasons:
             silent = self._silent_for()
@@ -136,7 +134,7 @@ class NotificationLog:
                     self._decided[key] = decided
                     self.held += bool(self._silent_for())
                     self.write(now=True)
-        return self._unless_it_waits(found, downtime, told)
+        return self._or_wait(found, downtime, told)
 
     def report(self, key: str) -> Report | float | None:
         """Return the report that is due now, or in how many seconds to ask again."""
@@ -144,7 +142,7 @@ class NotificationLog:
         what = redacted(execution.downtime, _redact)
         with self.lock:
             told = self.told[key] = as_of(self.told[key], what, now)
-        found = self._unless_it_waits(self._owed(key, what, told), what, told)
+        found = self._or_wait(self._owed(key, what, told), what, told)
         if not found.reasons:
             return found.wait
         next_at = throttle.next_reminder(what, limits)
@@ -163,12 +161,7 @@ class NotificationLog:
         )
 
     def note(self, key: str, report: Report, *, is_answered: bool = True) -> bool:
-        """
-        Record that `report` was delivered, or may have been.
-
-        Returns:
-            False when it has to be sent again.
-        """
+        """Record that `report` was, or may be, delivered. False: it is sent again."""
         with self.lock:
             told, limits, now = self.told[key], self._limits(key), self._clock()
             if told.mails != report.told.mails:

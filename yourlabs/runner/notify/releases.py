@@ -16,11 +16,10 @@ from yourlabs.runner.chain.task import Chain
 
 def release_of(chain: Chain) -> str:
     """
-    Return the name of the release that runs `chain`; empty when nothing is known.
+    Return the name of the release that runs `chain`.
 
-    It is ``RUNNER["RELEASE"]``, or a digest of the sources of the modules of its
-    functions: a process that runs other code gets another name. They are read once:
-    what is edited later is not what runs here.
+    It is ``RUNNER["RELEASE"]``, or a digest of the sources of its functions' modules.
+    They are read once: what is edited later is not what runs here.
     """
     named = conf.release()
     if named is not None:

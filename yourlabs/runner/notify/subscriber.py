@@ -36,18 +36,11 @@ class Subscriber:
     """
     Has a notifier report what happens to the chains of this process.
 
-    Its receivers run in the threads of the chains, reports are sent by a thread of its
-    own. A forked child begins with nothing: the chains run in the parent.
+    A forked child begins with nothing: the chains run in the parent.
     """
 
     def __init__(self, notifier: Notifier, *, section: str | None = None) -> None:
-        """
-        Make it; it listens from `connect` on.
-
-        Args:
-            notifier: What sends.
-            section: Where its log is, in a chain's state. None: by the notifier's name.
-        """
+        """Make it; its log is in `section` of a chain's state."""
         self.notifier = notifier
         self.section = section or f"notifications.{notifier.name}"
         self._receivers: tuple[tuple[Any, Callable[..., None]], ...] = (
@@ -108,14 +101,7 @@ class Subscriber:
             self.tell(event.chain, log.keys[event.task], patience)
 
     def tell(self, name: str, key: str, patience: float = 0.0) -> None:
-        """
-        Have what is owed sent, and wait a moment for it.
-
-        Args:
-            name: Of the chain.
-            key: Of the task in it.
-            patience: How long to wait, in seconds, and no longer than its cooldown.
-        """
+        """Have what is owed sent; wait `patience` seconds, at most the cooldown."""
         log = self._find((name, key))
         if log is None or not self._post(log, key) or self.delivery.is_failing:
             return
@@ -131,7 +117,7 @@ class Subscriber:
         return bool(found.reasons)
 
     def _find(self, key: Key) -> NotificationLog | None:
-        """Return the log of a task; None: another chain has its name by now."""
+        """Return the log of a task. None: its chain has stopped."""
         log = self._chains.get(key[0])
         return log if log is not None and key[1] in log.told else None
 

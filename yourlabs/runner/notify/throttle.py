@@ -75,28 +75,16 @@ class Limits(NamedTuple):
 
 
 class Owed(NamedTuple):
-    """
-    What is to be reported.
-
-    Attributes:
-        reasons: Those of a report that is due now. Empty: none is.
-        wait: In how many seconds one is. None: not before something happens.
-    """
+    """What is to be reported."""
 
     reasons: tuple[Reason, ...] = ()
+    """Those of a report that is due now. Empty: none is."""
     wait: float | None = None
+    """In how many seconds one is due. None: not before something happens."""
 
 
 def owed(downtime: Downtime, told: Told, now: float, limits: Limits) -> Owed:
-    """
-    Return what is to be reported.
-
-    Args:
-        downtime: The state of the task.
-        told: What the channel has reported.
-        now: In seconds since the epoch.
-        limits: Of the task.
-    """
+    """Return what is to be reported of a task `now`, in seconds since the epoch."""
     news = told.news.missing(now, limits.news_at_once, limits.period)
     changes = told.changes.missing(now, CHANGES_AT_ONCE, limits.period)
     # Each with its place in the report, a number of its own, and the seconds until
@@ -182,16 +170,7 @@ def delivered(
     now: float,
     limits: Limits,
 ) -> Told:
-    """
-    Return what the channel has told after a report was delivered.
-
-    Args:
-        downtime: As it was when the report was made.
-        told: What the channel had told before.
-        reasons: Those of the report.
-        now: In seconds since the epoch.
-        limits: Of the task.
-    """
+    """Return what the channel has told after a report on `downtime` was delivered."""
     kinds = {reason.kind for reason in reasons}
     news, changes = told.news, told.changes
     has_news = not news.missing(now, limits.news_at_once, limits.period)
@@ -219,11 +198,8 @@ def delivered(
 
 
 def thread_of(downtime: Downtime, told: Told) -> str:
-    """
-    Return the key that the next mail shares with the other mails of its thread.
-
-    A thread goes on for as long as the reader believes that the task is down or hangs.
-    """
+    """Return the key that the next mail shares with the other mails of its thread."""
+    # A thread goes on while the reader believes that the task is down or hangs.
     if (told.is_down or told.hangs) and told.thread:
         return told.thread
     hung_since = downtime.hang.started_at if downtime.hang else 0.0

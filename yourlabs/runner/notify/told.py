@@ -90,12 +90,8 @@ def baseline(downtime: Downtime) -> Told:
 
 
 def started_anew(told: Told, downtime: Downtime, why: str) -> Told:
-    """
-    Return `told` after a new start: what fails from now on is news again.
-
-    Known failures of before are not: they may have been mended. The buckets stay as
-    they are.
-    """
+    """Return `told` after a new start: what fails from now on is news again."""
+    # Known failures of before are not: they may have been mended.
     known = [one for one in downtime.seen if one.fingerprint in told.known]
     counts = {**told.counts, **{one.fingerprint: one.count for one in known}}
     return replace(told, known=(), counts=counts, start=why if told.mails else "")
@@ -115,12 +111,7 @@ def as_of(told: Told, downtime: Downtime, now: float) -> Told:
 
 
 def told_from_json(value: Any) -> Told:
-    """
-    Return what was written as `dataclasses.asdict`.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """Return what was written as `dataclasses.asdict`; else raise ValueError."""
     try:
         values = {**value, "known": tuple(value["known"])}
         for name in ("news", "changes"):
