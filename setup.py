@@ -20,7 +20,6 @@ setup(
     python_requires=">=3.10",
     install_requires=["Django>=5.2,<6.2", "blinker>=1.8", "asgiref>=3.9"],
     extras_require={
-        "smoke": ["model-bakery>=1.20"],
         "tasks": ["django-tasks-db>=0.13", "django-tasks>=0.12"],
         "apprise": ["apprise>=1.9"],
     },

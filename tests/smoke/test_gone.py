@@ -11,6 +11,7 @@ from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
 from django.db import connection
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
 from django.test import override_settings
 from django.urls import path
 
@@ -210,3 +211,28 @@ def test_row_that_a_middleware_made_is_not_missed() -> None:
         found = judge(start, strict)
 
     assert found["row"].outcome in (Outcome.OK, Outcome.SKIPPED)
+
+
+def test_link_to_what_a_made_row_is_called_is_a_guess() -> None:
+    """A page that cannot read the name of a made row is not to blame."""
+    from tests.smoke.project.ways.models import Everything
+
+    def thing(request: Any, pk: int) -> HttpResponse:
+        row = get_object_or_404(Everything, pk=pk)
+        return HttpResponse(f'<a href="/numbers/{row.slug}/">it</a>')
+
+    def number(request: Any, text: str) -> HttpResponse:
+        return HttpResponse(str(int(text)))
+
+    found = inside.judge(
+        [
+            path("things/<int:pk>/", thing, name="thing"),
+            path("numbers/<str:text>/", number, name="number"),
+        ]
+    )
+
+    assert (Outcome.OK, "made row") == (
+        found["thing"].outcome,
+        found["thing"].provenance,
+    )
+    assert Outcome.DOUBTFUL is found["number"].outcome

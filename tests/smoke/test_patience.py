@@ -11,24 +11,21 @@ from yourlabs.smoke.knowledge import CONTRADICTION, Knowledge
 from yourlabs.smoke.shapes import Slot
 from yourlabs.smoke.state import PATTERN_SECONDS, State
 
-LISTED = SimpleNamespace(
-    identity=("listed",), shapes=[("/shops/", Slot("shop"), "/articles/")]
-)
+LISTED = SimpleNamespace(shapes=[("/shops/", Slot("shop"), "/articles/")])
 SHOWN = SimpleNamespace(
-    identity=("shown",),
-    shapes=[("/shops/", Slot("shop"), "/articles/", Slot("article"), "/")],
+    shapes=[("/shops/", Slot("shop"), "/articles/", Slot("article"), "/")]
 )
 
 
 class Finder:
     """Finds the two leaves above."""
 
-    def find(self, path: str) -> Any:
-        """Where a path leads."""
-        texts = path.strip("/").split("/")[1::2]
+    def find(self, url: str) -> Any:
+        """Where a URL leads."""
+        texts = url.split("?")[0].strip("/").split("/")[1::2]
         leaf = SHOWN if len(texts) == 2 else LISTED
         values = dict(zip(("shop", "article"), texts, strict=False))
-        return SimpleNamespace(identity=leaf.identity, values=values)
+        return SimpleNamespace(leaf=leaf, values=values)
 
 
 def test_run_without_time_reports_every_pattern(

@@ -45,19 +45,14 @@ COMMON = {
     "sourceless": ("/bare/one-0/", "guess"),
     "format": ("/export.json", "choice"),
     "language": ("/in/en/", "choice"),
-    "page": ("/all/1/", "choice"),
     "label": ("/models/auth/permission/", "guess"),
     "files": ("/files/__init__.py", "choice"),
-    "bought": ("/bought/hats/P-1/", "guess"),
-    "of-person": ("/of/owner@example.com/P-1/", "guess"),
     "app": ("/apps/auth/", "choice"),
     "speaking": ("/speaking/en/", "choice"),
     "stubborn": ("/stubborn/a/", "made up"),
     "made-up": ("/made-up/00000000-0000-4000-8000-000000000000/", "made up"),
     "spelt": (f"/spelt/shoes/{YEAR}/{MONTH}/", "guess"),
     "named": ("/named/shop/shy/1/", "guess"),
-    "word": ("/words/known/", "guess"),
-    "email": ("/mail/chief@example.com/", "guess"),
 }
 """What only names say, with where the values are from."""
 
@@ -96,17 +91,6 @@ def test_names_say_what_they_take(ways: dict[str, Result], name: str) -> None:
         found.provenance,
         found.outcome,
     ), found.reason
-
-
-def test_objects_are_named_with_their_content_type(ways: dict[str, Result]) -> None:
-    """A pattern of a content type and a key is asked for a row with a page."""
-    from django.contrib.contenttypes.models import ContentType
-
-    from tests.smoke.project.shop.models import Article
-
-    kind = ContentType.objects.get_for_model(Article)
-
-    assert f"/pair/{kind.pk}/1/" == ways["pair"].url
 
 
 def test_files_that_are_not_there_are_not_guessed(ways: dict[str, Result]) -> None:

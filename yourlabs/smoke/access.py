@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from yourlabs.smoke.conf import Conf
@@ -111,8 +109,6 @@ def _fail_what_opened(before: Access, seen: list[Result]) -> bool:
 
 
 def _replace(target: Path, text: str) -> None:
-    folder = target.resolve().parent
-    handle, name = tempfile.mkstemp(dir=folder, prefix=target.name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(name, target)
+    new = target.with_name(f"{target.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(target)

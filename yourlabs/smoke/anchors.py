@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import apps
 from django.db import models
 
 from yourlabs.smoke import naming, rows, shapes
@@ -47,33 +46,16 @@ def guesses(
     leaf: Leaf, shape: shapes.Shape, slot: shapes.Slot
 ) -> list[type[models.Model]]:
     """Models that a parameter may be of, by the words around it."""
-    found: list[type[models.Model]] = []
-    module = leaf.view
     words = [w for w in naming.split_words(slot.name) if w not in rows.SUFFIXES]
-    if words and slot.name not in GENERIC:
-        found += naming.models_named(words, module, is_loose=False)
-        found += naming.models_named(words, module)
+    several = [words] if slot.name not in GENERIC else []
     converter = leaf.converters.get(slot.name)
+    texts = []
     if converter is not None and not is_builtin(converter):
-        kind = type(converter).__name__.removesuffix("Converter")
-        found += naming.models_named(naming.split_words(kind), module)
+        texts.append(type(converter).__name__.removesuffix("Converter"))
     before = shape[: shape.index(slot)]
     literal = before[-1] if before and isinstance(before[-1], str) else ""
-    segments = [text for text in literal.split("/") if text]
-    for segment in reversed(segments[-2:]):
-        found += naming.models_named(naming.split_words(segment), module)
-    for text in (leaf.name.split(":")[-1], leaf.view.rsplit(".", 1)[-1]):
-        found += naming.models_named(naming.split_words(text), module)
-    if slot.name not in GENERIC and slot.is_named:
-        found += _with_field(slot.name, module)
+    texts += reversed([text for text in literal.split("/") if text][-2:])
+    texts += [leaf.name.split(":")[-1], leaf.view.rsplit(".", 1)[-1]]
+    several += map(naming.split_words, texts)
+    found = [m for words in several for m in naming.models_named(words, leaf.view)]
     return list(dict.fromkeys(found))[:MAX_ANCHORS]
-
-
-def _with_field(name: str, module: str) -> list[type[models.Model]]:
-    return [
-        model
-        for model in apps.get_models()
-        if (item := rows.field_of(model, name)) is not None
-        and (item.unique or model.__module__.split(".")[0] == module.split(".")[0])
-        and not item.is_relation
-    ][:3]

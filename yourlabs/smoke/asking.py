@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf
+from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.exchange import Answer
 from yourlabs.smoke.hosts import Site
 from yourlabs.smoke.introspection import takes_no_session
@@ -60,7 +61,7 @@ class Asking:
         waited: Seconds that the run waited for limits of requests.
         deadline: When the run ends, in seconds of the monotonic clock.
         has_renewed: Whether the site's own login was tried, as it ended a session.
-        by_identity: The states of all leaves, also of those that nobody asked for.
+        all_states: The states of all leaves, also of those that nobody asked for.
     """
 
     options: Options
@@ -76,7 +77,7 @@ class Asking:
     has_renewed = False
     sandbox: Sandbox
     notes: list[str]
-    by_identity: dict[Any, State]
+    all_states: dict[Leaf, State]
 
     def try_candidate(self, state: State, candidate: Candidate) -> None:
         """Request a URL as one role after the other until one may."""
@@ -94,7 +95,7 @@ class Asking:
             if is_weaker and _comes_last(state, role, candidate):
                 passed_over.append(role)
                 continue
-            answer, verdict = self._ask_and_judge(state, candidate, role, user)
+            answer, verdict = self._ask_and_judge(state, candidate, role, user=user)
             if not answer.url:
                 return
             if verdict is None:
@@ -115,15 +116,6 @@ class Asking:
             is_failed = verdict is Verdict.FAILED and state.failure
             if is_failed or (verdict is Verdict.REFUSED and state.needs):
                 return
-            if verdict is Verdict.ELSEWHERE and self._follow(state, candidate, answer):
-                return
-        if candidate.prepare is not None and len(self.roles) > 1:
-            # As the user that the made row belongs to.
-            answer, verdict = self._ask_and_judge(
-                state, candidate, self.roles[-1], as_owner=True
-            )
-            if verdict is Verdict.OK:
-                state.success, state.candidate = answer, candidate
         if not state.is_settled:
             self._try_harder(state, candidate)
 
@@ -143,13 +135,12 @@ class Asking:
         state: State,
         candidate: Candidate,
         role: Role,
-        user: Any = None,
         *,
         is_extra: bool = False,
         **more: Any,
     ) -> tuple[Answer, Verdict | None]:
         """Make one request; there is no verdict when nobody could be asked as."""
-        answer = self.ask(state, candidate, role, user, **more)
+        answer = self.ask(state, candidate, role, **more)
         if not answer.url or answer.has_no_user:
             return answer, None
         verdict = self.judge.verdict(state, candidate, answer, is_extra=is_extra)
@@ -160,7 +151,6 @@ class Asking:
         state: State,
         candidate: Candidate,
         role: Role,
-        user: Any = None,
         **more: Any,
     ) -> Answer:
         """Make one request and note what it shows."""
@@ -168,7 +158,7 @@ class Asking:
 
         def once() -> Answer:
             return self.client.ask(
-                candidate.url, role, user=user, prepare=candidate.prepare, **more
+                candidate.url, role, prepare=candidate.prepare, **more
             )
 
         answer = once()
@@ -182,7 +172,7 @@ class Asking:
         if answer.url and not answer.has_no_user:
             state.last = answer
             state.statuses[role.name] = answer.status
-            self._harvest(answer)
+            self._harvest(answer, is_made=candidate.prepare is not None)
         return answer
 
     def _has_waited(self, answer: Answer) -> bool:
@@ -196,7 +186,7 @@ class Asking:
         time.sleep(seconds)
         return True
 
-    def _harvest(self, answer: Answer) -> None:
+    def _harvest(self, answer: Answer, *, is_made: bool) -> None:
         if answer.status >= 400 and answer.status != 405:
             return
         base = self.client.base_url + answer.url
@@ -204,30 +194,24 @@ class Asking:
         if items:
             path = answer.url.split("?")[0].rstrip("/") + "/"
             self.knowledge.lists.setdefault(path, (items, answer.written))
-        found = links_in(answer.body, answer.content_type, base)
-        for link in found + own_links([answer.location], base):
+        links = links_in(answer.body, answer.content_type, base)
+        links += own_links([answer.location], base)
+        hints = script_links_in(answer.body, answer.content_type, base)
+        if is_made:
+            # What a made row is called is a text of ours.
+            links, hints = [], links + hints
+        for link in links:
             state = self._state_behind(link)
             if state is not None and len(state.links) < MAX_LINKS:
                 state.links.setdefault(link, answer.written)
-        for link in script_links_in(answer.body, answer.content_type, base):
+        for link in hints:
             state = self._state_behind(link)
             if state is not None and len(state.hints) < MAX_LINKS:
                 state.hints.setdefault(link)
 
     def _state_behind(self, link: str) -> State | None:
-        match = self.knowledge.finder.find(urlsplit(link).path)
-        return self.by_identity.get(match.identity) if match else None
-
-    def _follow(self, state: State, candidate: Candidate, answer: Answer) -> bool:
-        """Go where a middleware redirects to, when that is the same pattern."""
-        for url in own_links([answer.location], self.client.base_url + answer.url):
-            if url not in state.tried and self._state_behind(url) is state:
-                gone = candidate.gone | answer.written
-                self.try_candidate(
-                    state, Candidate(url, candidate.provenance, gone=gone)
-                )
-                return True
-        return False
+        match = self.knowledge.finder.find(link)
+        return self.all_states[match.leaf] if match else None
 
     def _try_harder(self, state: State, candidate: Candidate) -> None:
         """Ask the way that scripts and API clients do, as the strongest role."""

@@ -181,7 +181,6 @@ class Client:
         headers: dict[str, str] | None = None,
         is_forced: bool = False,
         cookies: dict[str, str] | None = None,
-        as_owner: bool = False,
         confirms: str = "",
     ) -> Answer:
         """Request a URL as a role; everything it does is undone.
@@ -192,7 +191,6 @@ class Client:
             user: Ask as this user instead of the role's own.
             prepare: Called first, with the user; makes rows and returns the URL,
                 or None when it could not.
-            as_owner: Ask as the user that the prepared row belongs to.
             confirms: First pass the pages that ask once more who one is before
                 this path; ``own`` for those before the URL itself.
             headers: More WSGI variables.
@@ -211,9 +209,6 @@ class Client:
                 except Exception:  # a model whose rows cannot be made
                     prepared = None
                 answer.url = prepared.url if prepared else ""
-                if prepared and as_owner:
-                    person = prepared.owner
-                    answer.has_no_user = person is None
             if answer.url and not answer.has_no_user:
                 if confirms:
                     with cheap_passwords():

@@ -22,6 +22,7 @@ from yourlabs.smoke.discovery import Leaf
 from yourlabs.smoke.introspection import unwrap
 from yourlabs.smoke.isolation.guard import Refused
 from yourlabs.smoke.outcomes import Result
+from yourlabs.smoke.sources import functions_of
 
 if TYPE_CHECKING:
     from yourlabs.smoke.exchange import Answer
@@ -179,13 +180,5 @@ def source_of(view: Any) -> str:
 
 def reads_query(leaf: Leaf) -> bool:
     """Whether a view's source reads the query string."""
-    view = unwrap(leaf.callback)
-    owners = view.__mro__ if isinstance(view, type) else (view,)
-    for owner in owners:
-        module = str(getattr(owner, "__module__", "")).split(".")[0]
-        if module in ("django", "rest_framework", "builtins"):
-            continue
-        source = source_of(owner)
-        if "request.GET" in source or "query_params" in source:
-            return True
-    return False
+    texts = map(source_of, functions_of(unwrap(leaf.callback)))
+    return any("request.GET" in text or "query_params" in text for text in texts)

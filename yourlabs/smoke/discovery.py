@@ -51,11 +51,6 @@ class Leaf:
         """What to call the leaf in a report: its name, else its route."""
         return self.name or self.pattern or "/"
 
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        """A key that tells this leaf from all others of the process."""
-        return (*map(id, self.chain), self.language)
-
     @functools.cached_property
     def converters(self) -> dict[str, Any]:
         """The path converters of the whole route, by parameter."""
@@ -99,17 +94,10 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Match:
-    """Where a path leads."""
+    """Where a path leads, and the texts of its parameters, by slot name."""
 
-    chain: tuple[Any, ...]
-    language: str | None
+    leaf: Leaf
     values: dict[str, str]
-    """The texts of the path's parameters, by slot name."""
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        """The identity of the leaf that the path leads to."""
-        return (*map(id, self.chain), self.language)
 
 
 def speaking(language: str | None) -> Any:
@@ -224,22 +212,22 @@ def _walk(patterns: Any, above: Leaf, language: str) -> Iterator[Leaf]:
 
 
 class PathFinder:
-    """Tell which leaf a path leads to. Remembers its answers; one thread only."""
+    """Tell which leaf a URL leads to. Remembers its answers; one thread only."""
 
-    def __init__(self, urlconf: str | None = None) -> None:
+    def __init__(self, leaves: list[Leaf], urlconf: str | None = None) -> None:
         self.root = get_resolver(urlconf)
+        self.leaves = {_key(leaf.chain, leaf.language): leaf for leaf in leaves}
         self.known: dict[str, Match | None] = {}
 
-    def find(self, path: str) -> Match | None:
-        """Resolve a path without its query string; None when nothing matches."""
+    def find(self, url: str) -> Match | None:
+        """Resolve a URL without its query string; None when nothing matches."""
+        path = url.split("?")[0]
         if path not in self.known:
             self.known[path] = self._find(path)
         return self.known[path]
 
     def _find(self, path: str) -> Match | None:
-        named = (
-            translation.get_language_from_path(path) if _chooses_language() else None
-        )
+        named = _chooses_language() and translation.get_language_from_path(path)
         language = named or main_language()
         with speaking(language):
             try:
@@ -269,8 +257,14 @@ class PathFinder:
                     return found
             elif item.pattern.match(rest):
                 texts = {**values, **_captured(item.pattern, rest, len(values))}
-                return Match((*chain, item), language, texts)
+                leaf = self.leaves.get(_key((*chain, item), language))
+                return Match(leaf, texts) if leaf else None
         return None
+
+
+def _key(chain: tuple[Any, ...], language: str | None) -> tuple[Any, ...]:
+    """What tells a leaf from all others of the process."""
+    return (*map(id, chain), language)
 
 
 def _captured(pattern: Any, path: str, count: int) -> dict[str, str]:

@@ -173,10 +173,9 @@ class Judge:
         match = self.run.knowledge.finder.find(path)
         if match is None:
             return path.rstrip("/").rsplit("/", 1)[-1].lower() in _LOGIN_WORDS
-        name = str(getattr(match.chain[-1], "name", "") or "").lower()
-        if name in _LOGIN_WORDS:
+        if match.leaf.name.split(":")[-1].lower() in _LOGIN_WORDS:
             return True
-        view = unwrap(match.chain[-1].callback)
+        view = unwrap(match.leaf.callback)
         if isinstance(view, type):
             return "LoginView" in {owner.__name__ for owner in view.__mro__}
         return str(getattr(view, "__name__", "")).lower() in _LOGIN_WORDS

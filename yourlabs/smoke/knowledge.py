@@ -17,9 +17,6 @@ from yourlabs.smoke.introspection import ViewFacts, facts_of
 MAX_PROVEN = 2
 """How many values that worked elsewhere are combined with ones made up."""
 
-MAX_STRAYS = 4
-"""How many URLs that were written for other patterns are tried on one."""
-
 CONTRADICTION = 10
 """What a value costs in whose place others are known to work."""
 
@@ -38,7 +35,6 @@ class Candidate:
 
     url: str
     provenance: str
-    row: models.Model | None = None
     owner: Any = None
     gone: frozenset[str] = frozenset()
     prepare: Callable[[Any], Candidate | None] | None = None
@@ -57,7 +53,6 @@ class Knowledge:
     Attributes:
         overrides: ``SMOKE["values"]``: a callable, or its dotted path, by parameter.
         shadows: By leaf: what its URLs led to instead.
-        strays: By leaf: URLs that were written for others and led to it.
         proven: What parameters were when a view answered well, by what is before them
             in the path, and by their name alone.
         beginnings: The paths up to the end of each parameter of the views that answered
@@ -72,9 +67,8 @@ class Knowledge:
     leaves: list[Leaf]
     overrides: dict[str, Any] = field(default_factory=dict)
     user: Any = None
-    facts: dict[Any, ViewFacts] = field(default_factory=dict)
-    shadows: dict[Any, str] = field(default_factory=dict)
-    strays: dict[Any, list[str]] = field(default_factory=dict)
+    facts: dict[Leaf, ViewFacts] = field(default_factory=dict)
+    shadows: dict[Leaf, str] = field(default_factory=dict)
     proven: dict[Any, set[str]] = field(default_factory=dict)
     beginnings: set[str] = field(default_factory=set)
     lists: dict[str, tuple[list[dict[str, Any]], frozenset[str]]] = field(
@@ -87,13 +81,12 @@ class Knowledge:
 
     def facts_of(self, leaf: Leaf) -> ViewFacts:
         """What is known of a leaf's view; looked up once."""
-        key = leaf.identity
-        if key not in self.facts:
+        if leaf not in self.facts:
             try:
-                self.facts[key] = facts_of(leaf.callback)
+                self.facts[leaf] = facts_of(leaf.callback)
             except Exception:  # reading a strange view must never end the run
-                self.facts[key] = ViewFacts()
-        return self.facts[key]
+                self.facts[leaf] = ViewFacts()
+        return self.facts[leaf]
 
     def rows_of(self, model: type[models.Model]) -> list[models.Model]:
         """Some rows of a model, looked up once."""
@@ -117,16 +110,12 @@ class Knowledge:
 
     def leads_home(self, leaf: Leaf, url: str) -> bool:
         """Whether a URL leads to the leaf; notes what shadows it when not."""
-        found = self.finder.find(url.split("?")[0])
-        if found is not None and found.identity == leaf.identity:
+        found = self.finder.find(url)
+        if found is not None and found.leaf is leaf:
             return True
         if found is not None:
-            route = "".join(str(part.pattern) for part in found.chain)
-            own = getattr(found.chain[-1], "name", None)
-            self.shadows.setdefault(leaf.identity, str(own or route))
-            several = self.strays.setdefault(found.identity, [])
-            if url not in several and len(several) < MAX_STRAYS:
-                several.append(url)
+            own = found.leaf.name.split(":")[-1]
+            self.shadows.setdefault(leaf, own or found.leaf.pattern)
         return False
 
     def learn(self, leaf: Leaf, url: str) -> None:
@@ -177,8 +166,8 @@ class Knowledge:
 
     def _taken_apart(self, leaf: Leaf, url: str) -> tuple[shapes.Shape, dict[str, str]]:
         """The shape that a URL of a leaf has and its values; empty when it has none."""
-        found = self.finder.find(url.split("?")[0])
-        if found is not None and found.identity == leaf.identity:
+        found = self.finder.find(url)
+        if found is not None and found.leaf is leaf:
             for shape in leaf.shapes:
                 if {slot.name for slot in shapes.slots(shape)} == set(found.values):
                     return shape, found.values

@@ -1,4 +1,4 @@
-"""URLs that name a model, or an object by its content type."""
+"""URLs that name a model."""
 
 from __future__ import annotations
 
@@ -21,39 +21,6 @@ MAX_MODELS = 12
 
 APP_NAMES = {"app_label", "app_name", "app"}
 MODEL_NAMES = {"model_name", "model"}
-
-
-def generic_objects(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
-    """URLs that name an object by its content type."""
-    for shape in leaf.shapes:
-        names = [slot.name for slot in shapes.slots(shape)]
-        kinds = [name for name in names if name.startswith("content_type")]
-        if len(kinds) != 1 or len(names) != 2:
-            continue
-        other = next(name for name in names if name not in kinds)
-        for row in _showable_rows(knowledge):
-            texts = {kinds[0]: [str(_content_type_pk(row))], other: [str(row.pk)]}
-            ordered = {name: texts[name] for name in names}
-            yield from urls(knowledge, leaf, shape, ordered, "row", row)
-
-
-def _showable_rows(knowledge: Knowledge) -> Iterator[models.Model]:
-    """Rows that have a page, when read the way that content types do."""
-    known = [m for m in apps.get_models() if hasattr(m, "get_absolute_url")]
-    for model in known:
-        for found in knowledge.rows_of(model)[:1]:
-            try:
-                row: Any = model._base_manager.get(pk=found.pk)
-                if row.get_absolute_url():
-                    yield row
-            except Exception:  # the project's own method
-                continue
-
-
-def _content_type_pk(row: models.Model) -> Any:
-    from django.contrib.contenttypes.models import ContentType
-
-    return ContentType.objects.get_for_model(row).pk
 
 
 def labelled(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:

@@ -82,7 +82,7 @@ def _result(run: SmokeRun, label: str, smoke: Any, item: SmokeUrl) -> Result:
             return result
     path = url.split("?")[0]
     match = run.knowledge.finder.find(path)
-    leaf = run.by_identity[match.identity].leaf if match else None
+    leaf = match.leaf if match else None
     result = Result(
         leaf.name if leaf else "",
         leaf.pattern if leaf else path,

@@ -152,7 +152,7 @@ def log_in(run: Asking) -> None:
 def login_pages(run: Asking) -> list[str]:
     """The paths of the pages that the project's people may log in on."""
     pages = list(login_paths())
-    for state in run.by_identity.values():
+    for state in run.all_states.values():
         name = state.leaf.name.split(":")[-1].lower()
         if name in ("login", "signin", "account_login", "auth_login"):
             for shape in state.leaf.shapes[:1]:

@@ -11,34 +11,44 @@ from typing import Any
 from django.db import models, router, transaction
 from django.utils import timezone
 
-from yourlabs.smoke import rows
+from yourlabs.smoke import rows, shapes, values
+from yourlabs.smoke.discovery import Leaf
+from yourlabs.smoke.isolation.signals import unheard
+from yourlabs.smoke.knowledge import Candidate, Knowledge
 
 MAX_DEPTH = 4
 _VISIBLE = ("public", "publish", "active", "enable", "visible", "approve", "live")
 """Parts of the names of switches that views often filter by."""
 
 
-def make(model: type[models.Model]) -> models.Model:
-    """Make a row, with model-bakery when it is installed.
+@unheard()
+def made_candidate(
+    knowledge: Knowledge,
+    leaf: Leaf,
+    shape: shapes.Shape,
+    model: type[models.Model],
+    slot_name: str,
+    user: Any,
+) -> Candidate | None:
+    """A URL that a row fills that is made for a user, where it will be undone.
 
     Raises:
-        Exception: Whatever the model, its signals or the database refuse with.
+        Exception: Whatever the model or the database refuse with.
     """
-    try:
-        with savepoint(model):
-            return make_plainly(model)
-    except Exception:
-        from model_bakery import baker
-
-        with savepoint(model):
-            return baker.make(model)
+    row = make(model)
+    rows.give_to(row, user)
+    found = values.of_row(
+        knowledge, leaf, shape, row, slot_name, is_exact=True, provenance="made row"
+    )
+    return min(found, key=lambda one: knowledge.surprise(leaf, one.url), default=None)
 
 
-def savepoint(model: type[models.Model]) -> transaction.Atomic:
-    """A transaction to make rows in, where models may open durable ones of theirs."""
+def make(model: type[models.Model]) -> models.Model:
+    """Make a row, in a transaction where models may open durable ones of theirs."""
     atomic = transaction.atomic(using=router.db_for_write(model))
     atomic._from_testcase = True  # type: ignore[attr-defined]
-    return atomic
+    with atomic:
+        return make_plainly(model)
 
 
 def make_plainly(model: type[models.Model], depth: int = 0) -> models.Model:

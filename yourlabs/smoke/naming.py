@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
-from typing import Any
 
 from django.apps import apps
 from django.db import models
@@ -36,51 +34,27 @@ def _models_by_name() -> dict[str, list[type[models.Model]]]:
         if meta.proxy and meta.concrete_model in apps.get_models():
             continue
         own = meta.model_name or ""
-        names = {own, own.removesuffix("model") or own, *_verbose_names(meta)}
-        for name in names:
+        for name in {own, own.removesuffix("model") or own}:
             found.setdefault(name, []).append(model)
     return found
 
 
-def _verbose_names(meta: Any) -> Iterator[str]:
-    try:
-        yield "".join(split_words(str(meta.verbose_name_raw)))
-    except Exception:  # a lazy text of the project
-        return
-
-
-def models_named(
-    words: list[str], module: str, *, is_loose: bool = True
-) -> list[type[models.Model]]:
+def models_named(words: list[str], module: str) -> list[type[models.Model]]:
     """List the models whose name is a run of some words, the longest run first.
 
-    Args:
-        words: Words in the order they were written.
-        module: Where the view is from; models of that app come first.
-        is_loose: Whether a part of the words is enough.
+    Among equals, those of the app of a module, where the view is from, come first.
     """
     by_name = _models_by_name()
-    words = [word for word in words if word]
     found: list[type[models.Model]] = []
-    sizes = range(len(words), 0, -1) if is_loose else [len(words)]
-    for size in sizes:
+    for size in range(len(words), 0, -1):
+        several: list[type[models.Model]] = []
         for start in range(len(words) - size, -1, -1):
             run = words[start : start + size]
             for name in ("".join(run), "".join([*run[:-1], singular(run[-1])])):
-                found += by_name.get(name, [])
-    if not found and is_loose and words:
-        last = singular(words[-1])
-        found = [
-            model
-            for name, several in by_name.items()
-            if len(last) > 3 and name.endswith(last)
-            for model in several
-            if _shares_package(model.__module__, module)
-        ]
-    unique = list(dict.fromkeys(found))
-    return sorted(
-        unique, key=lambda model: not _shares_package(model.__module__, module)
-    )
+                several += by_name.get(name, [])
+        several.sort(key=lambda model: not _shares_package(model.__module__, module))
+        found += several
+    return list(dict.fromkeys(found))
 
 
 def _shares_package(one: str, other: str) -> bool:

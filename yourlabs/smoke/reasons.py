@@ -37,7 +37,7 @@ def barrier_of(run: SmokeRun, state: State) -> str:
 
 
 def _what_kept_from_asking(run: SmokeRun, state: State) -> str:
-    shadow = run.knowledge.shadows.get(state.leaf.identity)
+    shadow = run.knowledge.shadows.get(state.leaf)
     if state.is_cut:
         return f"no verdict within {run.seconds:g} s of the run"
     if state.seconds > PATTERN_SECONDS:

@@ -105,23 +105,6 @@ def relations(model: type[models.Model]) -> Iterable[Any]:
     ]
 
 
-def related_with_field(row: models.Model, name: str) -> models.Model | None:
-    """The nearest row that this one refers to and that has a field, if any."""
-    frontier: list[models.Model] = [row]
-    for _ in range(2):
-        following: list[models.Model] = []
-        for holder in frontier:
-            for item in relations(type(holder)):
-                found = follow(holder, item.name)
-                if not isinstance(found, models.Model):
-                    continue
-                if field_of(type(found), name) is not None:
-                    return found
-                following.append(found)
-        frontier = following
-    return None
-
-
 def reverse_row(row: models.Model, target: type[models.Model]) -> models.Model | None:
     """A row of another model that refers to this one, if any."""
     for item in relations(target):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -23,8 +23,8 @@ from yourlabs.smoke.knowledge import Candidate, Knowledge
 from yourlabs.smoke.listed import listed_results
 from yourlabs.smoke.listings import listed
 from yourlabs.smoke.login import log_in
+from yourlabs.smoke.making import made_candidate
 from yourlabs.smoke.outcomes import Result
-from yourlabs.smoke.preparing import preparation
 from yourlabs.smoke.roles import find_roles
 from yourlabs.smoke.state import CouldNotRunError, Options, State
 
@@ -118,21 +118,18 @@ class SmokeRun(Asking):
             self.notes.append(f"No URL pattern has the name or route {name!r}.")
 
     def _set_up(self, leaves: list[Leaf]) -> None:
-        finder = PathFinder(self.site.urlconf)
+        finder = PathFinder(leaves, self.site.urlconf)
         user = next((r.user for r in reversed(self.roles) if r.user is not None), None)
         self.knowledge = Knowledge(finder, leaves, self.conf.values, user)
         self.knowledge.look_up = self.client.within
         self.judge = Judge(self)
-        self.states: dict[Any, State] = {}
+        self.states: dict[Leaf, State] = {}
         self.seconds = self.options.max_seconds or 0.0
-        self.by_identity: dict[Any, State] = {}
+        self.all_states: dict[Leaf, State] = {leaf: State(leaf) for leaf in leaves}
         for leaf in leaves:
-            state = State(leaf)
-            self.by_identity[leaf.identity] = state
-            if not self._is_wanted(leaf):
-                continue
-            self.states[leaf.identity] = state
-            state.excluded = self.conf.excludes(leaf.name, "/" + leaf.pattern)
+            if self._is_wanted(leaf):
+                state = self.states[leaf] = self.all_states[leaf]
+                state.excluded = self.conf.excludes(leaf.name, "/" + leaf.pattern)
         if self.options.max_seconds is None:
             self.seconds = BASE_SECONDS + LEAF_SECONDS * len(self.states)
         self.deadline = time.monotonic() + self.seconds
@@ -163,7 +160,6 @@ class SmokeRun(Asking):
         self._try_all(mine, lambda s: values.from_settings(self.knowledge, s.leaf))
         self._try_all(mine, lambda s: values.plain(self.knowledge, s.leaf))
         self._try_all(mine, lambda s: labels.autocompletes(self.knowledge, s.leaf))
-        self._try_all(mine, lambda s: labels.generic_objects(self.knowledge, s.leaf))
         self._try_all(mine, self._linked)
         self._try_all(mine, lambda s: values.from_rows(self.knowledge, s.leaf))
         for _ in range(ROUNDS):
@@ -223,15 +219,14 @@ class SmokeRun(Asking):
 
     def _linked(self, state: State) -> Iterable[Candidate]:
         links = [Candidate(u, "link", gone=g) for u, g in list(state.links.items())]
-        strays = self.knowledge.strays.get(state.leaf.identity, ())
-        return links + [Candidate(url, "guess") for url in [*state.hints, *strays]]
+        return links + [Candidate(url, "guess") for url in state.hints]
 
     def _earlier(self, state: State) -> Iterable[Candidate]:
         """URLs made of the values of other patterns' successes, proven ones first."""
         namespace, knowledge = state.leaf.namespaces[:1], self.knowledge
         urls = {
             url: None
-            for other in list(self.by_identity.values())
+            for other in list(self.all_states.values())
             if other.leaf.namespaces[:1] == namespace
             for url in self._urls_like(state, other)
         }
@@ -245,7 +240,7 @@ class SmokeRun(Asking):
         """URLs of a pattern with the values of another one's success, if it has any."""
         if other.success is None:
             return
-        found = self.knowledge.finder.find(urlsplit(other.success.url).path)
+        found = self.knowledge.finder.find(other.success.url)
         for shape in reversed(state.leaf.shapes):
             names = {slot.name for slot in shapes.slots(shape)}
             if found is not None and names <= set(found.values):
@@ -255,7 +250,7 @@ class SmokeRun(Asking):
 
     def _translated(self, state: State) -> Iterable[Candidate]:
         """The URL with which the same pattern succeeded in the main language."""
-        for other in self.by_identity.values():
+        for other in self.all_states.values():
             is_same = other.leaf.chain == state.leaf.chain
             if is_same and other.candidate and not self._is_translation(other):
                 for url in itertools.islice(self._urls_like(state, other), 1):
@@ -278,11 +273,11 @@ class SmokeRun(Asking):
                 # What has rows was tried with them, so empty tables come first.
                 found.sort(key=lambda one: bool(self.knowledge.rows_of(one[0].model)))
                 for lookup, slot_name in found[:2]:
-                    prepare = preparation(
-                        self.knowledge, state.leaf, shape, lookup.model, slot_name
+                    needs = (self.knowledge, state.leaf, shape, lookup.model, slot_name)
+                    prepare = functools.partial(made_candidate, *needs)
+                    self.try_candidate(
+                        state, Candidate("", "made row", prepare=prepare)
                     )
-                    made = Candidate("", "made row", prepare=prepare)
-                    self.try_candidate(state, made)
                     if state.is_settled:
                         break
 

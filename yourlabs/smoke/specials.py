@@ -84,8 +84,6 @@ def _special_values(
     if name in LANGUAGE_NAMES:
         codes = (main_language(), settings.LANGUAGE_CODE)
         return list(dict.fromkeys([*codes, codes[1].split("-")[0]]))
-    if name == "page" and slot.takes_digits_only:
-        return ["1"]
     if name in ("uidb64", "uid", "token") and knowledge.user is not None:
         return _reset_values(knowledge.user, name)
     if name in ("app_label", "model_name", "model", "app_name", "content_type"):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import models
 
 from yourlabs.smoke import naming, rows, shapes
@@ -31,9 +32,6 @@ MAX_CONSIDERED = 36
 MAX_CONTRADICTIONS = 2
 """How many URLs are requested though others work in place of their values."""
 
-MAX_HOPELESS = 2
-"""How many URLs are requested when the table that the view reads has no rows."""
-
 
 def plain(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     """The URLs of a leaf that need no value."""
@@ -53,7 +51,7 @@ def from_settings(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
                 slot.name: special_values(knowledge, leaf, slot) or [slot.sample]
                 for slot in places
             }
-            yield from urls(knowledge, leaf, shape, texts, "row", None)
+            yield from urls(knowledge, leaf, shape, texts, "row")
 
 
 def from_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -62,8 +60,6 @@ def from_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
     unique = {found.url: found for found in reversed(list(considered))}
     costs = [(knowledge.surprise(leaf, url), url) for url in reversed(unique)]
     costs.sort(key=lambda cost: cost[0])
-    if _reads_empty_table(knowledge, leaf):
-        costs = costs[:MAX_HOPELESS]
     doubted = 0
     for cost, url in costs:
         doubted += cost >= CONTRADICTION
@@ -81,16 +77,6 @@ def _rated(
     if candidate.provenance == "guess" and knowledge.is_proven(leaf, candidate.url):
         return replace(candidate, provenance="proven")
     return candidate
-
-
-def _reads_empty_table(knowledge: Knowledge, leaf: Leaf) -> bool:
-    """Whether the view itself names a model for a parameter that has no rows."""
-    return any(
-        lookup.is_exact and not knowledge.rows_of(lookup.model)
-        for shape in leaf.shapes[-1:]
-        if shapes.slots(shape)
-        for lookup, _ in anchors(knowledge, leaf, shape)
-    )
 
 
 def _of_rows(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
@@ -141,7 +127,7 @@ def urls(
     shape: shapes.Shape,
     texts: dict[str, list[str]],
     provenance: str,
-    row: models.Model | None,
+    row: models.Model | None = None,
 ) -> Iterator[Candidate]:
     """The URLs of a shape that lead to its leaf, with each slot's texts in turn."""
     combinations = itertools.product(*texts.values())
@@ -151,20 +137,16 @@ def urls(
         if knowledge.leads_home(leaf, url):
             is_second_choice = position > 0 and provenance == "row"
             source = "guess" if is_second_choice else provenance
-            yield Candidate(url, source, row, _owner(row))
+            yield Candidate(url, source, _owner(row))
 
 
 def _owner(row: models.Model | None) -> Any:
     """The user that a row belongs to; None when it says nothing of one."""
-    from django.contrib.auth import get_user_model
-
     try:
         user_model = get_user_model()
     except Exception:  # a project without users
         return None
-    if row is None:
-        return None
-    if isinstance(row, user_model):
+    if row is None or isinstance(row, user_model):
         return row
     path = rows.relation_path(type(row), user_model, 2)
     found = rows.follow(row, path) if path else None
@@ -230,9 +212,6 @@ def _related_values(
         return found, rows.is_named_field(type(own), slot.name, digits)
     if own not in (None, "") and not callable(own):
         return texts([own]), True
-    near = rows.related_with_field(row, slot.name)
-    if near is not None:
-        return texts([rows.follow(near, slot.name)]), True
     words = [w for w in naming.split_words(slot.name) if w not in rows.SUFFIXES]
     for model in naming.models_named(words, leaf.view)[:2]:
         holder, is_own = _holder(knowledge, row, model)
@@ -276,7 +255,7 @@ def made_up(knowledge: Knowledge, leaf: Leaf) -> Iterator[Candidate]:
             proven = knowledge.proven_values(shape, slot)
             texts[slot.name] = special or proven or [_invented(leaf, slot, knowledge)]
         provenance = "choice" if is_closed else "made up"
-        yield from urls(knowledge, leaf, shape, texts, provenance, None)
+        yield from urls(knowledge, leaf, shape, texts, provenance)
 
 
 def _invented(leaf: Leaf, slot: shapes.Slot, knowledge: Knowledge) -> str:

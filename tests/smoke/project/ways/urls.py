@@ -54,8 +54,6 @@ several = {
 urlpatterns = [
     *(path(f"{name}/<str:ref>/", view, name=name) for name, view in several.items()),
     path("bare/<str:article_slug>/", views.sourceless, name="sourceless"),
-    path("bought/<slug:category>/<str:code>/", views.bought, name="bought"),
-    path("of/<str:person>/<str:code>/", views.of_person, name="of-person"),
     path("magic/<str:magic>/<slug:article_slug>/", views.magic, name="magic"),
     path("speaking/<stubborn:lang>/", views.anything, name="speaking"),
     path("apps/<str:app_label>/", views.of_app, name="app"),
@@ -79,7 +77,6 @@ urlpatterns = [
     path("year/<slug:slug>/<int:year>/", views.of_year, name="year"),
     re_path(r"^export\.(?P<format>[a-z]+)$", views.anything, name="format"),
     path("in/<str:lang>/", views.anything, name="language"),
-    re_path(r"^all/(?P<page>\d+)/$", views.anything, name="page"),
     path("models/<app_label>/<model>/", views.of_label, name="label"),
     path(
         "files/<path:path>",
@@ -105,11 +102,7 @@ urlpatterns = [
     path(
         "named/<app_label>/<model_name>/<int:pk>/", views.of_model_named, name="named"
     ),
-    path("words/<term>/", views.of_word, name="word"),
-    path("words/known/", views.anything, name="known"),
     re_path(r"^wild/.*/$", views.nothing, name="wild"),
-    path("pair/<int:content_type_id>/<int:object_id>/", views.pair, name="pair"),
     path("stubborn/<stubborn:word>/", views.anything, name="stubborn"),
     path("made-up/<uuid:other>/", views.anything, name="made-up"),
-    re_path(r"^mail/(?P<email>.*)/$", views.anything, name="email"),
 ]

@@ -208,25 +208,9 @@ def of_model_named(
     return HttpResponse()
 
 
-def of_word(request: Any, term: str) -> HttpResponse:
-    """Something with a name that only another pattern knows."""
-    if term != "known":
-        raise Http404
-    return HttpResponse()
-
-
 def nothing(request: Any) -> HttpResponse:
     """What is shown where nothing is."""
     raise Http404
-
-
-def pair(request: Any, content_type_id: int, object_id: int) -> HttpResponse:
-    """Any row that has a page of its own."""
-    from django.contrib.contenttypes.models import ContentType
-
-    kind = get_object_or_404(ContentType, pk=content_type_id)
-    row = get_object_or_404(kind.model_class(), pk=object_id)
-    return HttpResponse(row.get_absolute_url())
 
 
 def of_app(request: Any, app_label: str) -> HttpResponse:
@@ -269,22 +253,6 @@ def hiding(view: Any) -> Any:
         return view.as_view()(*args, **kwargs)
 
     return inner
-
-
-def bought(request: Any, code: str, category: str) -> HttpResponse:
-    """A purchase, below the shelf that its article is from."""
-    purchase = get_object_or_404(Purchase, code=code)
-    if purchase.article.category.slug != category:
-        raise Http404
-    return HttpResponse()
-
-
-def of_person(request: Any, code: str, person: str) -> HttpResponse:
-    """A purchase, below the address of who bought it."""
-    purchase = get_object_or_404(Purchase, code=code)
-    if purchase.owner.email != person:
-        raise Http404
-    return HttpResponse()
 
 
 def magic(request: Any, magic: str, article_slug: str) -> HttpResponse:

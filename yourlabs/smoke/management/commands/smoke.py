@@ -62,7 +62,9 @@ class Command(BaseCommand):
             SystemExit: With code 1 when something failed.
         """
         started = time.monotonic()
-        self._check(options)
+        text = refusal(is_production_allowed=options["production"])
+        if text:
+            raise CommandError(text, returncode=COULD_NOT_RUN)
         # A command that a program calls leaves it as it was; one of its own process
         # stays guarded, with the threads that views have started, to its end.
         is_final = bool(getattr(self, "_called_from_command_line", False))
@@ -73,25 +75,24 @@ class Command(BaseCommand):
             except CouldNotRunError as error:
                 raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
             except Exception as error:
-                text = f"The run itself broke: {type(error).__name__}: {error}"
                 if options["traceback"]:
                     raise
+                text = f"The run itself broke: {type(error).__name__}: {error}"
                 raise CommandError(text, returncode=COULD_NOT_RUN) from error
             finally:
                 self._end_progress()
             with GUARD.trusted():
                 self._finish(results, run, options, time.monotonic() - started)
-        self.stdout.write(self._report(results, run, options))
+        if options["format"] == "json":
+            self.stdout.write(reports.as_json(results, run.notes))
+        else:
+            verbosity = options["verbosity"]
+            self.stdout.write(reports.as_text(results, run.notes, verbosity=verbosity))
         told = untested(results)
         if told:
             raise CommandError(told, returncode=COULD_NOT_RUN)
         if any(result.outcome is Outcome.FAILED for result in results):
             sys.exit(FAILURES)
-
-    def _check(self, options: dict[str, Any]) -> None:
-        text = refusal(is_production_allowed=options["production"])
-        if text:
-            raise CommandError(text, returncode=COULD_NOT_RUN)
 
     def _finish(
         self,
@@ -120,13 +121,6 @@ class Command(BaseCommand):
         note = memory.remember(results, is_whole=not is_part)
         if note:
             run.notes.append(note)
-
-    def _report(
-        self, results: list[Result], run: SmokeRun, options: dict[str, Any]
-    ) -> str:
-        if options["format"] == "json":
-            return reports.as_json(results, run.notes)
-        return reports.as_text(results, run.notes, verbosity=options["verbosity"])
 
     def _progress(self, done: int, total: int) -> None:
         if not self.stderr.isatty() or not total:
