@@ -22,7 +22,7 @@ CORE = [
         "chain/plan",
         "chain/status",
         "chain/task",
-        "cluster/lease",
+        "cluster/rules",
         "failures/downtime",
         "failures/fingerprint",
         "failures/records",

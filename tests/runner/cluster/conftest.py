@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,24 @@ def mariadb() -> Iterator[ClusterMariaDB]:
         server.stop()
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
+@pytest.fixture(scope="session")
+def pgbouncer(postgresql: ClusterPostgreSQL) -> Iterator[ClusterPostgreSQL]:
+    """Return the PostgreSQL server, which Django reaches through a pooler."""
+    with folder_of("postgres") as folder:
+        bouncer = PgBouncer(folder, postgresql)
+        pooled = copy.copy(postgresql)
+        pooled.kind, pooled.database = "pgbouncer", bouncer.database
+        yield pooled
+        bouncer.stop()
+
+
+@pytest.fixture(
+    params=[
+        "postgresql",
+        "mariadb",
+        pytest.param("pgbouncer", marks=pytest.mark.torture),
+    ]
+)
 def server(request: pytest.FixtureRequest) -> ClusterServer:
     """Return each of the servers in turn, with no rows."""
     found: ClusterServer = request.getfixturevalue(request.param)
@@ -54,12 +72,9 @@ def cluster(server: ClusterServer, tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def pooled(postgresql: ClusterPostgreSQL, tmp_path: Path) -> Iterator[Cluster]:
+def pooled(pgbouncer: ClusterPostgreSQL, tmp_path: Path) -> Iterator[Cluster]:
     """Return machines with a pooler in transaction mode before the database."""
-    postgresql.execute("delete from yourlabs_runner_lease")
-    with folder_of("postgres") as folder:
-        bouncer = PgBouncer(folder, postgresql)
-        cluster = Cluster(tmp_path, bouncer.database)
-        yield cluster
-        cluster.close()
-        bouncer.stop()
+    pgbouncer.execute("delete from yourlabs_runner_lease")
+    cluster = Cluster(tmp_path, pgbouncer.database)
+    yield cluster
+    cluster.close()

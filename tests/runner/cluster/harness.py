@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class ClusterPostgreSQL(PostgreSQL):
         word = "on" if is_read_only else "off"
         with psycopg.connect(
             host="127.0.0.1",
-            port=self.database["PORT"],
+            port=self._port,
             user="postgres",
             dbname="postgres",
             options="-c default_transaction_read_only=off",
@@ -85,12 +85,32 @@ class ClusterPostgreSQL(PostgreSQL):
         """Return the rows of a statement."""
         return self._query(sql)
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Callable[[str], Any]]:
+        """Execute statements in one transaction, which is rolled back at the end."""
+        import psycopg
+
+        connection = psycopg.connect(
+            host="127.0.0.1", port=self._port, user="postgres", dbname="postgres"
+        )
+        with contextlib.closing(connection):
+            yield connection.execute  # type: ignore[misc]
+
+    def waiting(self) -> bool:
+        """Say whether a session waits for a lock."""
+        return self._query("select count(*) from pg_locks where not granted") != [(0,)]
+
 
 class ClusterMariaDB(MariaDB):
     """A MariaDB server that counts statements, and can be reached from networks."""
 
     kind = "mariadb"
-    options = ("--bind-address=0.0.0.0", "--max-connections=200")
+    options = (
+        "--bind-address=0.0.0.0",
+        "--max-connections=200",
+        # What is committed outlives the process, as it does by default.
+        "--innodb-flush-log-at-trx-commit=2",
+    )
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -139,6 +159,27 @@ class ClusterMariaDB(MariaDB):
         table = "yourlabs_runner_lease"
         return self._query(sql.replace(table, f"test.{table}"))
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Callable[[str], Any]]:
+        """Execute statements in one transaction, which is rolled back at the end."""
+        import pymysql
+
+        connection = pymysql.connect(
+            host="127.0.0.1",
+            port=self._port,
+            user="root",
+            database="test",
+            # Otherwise a row that is looked for without an index locks all others.
+            init_command="set session transaction isolation level read committed",
+        )
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            yield cursor.execute
+
+    def waiting(self) -> bool:
+        """Say whether a session waits for a lock."""
+        status = "show global status like 'innodb_row_lock_current_waits'"
+        return int(self._query(status)[0][1]) > 0
+
 
 ClusterServer = ClusterPostgreSQL | ClusterMariaDB
 
@@ -153,7 +194,7 @@ class PgBouncer:
             "[databases]\n"
             f"postgres = host=127.0.0.1 port={server.database['PORT']}\n"
             "[pgbouncer]\n"
-            "listen_addr = 127.0.0.1\n"
+            "listen_addr = *\n"
             f"listen_port = {self.database['PORT']}\n"
             f"unix_socket_dir = {folder}\n"
             "auth_type = trust\n"
@@ -161,6 +202,8 @@ class PgBouncer:
             "pool_mode = transaction\n"
             "default_pool_size = 4\n"
             "server_reset_query_always = 0\n"
+            # It would take 15 seconds to notice that the server is there again.
+            "server_login_retry = 1\n"
         )
         self._process = subprocess.Popen(
             ["pgbouncer", "-q", str(folder / "bouncer.ini")],
@@ -173,6 +216,19 @@ class PgBouncer:
         """End it."""
         self._process.kill()
         self._process.wait()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Have a file system of a megabyte, which belongs to the owner of the folder."""
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+    os.chown(disk, folder.stat().st_uid, folder.stat().st_gid)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 class Network:
@@ -242,6 +298,20 @@ class Cluster:
         lines = self.log.read_text().rpartition("\n")[0].splitlines()
         events = [json.loads(line) for line in lines]
         return [one for one in events if one["event"] == event and one["at"] >= since]
+
+    def overlaps(self) -> list[tuple[Any, Any]]:
+        """Return the runs of different processes that went on at the same time."""
+        going_on: dict[int, dict[str, Any]] = {}
+        found = []
+        for line in self.log.read_text().rpartition("\n")[0].splitlines():
+            event = json.loads(line)
+            if event["event"] == "enter":
+                others = [one for pid, one in going_on.items() if pid != event["pid"]]
+                found += [(other, event) for other in others]
+                going_on[event["pid"]] = event
+            else:
+                going_on.pop(event["pid"], None)
+        return found
 
     def wait_for_run(
         self,
@@ -315,17 +385,3 @@ class Machine(Child):
         self.send("stop")
         self.expect("stopped True")
         return time.monotonic()
-
-
-def overlaps(events: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
-    """Return the runs of different processes that were going on at the same time."""
-    open_runs: dict[int, dict[str, Any]] = {}
-    found = []
-    for event in events:
-        if event["event"] == "enter":
-            others = [one for pid, one in open_runs.items() if pid != event["pid"]]
-            found += [(other, event) for other in others]
-            open_runs[event["pid"]] = event
-        else:
-            open_runs.pop(event["pid"], None)
-    return found

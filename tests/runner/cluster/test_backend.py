@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,23 @@ from yourlabs import runner
 from yourlabs.runner import conf
 from yourlabs.runner.chain.cannot_run import down_chain
 from yourlabs.runner.chain.task import make_chain
+from yourlabs.runner.cluster import rows
 from yourlabs.runner.cluster.backend import ClusterBackend
 from yourlabs.runner.cluster.checks import check_engine, check_table
 from yourlabs.runner.cluster.connection import open_connection
 from yourlabs.runner.cluster.models import LeaseRow
 from yourlabs.runner.cluster.root import identify
+from yourlabs.runner.cluster.rules import key_of
+from yourlabs.runner.ownership.record import (
+    HOSTED,
+    Identity,
+    OwnerRecord,
+    encode_block,
+    encode_head,
+)
+from yourlabs.runner.steer.document import chain_document, state_of
+from yourlabs.runner.steer.health import is_expected
+from yourlabs.runner.steer.reading import read_chain
 from yourlabs.runner.storage.file import FileStore
 from yourlabs.runner.testing import eager_chain
 
@@ -201,6 +214,28 @@ def test_documents_of_a_reader() -> None:
     LeaseRow.objects.update(lease_until=0)
     assert backend.forget("chain")
     assert backend.store(CHAIN).read() == {}
+
+
+@CLUSTER
+@pytest.mark.django_db
+def test_owner_of_a_dead_machine() -> None:
+    """An owner whose lease has ended is gone; it did not let go in good order."""
+    name, me = CHAIN.name, Identity(1, 2, "another boot", 3, "web2", HOSTED)
+    record = encode_block(encode_head(OwnerRecord(me, 7, 0.0, CHAIN.paths)), None)
+    rows.make([name])
+    found = LeaseRow.objects.filter(pk=key_of(name))
+    found.update(record=record.decode().rstrip(), lease_until=time.time() + 12)
+    assert chain_document(read_chain(name), 0.0)["owner"]["alive"]
+    found.update(lease_until=time.time() - 60)
+    reading = read_chain(name)
+
+    assert not reading.lives
+    assert reading.seen_at == pytest.approx(time.time() - 75, abs=5)
+    assert state_of(reading, 0.0) == (
+        "stopped",
+        "Its owner, process 1 on web2, is gone, and nobody has taken it over yet.",
+    )
+    assert is_expected(reading)
 
 
 @CLUSTER

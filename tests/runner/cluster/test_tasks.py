@@ -20,8 +20,8 @@ from tests.runner.cluster.harness import ClusterServer
 pytest.importorskip("django_tasks_db")
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
-TASKS = int(os.environ.get("CLUSTER_TASKS", "200"))
-KILLS = TASKS // 50
+TASKS = int(os.environ.get("CLUSTER_TASKS", "120"))
+KILLS = max(4, TASKS // 50)
 
 
 class Site:

@@ -11,6 +11,7 @@ which it asked for who holds the lease all the time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -111,7 +112,7 @@ class Torturer:
         victim.process.send_signal(signal.SIGSTOP)
         self.frozen[victim] = begun + seconds
         spans = self.disturbed.setdefault(victim.process.pid, [])
-        spans.append((begun, begun + seconds + 5))
+        spans.append((begun, math.inf))
 
     def thaw(self, now: float) -> None:
         """End what has lasted long enough."""
@@ -120,6 +121,9 @@ class Torturer:
                 del self.frozen[machine]
                 if machine.process.poll() is None:
                     machine.process.send_signal(signal.SIGCONT)
+                spans = self.disturbed[machine.process.pid]
+                # The run in which it was frozen takes a moment to end.
+                spans[-1] = spans[-1][0], time.monotonic() + 1
         if self.plug_at and now >= self.plug_at and self.network is not None:
             self.plug_at = 0.0
             self.network.plug()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yourlabs.runner.cluster.backend import Backend
+    from yourlabs.runner.cluster.backend import ClusterBackend as Backend
 
 __all__ = ["Backend"]
 
@@ -17,8 +17,8 @@ __all__ = ["Backend"]
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: models cannot be imported while apps are loaded.
     if name == "Backend":
-        from yourlabs.runner.cluster.backend import Backend
+        from yourlabs.runner.cluster.backend import ClusterBackend
 
-        return Backend
+        return ClusterBackend
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -13,8 +13,8 @@ from yourlabs.runner.chain.task import DOWN, Chain
 from yourlabs.runner.cluster import rows
 from yourlabs.runner.cluster.connection import own_connection
 from yourlabs.runner.cluster.keeper import Keeper, keeper
-from yourlabs.runner.cluster.lease import key_of
 from yourlabs.runner.cluster.ownership import ClusterClaim, ClusterOwnership
+from yourlabs.runner.cluster.rules import key_of
 from yourlabs.runner.exceptions import UnusableDatabase
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Claim, Ownership
@@ -27,8 +27,8 @@ class ClusterBackend:
     """
     A `Backend` of rows in a database, for all machines that share it.
 
-    That a chain cannot run is told by each machine for itself, from files: the database
-    may be what fails.
+    Each machine reports for itself that a chain cannot run, and notes in files what it
+    reported: the database may be what fails.
     """
 
     def __init__(self) -> None:
@@ -69,16 +69,13 @@ class ClusterBackend:
             raise _unusable(exc) from exc
 
 
-Backend = ClusterBackend
-
-
 class ClusterStore:
     """
     A `Store` of two columns of a row.
 
-    The owner has what was read with the lease; others read with the project's
-    connection, and steer with one of their own: a transaction that stays open must not
-    keep the row from the next renewal.
+    The owner uses what was read with the lease. Other processes read with the project's
+    connection, and steer with a new one: in a transaction of the project, the row would
+    stay locked until that ends, and could not be renewed.
     """
 
     def __init__(self, keeper: Keeper, name: str) -> None:
@@ -94,29 +91,10 @@ class ClusterStore:
             UnusableDatabase: It cannot be read.
         """
         lease = self._keeper.known(self._name)
-        text = lease.document if lease and lease.holder else self._read("document")
-        return self._parsed(text)
-
-    def read(self) -> dict[str, Any]:
-        """
-        Return the same for who does not own the chain.
-
-        Raises:
-            UnusableDatabase: It cannot be read.
-            ValueError, RecursionError: It is no document.
-        """
-        text = self._read("document")
-        return {} if text == "{}" else parse(text.encode())
-
-    def _read(self, column: str) -> str:
         try:
-            return rows.read(self._name, column) or "{}"
-        except Error as exc:
-            raise _unusable(exc) from exc
-
-    def _parsed(self, text: str) -> dict[str, Any]:
-        try:
-            return {} if text == "{}" else parse(text.encode())
+            if lease is None or not lease.holder:
+                return self.read()
+            return _sections(lease.document)
         except (ValueError, RecursionError) as exc:
             logger.warning(
                 "What is kept of the chain %s is not used: %.200s",
@@ -126,8 +104,24 @@ class ClusterStore:
             )
             return {}
 
+    def read(self) -> dict[str, Any]:
+        """
+        Return the same, for a process that need not own the chain.
+
+        Raises:
+            UnusableDatabase: It cannot be read.
+            ValueError, RecursionError: It is no document.
+        """
+        return _sections(self._read("document"))
+
+    def _read(self, column: str) -> str:
+        try:
+            return rows.read(self._name, column) or "{}"
+        except Error as exc:
+            raise _unusable(exc) from exc
+
     def save(self, claim: Claim, sections: Mapping[str, Any]) -> None:
-        """Keep `sections`, unless another one has the lease by now."""
+        """Save `sections`, unless another process has the lease by now."""
         assert isinstance(claim, ClusterClaim)
         texts, problems = encode_sections(sections)
         for section in problems.keys() - self._refused:
@@ -144,7 +138,7 @@ class ClusterStore:
             self._keeper.save(claim.lease, document)
 
     def desired(self) -> dict[str, Any]:
-        """Return what people want, which the owner has read with its lease."""
+        """Return what people want; the owner has read it with its lease."""
         lease = self._keeper.known(self._name)
         try:
             if lease is not None and lease.row is not None:
@@ -177,7 +171,11 @@ class ClusterStore:
             msg = f"What is wanted of the chain cannot be written: {exc}"
             raise ValueError(msg) from exc
         if self._keeper.known(self._name) is not None:
-            self._keeper.hurry()
+            self._keeper.look_soon()
+
+
+def _sections(text: str) -> dict[str, Any]:
+    return {} if text == "{}" else parse(text.encode())
 
 
 def _ascii(document: bytes) -> str:

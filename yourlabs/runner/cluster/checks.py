@@ -25,10 +25,10 @@ def register() -> None:
 
 
 def check_engine(**_: Any) -> list[checks.CheckMessage]:
-    """Find a kind of database that the leases were never tried with."""
+    """Find a kind of database that cannot keep the leases."""
     alias = _alias()
-    vendor = ENGINES[0] if alias is None else connections[alias].vendor
-    if vendor in ENGINES:
+    vendor = None if alias is None else connections[alias].vendor
+    if vendor is None or vendor in ENGINES:
         return []
     return [
         checks.Error(
@@ -68,7 +68,7 @@ def check_table(
 
 
 def _alias() -> str | None:
-    """Return the database of the leases. None: there are none, or not in any."""
+    """Return the database of the leases. None: there are no leases."""
     try:
         return rows.alias() if conf.backend() == conf.CLUSTER else None
     except ImproperlyConfigured:

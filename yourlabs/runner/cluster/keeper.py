@@ -1,5 +1,5 @@
 """
-One thread a process that does all that touches the rows of its chains.
+One thread for each process that executes every statement on the rows of its chains.
 
 A database that hangs holds up this thread alone: whoever asks it for something waits a
 bounded time, or not at all.
@@ -12,87 +12,26 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from django.db import connections
 
 from yourlabs.runner.cluster import rows
-from yourlabs.runner.cluster.connection import open_connection
-from yourlabs.runner.cluster.lease import (
-    MARK_EVERY_S,
+from yourlabs.runner.cluster.connection import open_connection, pass_over_locks
+from yourlabs.runner.cluster.lease import Lease, boottime
+from yourlabs.runner.cluster.rules import (
     RENEW_EVERY_S,
     RETRY_S,
     SILENCE_S,
     TIMEOUT_S,
     Row,
-    may_ask,
     may_take,
     next_look,
 )
 from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
-from yourlabs.runner.ownership.record import (
-    OwnerRecord,
-    RunMark,
-    encode_block,
-    encode_head,
-)
-
-
-def boottime() -> float:
-    """Return seconds since boot, those in which the machine was suspended, too."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-class Lease:
-    """
-    A lease that this process wants or holds, for as long as it has the file lock.
-
-    It is changed by the keeper's thread; the claim's threads read it.
-
-    Attributes:
-        name: Of the chain.
-        root: Identifies the RUN_ROOT that the file lock is in.
-        record: What is written of the holder.
-        request: The id with which this process asks for it. None: it does not ask.
-        row: What the last look found. None: there was none yet.
-        before: The row as it was when the lease was taken.
-        holder: The random name of this ownership. Empty: it is not held.
-        until: When no run may begin any more, by `boottime`.
-        is_lost: Another one has taken it.
-        document: What was saved last, as JSON.
-        run: The run that is noted.
-        pending: What is to be written into the row.
-        is_released: It is to be let go of.
-        looked: Set when there was a look; `written` when nothing is left to write.
-    """
-
-    def __init__(self, name: str, root: str, record: OwnerRecord) -> None:
-        self.name, self.root, self.record = name, root, record
-        self.request: str | None = None
-        self.row: Row | None = None
-        self.before: Row | None = None
-        self.holder = ""
-        self.until = 0.0
-        self.is_lost = self.is_released = False
-        self.document = "{}"
-        self.run: RunMark | None = None
-        self.pending: dict[str, Any] = {}
-        self.marked_at = 0.0
-        self.looked, self.written = threading.Event(), threading.Event()
-
-    def is_held(self) -> bool:
-        """Say whether a run may begin now."""
-        return bool(self.holder) and not self.is_lost and boottime() < self.until
-
-    def text(self) -> str:
-        """Return what the row is to say of the holder."""
-        head = encode_head(self.record)
-        block = encode_block(head, self.run, released=self.is_released)
-        return block.decode().rstrip()
+from yourlabs.runner.ownership.record import RunMark
 
 
 class Keeper:
@@ -103,40 +42,39 @@ class Keeper:
         self._leases: list[Lease] = []
         self._thread: threading.Thread | None = None
         self._alias = ""
-        self._renewed_at = self._look_at = 0.0
+        self._renew_at = self._look_at = 0.0
         self._failed_at: float | None = None
-        self._problem = ""
+        self._error = ""
         self._tokens: dict[str, int] = {}
-        self._waker: tuple[int, int] | None = None
+        self._pipe: tuple[int, int] | None = None
 
-    # For everybody.
+    # For all threads.
 
     def add(self, lease: Lease) -> None:
         """
-        Try to get the lease from now on.
+        Try to take the lease from now on.
 
         Raises:
-            RuntimeError: No thread is to be had.
+            RuntimeError: No thread can be started.
         """
         with self._changed:
             self._leases.append(lease)
-            self._look_at = 0.0
             if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(
                     target=self._run, name="runner-leases", daemon=True
                 )
                 thread.start()
                 self._thread = thread
-            self._changed.notify()
+        self.look_soon()
 
-    def hurry(self) -> None:
-        """Look soon."""
+    def look_soon(self) -> None:
+        """Read the rows now, not with the next regular look."""
         with self._changed:
             self._look_at = 0.0
             self._changed.notify()
 
     def mark(self, lease: Lease, run: RunMark | None) -> None:
-        """Have it noted soon which run goes on."""
+        """Write soon which run is going on."""
         with self._changed:
             lease.run = run
             # Its text is made when it is written: of many marks the last one counts.
@@ -144,23 +82,23 @@ class Keeper:
             self._changed.notify()
 
     def save(self, lease: Lease, document: str) -> None:
-        """Have the document written; wait for it, unless the database is away."""
-        with self._changed:
-            lease.document = lease.pending["document"] = document
-            lease.written.clear()
-            self._changed.notify()
-        self._wait(lease)
+        """Write the document; wait for that, unless the database is away."""
+        lease.document = document
+        self._write_now(lease, {"document": document}, is_last=False)
 
     def release(self, lease: Lease) -> None:
-        """Let go of it, whether it is held or not; wait as `save` does."""
+        """Give it up, whether it is held or not; wait as `save` does."""
+        values = {"record": "", "lease_until": rows.Clock()}
+        self._write_now(lease, values, is_last=True)
+
+    def _write_now(
+        self, lease: Lease, values: dict[str, Any], *, is_last: bool
+    ) -> None:
         with self._changed:
-            lease.is_released = True
-            lease.pending.update(record="", lease_until=rows.Clock())
+            lease.pending.update(values)
+            lease.is_released = lease.is_released or is_last
             lease.written.clear()
             self._changed.notify()
-        self._wait(lease)
-
-    def _wait(self, lease: Lease) -> None:
         if self._failed_at is None and threading.current_thread() is not self._thread:
             lease.written.wait(TIMEOUT_S)
 
@@ -171,41 +109,41 @@ class Keeper:
         return next((one for one in known if not one.is_released), None)
 
     def problem(self, patience: float = SILENCE_S) -> str | None:
-        """Say why the database has been of no use for so many seconds. None: it is."""
+        """Say why the database has failed for `patience` seconds. None: it has not."""
         failed_at = self._failed_at
         if failed_at is None or boottime() - failed_at < patience:
             return None
         return (
             f"The database {rows.alias()!r}, in which the leases of chains are, cannot "
-            f"be used: {self._problem} No machine runs the chain without it."
+            f"be used: {self._error} No machine runs the chain without it."
         )
 
-    def waker(self, lease: Lease) -> int:
-        """Return a descriptor that is readable when it may be held; to be closed."""
+    def taken_fd(self, lease: Lease) -> int:
+        """Return a descriptor that is readable once it may be held; to be closed."""
         with self._changed:
-            if self._waker is None:
-                self._waker = os.pipe()
-            descriptor = os.dup(self._waker[0])
+            if self._pipe is None:
+                self._pipe = os.pipe()
+            descriptor = os.dup(self._pipe[0])
         if lease.holder:
-            # It was got a moment ago.
-            self._wake()
+            # It was taken a moment ago.
+            self._close_pipe()
         return descriptor
 
-    def _wake(self) -> None:
+    def _close_pipe(self) -> None:
         with self._changed:
-            descriptors, self._waker = self._waker or (), None
-        # With its other end, every copy of the one that is waited for is readable.
+            descriptors, self._pipe = self._pipe or (), None
+        # Without its other end, each copy of the one that is waited for is readable.
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    def renew(self) -> None:
+    def restart_in_child(self) -> None:
         """Begin anew in a forked child: what the parent holds is not the child's."""
         self._changed = threading.Condition()
-        self._wake()
+        self._close_pipe()
         self.__init__()  # type: ignore[misc]
 
-    # The thread.
+    # For its own thread.
 
     def _run(self) -> None:
         while self._is_needed():
@@ -215,28 +153,25 @@ class Keeper:
                 self._fail(exc)
             with contextlib.suppress(Exception):
                 self._sleep()
-        self._close()
+        self._disconnect()
 
     def _is_needed(self) -> bool:
         with self._changed:
-            for lease in [one for one in self._leases if self._is_over(one)]:
+            for lease in [one for one in self._leases if one.is_over()]:
                 self._leases.remove(lease)
                 lease.written.set()
             if not self._leases:
                 self._thread = None
             return bool(self._leases)
 
-    def _is_over(self, lease: Lease) -> bool:
-        is_written = not lease.holder or lease.is_lost or not lease.pending
-        return lease.is_released and is_written
-
     def _work(self) -> None:
         self._connect()
-        held = [one for one in self._leases if one.holder and not one.is_lost]
         if self._must_renew():
-            self._renew()
-        for lease in held:
-            self._write(lease)
+            self._renew_all()
+        for lease in self._all():
+            if lease.is_ours and boottime() >= lease.write_at():
+                with pass_over_locks():
+                    self._write(lease)
             # Of many leases the renewal goes first, or they would end meanwhile.
             if self._must_renew():
                 return
@@ -252,13 +187,12 @@ class Keeper:
     def _connect(self) -> None:
         alias = rows.alias()
         if self._alias != alias:
-            self._close()
-            own = open_connection(alias)
+            self._disconnect()
             # For this thread alone.
-            connections[alias] = own
+            connections[alias] = open_connection(alias)
             self._alias = alias
 
-    def _close(self) -> None:
+    def _disconnect(self) -> None:
         alias, self._alias = self._alias, ""
         if alias:
             with contextlib.suppress(Exception):
@@ -267,71 +201,73 @@ class Keeper:
 
     def _fail(self, exc: Exception) -> None:
         # Whatever it was: with a new connection there is nothing left of it.
-        self._close()
-        self._problem = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+        self._disconnect()
+        self._error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
         if self._failed_at is None:
             self._failed_at = boottime()
             logger.warning(
                 "The leases of chains cannot be renewed now, and no run begins %g "
                 "seconds after the last renewal: %s",
                 SILENCE_S,
-                self._problem,
+                self._error,
                 extra={"action": "leases_failed"},
             )
-        with self._changed:
-            for lease in self._leases:
-                lease.looked.set()
-                lease.written.set()
+        for lease in self._all():
+            lease.looked.set()
+            lease.written.set()
 
-    def _kept(self) -> list[Lease]:
+    def _all(self) -> list[Lease]:
         with self._changed:
-            leases = list(self._leases)
-        return [
-            one for one in leases if one.holder and not (one.is_lost or one.is_released)
-        ]
+            return list(self._leases)
 
     def _must_renew(self) -> bool:
-        return boottime() >= self._renewed_at + RENEW_EVERY_S and bool(self._kept())
+        return boottime() >= self._renew_at and bool(self._renewable())
 
-    def _renew(self) -> None:
-        held, sent = self._kept(), boottime()
-        count = rows.renew({lease.name: lease.holder for lease in held})
-        if count < len(held):
-            # Some are another one's: the look tells which, and the rest is renewed.
-            self._look()
-            return
-        self._renewed_at = sent
-        for lease in held:
+    def _renewable(self) -> list[Lease]:
+        return [one for one in self._all() if one.is_ours and not one.is_released]
+
+    def _renew_all(self) -> None:
+        leases, now = self._renewable(), boottime()
+        with pass_over_locks():
+            if self._renew(leases):
+                self._renew_at = now + RENEW_EVERY_S
+                return
+        # One row names another holder, or is locked by a session that is not ours.
+        for lease in leases:
+            with pass_over_locks():
+                lease.is_lost = not self._renew([lease])
+        self._renew_at = boottime() + RETRY_S
+
+    def _renew(self, leases: list[Lease]) -> bool:
+        """Renew all of them in one statement; say whether all are ours still."""
+        sent = boottime()
+        count = rows.renew({lease.name: lease.holder for lease in leases})
+        if count < len(leases):
+            return False
+        for lease in leases:
             lease.until = sent + SILENCE_S
+        return True
 
     def _write(self, lease: Lease) -> None:
         with self._changed:
-            values = dict(lease.pending)
-            if set(values) == {"record"} and not self._may_mark(lease):
-                return
-            lease.pending.clear()
+            values, lease.pending = lease.pending, {}
             if "record" in values:
-                values["record"] = lease.text()
-        if not values:
-            return
+                values["record"] = lease.encoded_record()
         try:
             lease.is_lost = not rows.write(lease.name, lease.holder, **values)
         except Exception:
             with self._changed:
                 lease.pending = {**values, **lease.pending}
             raise
-        lease.marked_at = boottime()
+        lease.written_at = boottime()
         with self._changed:
             if not lease.pending:
                 lease.written.set()
 
-    def _may_mark(self, lease: Lease) -> bool:
-        return boottime() >= lease.marked_at + MARK_EVERY_S
-
     def _look(self) -> None:
         with self._changed:
             leases = [one for one in self._leases if not one.is_released]
-            # Whoever hurries from now on wants another look.
+            # Whoever calls `look_soon` from now on wants another look.
             self._look_at = boottime() + RETRY_S
         names = {lease.name for lease in leases}
         found = rows.look(names)
@@ -341,7 +277,10 @@ class Keeper:
         for lease in leases:
             lease.row = row = found[lease.name]
             if not lease.holder:
-                self._try(lease, row)
+                lease.locked_at = lease.locked_at or boottime()
+                with pass_over_locks():
+                    self._take_or_ask(lease, row)
+                    lease.locked_at = None
             elif row.holder != lease.holder:
                 lease.is_lost = True
             lease.looked.set()
@@ -355,11 +294,10 @@ class Keeper:
             if self._look_at:
                 self._look_at = next_look(boottime(), lefts, asks=asks)
 
-    def _try(self, lease: Lease, row: Row) -> None:
-        """Take what is free, or ask who has it."""
+    def _take_or_ask(self, lease: Lease, row: Row) -> None:
         if may_take(row, lease.root, lease.request):
             self._take(lease, row)
-        elif lease.request is not None and may_ask(row, lease.request):
+        elif lease.request and row.request() in (None, lease.request):
             rows.ask(lease.name, lease.request)
 
     def _take(self, lease: Lease, row: Row) -> None:
@@ -369,7 +307,7 @@ class Keeper:
         # What was interrupted stays in the record until the first mark.
         lease.run = None if row.record is None else row.record.run
         holder, sent = uuid.uuid4().hex, boottime()
-        text = lease.text()
+        text = lease.encoded_record()
         new = {"holder": holder, "token": token, "record": text}
         if not rows.take(lease.name, row, lease.root, lease.request, **new):
             return
@@ -381,30 +319,23 @@ class Keeper:
         self._tokens[lease.name] = token
         lease.until = sent + SILENCE_S
         lease.holder = holder
-        self._wake()
+        self._close_pipe()
 
     def _sleep(self) -> None:
         with self._changed:
-            now = boottime()
             moments = [self._look_at]
             for lease in self._leases:
-                moments += self._moments(lease)
-            pause = RETRY_S if self._failed_at is not None else min(moments) - now
-            if pause > 0:
+                if lease.is_over():
+                    moments.append(0.0)
+                elif lease.is_ours:
+                    moments += [self._renew_at, lease.write_at()]
+            if self._failed_at is not None:
+                self._changed.wait(RETRY_S)
+            elif (pause := min(moments) - boottime()) > 0:
                 self._changed.wait(pause)
-
-    def _moments(self, lease: Lease) -> Iterator[float]:
-        """Yield when something is to be done for a lease."""
-        if self._is_over(lease):
-            yield 0.0
-        elif lease.holder and not lease.is_lost:
-            yield self._renewed_at + RENEW_EVERY_S
-            if lease.pending:
-                is_mark = set(lease.pending) == {"record"}
-                yield lease.marked_at + MARK_EVERY_S if is_mark else 0.0
 
 
 keeper = Keeper()
 """The one of this process."""
 
-renew_in_child("ownership", keeper.renew)
+renew_in_child("ownership", keeper.restart_in_child)

@@ -1,128 +1,86 @@
-"""
-Who may have a lease, decided from what stands in its row. Pure: no clock is read.
-
-All durations are in seconds. What is left of a lease is by the database's clock; when
-the holder falls silent is by its own.
-"""
+"""A lease of this process, and the clock that says for how long it may be relied on."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+import threading
+import time
+from typing import Any
 
-from yourlabs.runner.chain.task import Chain
-from yourlabs.runner.ownership.record import MAX_TASK, Identity, OwnerRecord, fit
-
-LEASE_S = 15.0
-"""For how long a renewal keeps all other machines from running the chain."""
-
-RENEW_EVERY_S = 5.0
-"""How often a holder renews all its leases."""
-
-SILENCE_S = 10.0
-"""When a holder whose renewals fail starts no further run, counted from before the last
-one that succeeded was sent. The rest of the lease is for clocks of unequal speed."""
-
-LOOK_EVERY_S = 1.9
-"""How often all rows that concern a process are read: it is seen within two seconds."""
-
-ASK_EVERY_S = 0.5
-"""The same while it asks for one of them."""
-
-WANTED_S = 5.0
-"""How long a request to yield lasts that is not made again."""
-
-TIMEOUT_S = 3.0
-"""How long a connection, and each statement, may take."""
-
-RETRY_S = 1.0
-"""How long to wait after the database could not be used."""
-
-MARK_EVERY_S = 1.0
-"""How often it is written which run goes on, at the most."""
+from yourlabs.runner.cluster.rules import MARK_EVERY_S, Row
+from yourlabs.runner.ownership.record import (
+    OwnerRecord,
+    RunMark,
+    encode_block,
+    encode_head,
+)
 
 
-@dataclass(frozen=True)
-class Row:
-    """What one look found in the row of a chain."""
-
-    record: OwnerRecord | None
-    """What the last holder said of itself. None: there was none."""
-    token: int
-    holder: str
-    root: str
-    left: float
-    """Of the lease. Not positive: it has ended."""
-    wanted: str
-    wanted_left: float
-    """Of the request to yield. Not positive: nobody asks."""
-    desired: str
-
-    def request(self) -> str | None:
-        """Return the id of the request that is open. None: nobody asks."""
-        return self.wanted if self.wanted and self.wanted_left > 0 else None
+def boottime() -> float:
+    """Return seconds since boot, including those in which the machine was suspended."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
-def key_of(name: str) -> str:
-    """Return the primary key of a chain's row."""
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def may_take(row: Row, root: str, request: str | None) -> bool:
+class Lease:
     """
-    Say whether a candidate may become the holder.
+    A lease that this process wants or holds, while it has the file lock of the chain.
 
-    Args:
-        row: Of the chain.
-        root: Identifies the RUN_ROOT in which the candidate has the chain's file lock.
-            Where the holder had it in the same one, the kernel has proved it gone.
-        request: With what id the candidate asks. None: it does not.
+    The keeper's thread changes it; the threads of the chain read it.
+
+    Attributes:
+        name: Of the chain.
+        root: Identifies the RUN_ROOT that the file lock is in.
+        record: What the row will say of this process as the holder.
+        request: The id with which this process asks for it. None: it does not ask.
+        row: What the last look found. None: there was none yet.
+        before: The row as it was when the lease was taken.
+        holder: The random name of this ownership. Empty: it is not held.
+        until: When no run may begin any more, by `boottime`.
+        locked_at: Since when its row could not be taken: another session locks it.
+        is_lost: Another process has taken it.
+        is_released: It is to be given up.
+        document: What was saved last, as JSON.
+        run: The run that is going on.
+        pending: The columns that are still to be written.
+        looked: Set after a look, or a failed one.
+        written: Set when nothing is pending any more, or the database has failed.
     """
-    is_free = row.left <= 0 or row.root == root
-    return is_free and row.request() in (None, request)
 
+    def __init__(self, name: str, root: str, record: OwnerRecord) -> None:
+        self.name, self.root, self.record = name, root, record
+        self.request: str | None = None
+        self.row: Row | None = None
+        self.before: Row | None = None
+        self.holder = ""
+        self.until = self.written_at = 0.0
+        self.locked_at: float | None = None
+        self.is_lost = self.is_released = False
+        self.document = "{}"
+        self.run: RunMark | None = None
+        self.pending: dict[str, Any] = {}
+        self.looked, self.written = threading.Event(), threading.Event()
 
-def may_ask(row: Row, request: str | None) -> bool:
-    """Say whether the row is free for this request: first come, first served."""
-    return request is not None and row.request() in (None, request)
+    @property
+    def is_ours(self) -> bool:
+        """The row names this process as the holder, as far as is known."""
+        return bool(self.holder) and not self.is_lost
 
+    def is_held(self) -> bool:
+        """Say whether a run may begin now."""
+        return self.is_ours and boottime() < self.until
 
-def next_look(now: float, lefts: list[float], *, asks: bool) -> float:
-    """
-    Return when to look again.
+    def is_over(self) -> bool:
+        """Say whether it was given up, and nothing is left to write."""
+        return self.is_released and not (self.is_ours and self.pending)
 
-    Args:
-        now: When the last look was.
-        lefts: What was left of the leases that are waited for.
-        asks: The process asks for one of them.
-    """
-    pause = ASK_EVERY_S if asks else LOOK_EVERY_S
-    ending = [left for left in lefts if 0 < left < pause]
-    return now + min([pause, *ending])
+    def write_at(self) -> float:
+        """Return when to write what is pending: marks of runs wait for each other."""
+        if not self.pending:
+            return float("inf")
+        return self.written_at + MARK_EVERY_S if {*self.pending} == {"record"} else 0.0
 
-
-def interrupted(
-    row: Row, chain: Chain, me: Identity, root: str, local: OwnerRecord | None
-) -> OwnerRecord | None:
-    """
-    Return what the holder before said of itself, if it died inside a run.
-
-    Args:
-        row: As it was when the lease was taken.
-        chain: Whose functions count.
-        me: The process that has taken it. It lives: its own run has ended.
-        root: Identifies its RUN_ROOT.
-        local: What the pidfile says was interrupted. It is written before the run, and
-            the row soon after, so that it knows more of a holder of the same machine.
-    """
-    old = row.record
-    if old is None or old.owner == me:
-        return None
-    if local is not None and row.root == root and local.owner == old.owner:
-        return local
-    if old.run is None:
-        return None
-    for task in chain.paths:
-        if fit(task, MAX_TASK) == old.run.task:
-            return replace(old, run=old.run._replace(task=task))
-    return None
+    def encoded_record(self) -> str:
+        """Return what the row is to say of the holder."""
+        head = encode_head(self.record)
+        block = encode_block(head, self.run, released=self.is_released)
+        return block.decode().rstrip()

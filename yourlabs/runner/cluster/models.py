@@ -1,4 +1,4 @@
-"""One row for each chain: who runs it until when, and what the next owner must know."""
+"""One row for each chain: its lease, and what the next owner needs to know."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class LeaseRow(models.Model):
     """Digest of the name: some databases take ``A`` for ``a``."""
     name: models.CharField[Any, Any] = models.CharField(max_length=200)
     token: models.BigIntegerField[Any, Any] = models.BigIntegerField(default=0)
-    """Rises with each owner: a fencing number."""
+    """Rises with each owner: a fencing token."""
     holder: models.CharField[Any, Any] = models.CharField(max_length=32, default="")
     """A random name for each ownership. Empty: there was none."""
     root: models.CharField[Any, Any] = models.CharField(max_length=200, default="")
-    """Which RUN_ROOT the holder has the file lock in: see `root.identify`."""
+    """The RUN_ROOT that the holder has the file lock in: see `root.identify`."""
     lease_until: models.FloatField[Any, Any] = models.FloatField(default=0.0)
     wanted: models.CharField[Any, Any] = models.CharField(max_length=64, default="")
     """The id of a request to yield."""
@@ -37,6 +37,3 @@ class LeaseRow(models.Model):
     class Meta:
         app_label = "yourlabs_runner_cluster"
         db_table = "yourlabs_runner_lease"
-
-    def __str__(self) -> str:
-        return str(self.name)

@@ -1,8 +1,8 @@
 """
 Ownership of a chain by two stages: the file lock of the machine, then a lease.
 
-Who has the file lock is its machine's only candidate. What its pidfile says is who has
-the lease, as far as the candidate knows: so all processes of the machine can read it.
+The process that has the file lock is the only candidate of its machine. It writes into
+the pidfile which process has the lease, for all other processes of the machine.
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from django.db import Error
+
 from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.cluster import rows
-from yourlabs.runner.cluster.keeper import Keeper, Lease
-from yourlabs.runner.cluster.lease import TIMEOUT_S, interrupted
+from yourlabs.runner.cluster.keeper import Keeper
+from yourlabs.runner.cluster.lease import Lease, boottime
 from yourlabs.runner.cluster.root import identify
+from yourlabs.runner.cluster.rules import (
+    LEASE_S,
+    SILENCE_S,
+    TIMEOUT_S,
+    Row,
+    interrupted,
+)
 from yourlabs.runner.exceptions import UnusableDatabase
 from yourlabs.runner.ownership import process
 from yourlabs.runner.ownership.pidfile import PidfileClaim, PidfileOwnership
@@ -35,8 +44,9 @@ class ClusterOwnership:
         self._candidate: tuple[PidfileClaim, Lease] | None = None
         self._mirrored: OwnerRecord | None = None
         self._request: str | None = None
-        # A reader asks the row: no candidate of its machine may be there to tell it.
+        # A reader reads the row: its machine may have no candidate that does.
         self._is_reader = True
+        self._row: Row | None = None
 
     @property
     def borrows(self) -> bool:
@@ -92,7 +102,7 @@ class ClusterOwnership:
         return lease
 
     def _wait(self) -> None:
-        """Wait for the first look: who starts a command is told what it found."""
+        """Wait for the first look: a command that finds no database fails at once."""
         assert self._candidate is not None
         self._candidate[1].looked.wait(2 * TIMEOUT_S)
         problem = self._keeper.problem(patience=0.0)
@@ -101,7 +111,7 @@ class ClusterOwnership:
             raise UnusableDatabase(problem)
 
     def _mirror(self, claim: PidfileClaim, lease: Lease) -> None:
-        """Write into the pidfile who has the lease."""
+        """Write into the pidfile which process has the lease."""
         record = None if lease.row is None else lease.row.record
         if record is not None and record != self._mirrored:
             self._mirrored = record
@@ -121,19 +131,28 @@ class ClusterOwnership:
     def owner(self) -> OwnerRecord | None:
         """Return what the last owner said of itself. None: nothing can be read."""
         if self._is_reader:
-            return rows.owner(self._chain.name) or self._local.owner()
+            try:
+                self._row = rows.look([self._chain.name]).get(self._chain.name)
+            except Error:
+                self._row = None
+            if self._row is not None and self._row.record is not None:
+                return self._row.record
         return self._local.owner()
 
     def lives(self, record: OwnerRecord | None) -> bool:
-        """Say whether who wrote the record has the chain still."""
+        """Say whether the owner that wrote the record still has the chain."""
         if record is None or record.released:
             return False
-        return process.is_alive(record.owner)
+        is_over = self._row is not None and self._row.left <= 0
+        return not is_over and process.is_alive(record.owner)
 
     def seen_at(self) -> float | None:
         """Return when there was a holder last, in seconds since the epoch."""
-        age = rows.age(self._chain.name)
-        return None if age is None else time.time() - age
+        if self._row is None or self._row.record is None:
+            return None
+        # An owner that lets go ends its lease then; any other one renewed it before.
+        age = 0.0 if self._row.record.released else LEASE_S
+        return time.time() + self._row.left - age
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -146,26 +165,29 @@ class ClusterOwnership:
         self._request = uuid.uuid4().hex
         try:
             with self._local.request():
-                self._keeper.hurry()
+                self._keeper.look_soon()
                 yield
         finally:
             self._request = None
             self.withdraw()
 
     def candidate(self) -> Identity | None:
-        """Return who asks on this machine. None: nobody does."""
+        """Return the process of this machine that asks. None: none does."""
         return self._local.candidate()
 
     def death_fd(self) -> int | None:
-        """Return a descriptor that is readable when the chain may be had."""
+        """Return a descriptor that becomes readable when the chain may be free."""
         if self._candidate is None:
             return self._local.death_fd()
-        return self._keeper.waker(self._candidate[1])
+        return self._keeper.taken_fd(self._candidate[1])
 
     def no_sign_of_life(self) -> str | None:
         """Say what keeps the chain from running anywhere."""
         if self._candidate is None:
             return self._local.no_sign_of_life()
+        locked_at = self._candidate[1].locked_at
+        if locked_at is not None and boottime() - locked_at >= SILENCE_S:
+            return "Another session of the database keeps the chain's row locked."
         return self._keeper.problem()
 
 
@@ -175,7 +197,7 @@ class ClusterClaim:
     def __init__(
         self, keeper: Keeper, chain: Chain, local: PidfileClaim, lease: Lease
     ) -> None:
-        """Go on from what the owner before has left in the row."""
+        """Read from the row how the last owner ended."""
         assert lease.before is not None
         self._keeper, self._local, self.lease = keeper, local, lease
         self._pid, self._is_lost = os.getpid(), False
@@ -223,7 +245,7 @@ class ClusterClaim:
         self._keeper.mark(self.lease, run)
 
     def release(self) -> None:
-        """Let go in good order: first of the lease, so that its row says so."""
+        """Release the lease, which its row says then, and the file lock behind it."""
         if os.getpid() != self._pid:
             return
         self._is_lost = True

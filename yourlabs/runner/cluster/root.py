@@ -1,4 +1,4 @@
-"""Which RUN_ROOT a file lock is in: not even a copy is taken for it."""
+"""Tells the RUN_ROOT of a file lock from all others, and from its copies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NAME = "cluster.id"
 
 def identify(root: Path) -> str:
     """
-    Return what tells a RUN_ROOT from all others: a random id, its place and the boot.
+    Return the identity of a RUN_ROOT: a random id, the boot, the device and the inode.
 
-    A copy has the same id and another place; the same disk of a machine that has
-    started again is of another boot, in which every lock is new.
+    A copy has the same id and another inode. After a reboot every lock is new, so the
+    same folder has another identity then.
 
     Raises:
         UnusableRunRoot: The id can neither be read nor made.

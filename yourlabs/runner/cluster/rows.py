@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from django.db import Error, models, router
+from django.db import models, router
 from django.db.models import F, Func, Q
 
 from yourlabs.runner import conf
-from yourlabs.runner.cluster.lease import LEASE_S, WANTED_S, Row, key_of
 from yourlabs.runner.cluster.models import LeaseRow
-from yourlabs.runner.ownership.record import OwnerRecord, parse_record
+from yourlabs.runner.cluster.rules import LEASE_S, WANTED_S, Row, key_of
+from yourlabs.runner.ownership.record import parse_record
 
 
 class Clock(Func):
@@ -66,12 +65,10 @@ def look(names: Iterable[str]) -> dict[str, Row]:
             "desired",
         )
     )
-    return {name: Row(parse(record), *values) for name, record, *values in found}
-
-
-def parse(record: str) -> OwnerRecord | None:
-    """Return the record in a row. None: there was no holder."""
-    return parse_record(record.encode() + b"\n")
+    return {
+        name: Row(parse_record(f"{record}\n".encode()), *values)
+        for name, record, *values in found
+    }
 
 
 def make(names: Iterable[str]) -> None:
@@ -82,7 +79,7 @@ def make(names: Iterable[str]) -> None:
 
 def renew(holders: Mapping[str, str]) -> int:
     """Renew the leases of these holders, by chain; return how many are theirs still."""
-    # Also what has ended: who has not taken it until now cannot do so behind this.
+    # Also a lease that has ended, unless somebody has taken it by now.
     keys = [key_of(name) for name in holders]
     held = table().filter(pk__in=keys, holder__in=list(holders.values()))
     count: int = held.update(lease_until=Clock() + LEASE_S)
@@ -96,7 +93,7 @@ def take(name: str, row: Row, root: str, request: str | None, **holder: Any) -> 
     Args:
         name: Of the chain.
         row: What the look found.
-        root, request: As for `lease.may_take`.
+        root, request: As for `rules.may_take`.
         holder: What is written: ``holder``, ``token`` and ``record``.
     """
     is_free = Q(lease_until__lt=Clock()) | Q(root=root)
@@ -130,31 +127,3 @@ def read(name: str, column: str) -> str | None:
         table().filter(pk=key_of(name)).values_list(column, flat=True).first()
     )
     return found
-
-
-def age(name: str) -> float | None:
-    """Return how many seconds ago there was a holder. None: there was none."""
-    found = _last(name)
-    if found is None:
-        return None
-    row, record = found
-    # Who lets go ends the lease; who does not has renewed it before.
-    return -row.left if record.released else LEASE_S - row.left
-
-
-def owner(name: str) -> OwnerRecord | None:
-    """Return what the last holder said of itself: released where its lease is over."""
-    found = _last(name)
-    if found is None:
-        return None
-    row, record = found
-    return record if row.left > 0 else replace(record, released=True)
-
-
-def _last(name: str) -> tuple[Row, OwnerRecord] | None:
-    """Return the row of a chain that had a holder, for who may do without it."""
-    try:
-        row = look([name]).get(name)
-    except Error:
-        return None
-    return None if row is None or row.record is None else (row, row.record)

@@ -130,6 +130,6 @@ def _fail(result: Any) -> None:
     try:
         sender = type(result.task.get_backend())
     except Exception:
-        # Its function is gone: nobody can be told of it.
+        # Its function is gone, and with it the sender of the signal.
         return
     task_finished.send(sender=sender, task_result=result.task_result)

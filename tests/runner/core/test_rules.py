@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from yourlabs.runner.chain.decorator import task
 from yourlabs.runner.chain.task import make_chain
-from yourlabs.runner.cluster.lease import (
+from yourlabs.runner.cluster.rules import (
     ASK_EVERY_S,
     LEASE_S,
     LOOK_EVERY_S,
@@ -21,7 +21,6 @@ from yourlabs.runner.cluster.lease import (
     Row,
     interrupted,
     key_of,
-    may_ask,
     may_take,
     next_look,
 )
@@ -76,16 +75,6 @@ def test_may_take(
 ) -> None:
     """A lease is to be had when it is over, and nobody else goes first."""
     assert may_take(replace(ROW, **changes), HERE, request_id) is expected
-
-
-def test_may_ask() -> None:
-    """The first request counts until it is over."""
-    wanted = replace(ROW, wanted="a", wanted_left=3.0)
-    assert may_ask(ROW, "b")
-    assert may_ask(wanted, "a")
-    assert not may_ask(wanted, "b")
-    assert may_ask(replace(wanted, wanted_left=0.0), "b")
-    assert not may_ask(ROW, None)
 
 
 @given(
