@@ -19,7 +19,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.places import Child, Place, overlaps, wait_for
-from tests.runner.fakes import quick, started
+from tests.runner.fakes import log, quick, started
 from yourlabs import runner
 from yourlabs.runner.chain.registry import make_thread
 from yourlabs.runner.chain.task import make_chain
@@ -196,7 +196,9 @@ def test_pause_and_resume(root: Path) -> None:
     thread = chain_of()
     thread.tick()
     until = datetime.now(timezone.utc) + timedelta(hours=1)
-    runner.pause("sync", until, "deploy", by="ann")
+    with log() as kept:
+        runner.pause("sync", until, "deploy", by="ann")
+    assert "[sync] Pause, asked by ann: deploy" in kept.texts()
     assert the()["paused"] == {
         "until": until.timestamp(),
         "by": "ann",

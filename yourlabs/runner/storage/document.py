@@ -8,10 +8,7 @@ from typing import Any
 
 VERSION = 1
 
-GOAL = 65_536  # a section that is larger has its texts shortened, in bytes
 MAX_SIZE = 4 * 2**20  # no document is larger, in bytes: what does not fit is left out
-
-TEXT_SIZES = (4_000, 1_000, 200)  # to how many characters, one after the other
 
 
 def encode_sections(
@@ -26,7 +23,7 @@ def encode_sections(
     problems: dict[str, str] = {}
     for section, value in sections.items():
         try:
-            texts[section] = _bounded(value)
+            texts[section] = _dump(value)
         except (TypeError, ValueError, RecursionError) as exc:
             problems[section] = f"it is no plain JSON ({exc})"
     # Some room is left for the names.
@@ -38,29 +35,10 @@ def encode_sections(
     return texts, problems
 
 
-def _bounded(value: Any) -> bytes:
-    text = _dump(value)
-    for size in TEXT_SIZES:
-        if len(text) <= GOAL:
-            break
-        text = _dump(_shortened(value, size))
-    return text
-
-
 def _dump(value: Any) -> bytes:
     text = json.dumps(value, ensure_ascii=False)
     # Half a surrogate is no UTF-8; what it becomes is JSON for it.
     return text.encode("utf-8", "backslashreplace")
-
-
-def _shortened(value: Any, size: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= size else f"{value[: size - 1]}…"
-    if isinstance(value, Mapping):
-        return {key: _shortened(item, size) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_shortened(item, size) for item in value]
-    return value
 
 
 def encode(texts: Mapping[str, bytes]) -> bytes:
