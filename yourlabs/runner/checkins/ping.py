@@ -10,14 +10,9 @@ from yourlabs.runner.checkins.sender import Event, Sender
 from yourlabs.runner.exceptions import InvalidTask
 
 TIMEOUT_S = 10.0
-
-MAX_BODY = 10_000
-"""How much of a failure is sent, in bytes: the end, which says what was raised."""
-
 PER_MINUTE = 5
-
+MAX_BODY = 10_000  # bytes of a failure: its end, which says what was raised
 SUFFIXES = {"start": "/start", "success": "", "fail": "/fail"}
-"""What is added to the address."""
 
 
 def ping(function: Callable[..., Any], url: str) -> Sender:

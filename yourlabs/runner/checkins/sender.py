@@ -16,9 +16,7 @@ from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.log import logger
 
 MINUTE_S = 60.0
-
-FLUSH_S = 2.0
-"""A chain that stops waits so long for what is due, in seconds."""
+FLUSH_S = 2.0  # how long a chain that stops waits for what is due
 
 
 class Event(NamedTuple):

@@ -9,11 +9,8 @@ from typing import Any
 
 from yourlabs.runner.checkins.sender import Event, Sender
 
-DEFAULT_LONGEST = timedelta(minutes=30)
-"""How long a run may take where nothing is set: as Sentry has it."""
-
-PER_MINUTE = 1
-"""Sentry knows no shorter interval."""
+DEFAULT_LONGEST = timedelta(minutes=30)  # Sentry's own, for a run without a limit
+PER_MINUTE = 1  # Sentry has no shorter interval
 
 
 def sentry(function: Callable[..., Any], slug: str | None = None) -> Sender:
