@@ -70,7 +70,7 @@ class ChainDown:
         self.downtime = downtime
         self.state.put("downtimes", {self.key: downtime.to_json()})
         for subscriber in connected:
-            subscriber.tell(self.chain.name, self.key)
+            subscriber.send_owed(self.chain.name, self.key)
 
     def close(self) -> None:
         """Wait a moment for what is being sent; the next holder sends the rest."""

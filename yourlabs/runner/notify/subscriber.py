@@ -98,9 +98,9 @@ class Subscriber:
     def _happened(self, event: Any, patience: float = PATIENCE) -> None:
         log = self._chains.get(event.chain)
         if log is not None and event.task in log.keys:
-            self.tell(event.chain, log.keys[event.task], patience)
+            self.send_owed(event.chain, log.keys[event.task], patience)
 
-    def tell(self, name: str, key: str, patience: float = 0.0) -> None:
+    def send_owed(self, name: str, key: str, patience: float = 0.0) -> None:
         """Have what is owed sent; wait `patience` seconds, at most the cooldown."""
         log = self._find((name, key))
         if log is None or not self._post(log, key) or self.delivery.is_failing:
