@@ -104,4 +104,4 @@ def test_metrics_are_well_formed(tmp_path: Path, settings: Any) -> None:
     thread = with_a_past("poll", fails=True)
 
     promtool("check", "metrics", text=render([read_chain("poll")], time.time()))
-    thread.give_back()
+    thread.loop.release()

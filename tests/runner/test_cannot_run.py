@@ -62,7 +62,7 @@ def process(backend: MemoryBackend) -> RunnerThread:
 def turn(thread: RunnerThread) -> None:
     """Go round once, as the thread does it, and do not sleep afterwards."""
     try:
-        thread.tick()
+        thread.loop.tick()
     except Exception as exc:
         thread.loop.break_down(exc)
 
@@ -95,7 +95,7 @@ def test_healed_in_a_cooldown(told: list[str]) -> None:
     backend = MemoryBackend(clock := FakeClock())
     thread = process(backend)
     turn(thread)
-    thread.give_back()
+    thread.loop.release()
     broken(thread, OSError("no"))
     clock.advance(10)
     broken(thread, None)
@@ -124,8 +124,8 @@ def test_healed_by_a_restart(told: list[str]) -> None:
 
     for _ in range(2):
         thread = process(backend)
-        thread.tick()
-        thread.give_back()
+        thread.loop.tick()
+        thread.loop.release()
 
     assert told[1:] == ["healed"]
 
@@ -171,7 +171,7 @@ def test_left_to_another_process(told: list[str]) -> None:
 def test_nothing_to_tell(told: list[str]) -> None:
     """A chain that always ran leaves nothing behind but its own."""
     backend = MemoryBackend(FakeClock())
-    process(backend).tick()
+    process(backend).loop.tick()
 
     assert told == []
     down = replace(make(Counted()).chain, name="chain.down")
@@ -252,16 +252,16 @@ def test_owner_without_a_sign_of_life(told: list[str]) -> None:
     """Who stands by behind an owner that seems to be dead tells it."""
     backend = MemoryBackend(FakeClock())
     owner, thread = process(backend), process(backend)
-    owner.tick()
-    thread.tick()
+    owner.loop.tick()
+    thread.loop.tick()
     thread.ownership.silent = "It is frozen."  # type: ignore[attr-defined]
     thread.check()
-    thread.tick()
+    thread.loop.tick()
     assert told == ["The chain cannot run: It is frozen."]
 
     thread.ownership.silent = None  # type: ignore[attr-defined]
     thread.check()
-    thread.tick()
+    thread.loop.tick()
     assert told[1:] == ["healed"]
 
 

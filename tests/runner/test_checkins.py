@@ -83,15 +83,15 @@ def test_pings(service: Service) -> None:
     task = quick(sync)
     sender = ping(task.func, f"{service.url}/uuid/")
     thread = make(task)
-    thread.tick()
+    thread.loop.tick()
     until(lambda: ("/uuid", "") in service.got)
     fails = True
-    thread.tick()
+    thread.loop.tick()
     until(lambda: service.got[-1][0] == "/uuid/fail")
 
     assert "ValueError: password=***" in service.got[-1][1]
     assert sender.task is task
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_five_a_minute(service: Service) -> None:
@@ -100,12 +100,12 @@ def test_five_a_minute(service: Service) -> None:
     sender = ping(task.func, service.url)
     thread = make(task)
     for count in range(1, 6):
-        thread.tick()
+        thread.loop.tick()
         until(lambda count=count: len(service.got) >= count)  # type: ignore[misc]
     for _ in range(100):
-        thread.tick()
+        thread.loop.tick()
     began = time.monotonic()
-    thread.give_back()
+    thread.loop.release()
 
     assert time.monotonic() - began < 1, "what is not due yet is not waited for"
     assert len(service.got) == 5
@@ -135,10 +135,10 @@ def test_service_that_hangs(service: Service) -> None:
     thread = make(task)
     began = time.monotonic()
     for _ in range(50):
-        thread.tick()
+        thread.loop.tick()
 
     assert time.monotonic() - began < 1
-    thread.give_back()
+    thread.loop.release()
     assert time.monotonic() - began < 5
 
 
@@ -174,8 +174,8 @@ def test_sentry(monkeypatch: pytest.MonkeyPatch) -> None:
         sender.post(Event("success", "", 0.5))
     until(lambda: got)
     thread = make(task)
-    thread.tick()
-    thread.give_back()
+    thread.loop.tick()
+    thread.loop.release()
 
     assert len(got) == 1
     assert (got[0]["monitor_slug"], got[0]["status"]) == ("sync", "ok")
@@ -234,7 +234,7 @@ def test_collector(tmp_path: Any, settings: Any) -> None:
     assert {f.name: f.samples for f in parse(text)} == {
         f.name: f.samples for f in parse(own)
     }
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_health_check(tmp_path: Any, settings: Any) -> None:
@@ -248,4 +248,4 @@ def test_health_check(tmp_path: Any, settings: Any) -> None:
     Chains().run()
     with pytest.raises(exceptions.ServiceUnavailable, match="poll: poll fails"):
         Chains(strict=True).run()
-    thread.give_back()
+    thread.loop.release()

@@ -144,7 +144,7 @@ def test_owned(arguments: list[str], code: int) -> None:
 
     assert caught.value.returncode == code
     assert owner.thread.loop.claim.check()  # type: ignore[union-attr]
-    owner.thread.give_back()
+    owner.thread.loop.release()
     assert calls == []
 
 

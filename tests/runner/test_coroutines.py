@@ -192,7 +192,7 @@ def test_rest() -> None:
     thread = make(quick(compute))
     (of_task,) = thread.tasks
 
-    deadline = thread.tick()
+    deadline = thread.loop.tick()
 
     assert deadline > time.monotonic(), "it rests"
     assert of_task.coroutines is not None

@@ -50,7 +50,7 @@ def failing(name: str = "fails", **options: Any) -> Task:
 def tick(thread: RunnerThread, clock: FakeClock, times: int = 1) -> float:
     """Go round; return in how many seconds it wants to do so again."""
     for _ in range(times):
-        deadline = thread.tick()
+        deadline = thread.loop.tick()
     return deadline - clock.monotonic()
 
 
@@ -73,8 +73,8 @@ def killed(thread: RunnerThread) -> None:
 
 def interrupted(thread: RunnerThread, index: int = 0, **changes: Any) -> None:
     """Have the process of `thread` end inside a run of one of its tasks."""
-    thread.tick()
-    clock = thread._clock
+    thread.loop.tick()
+    clock = thread.loop.clock
     path = thread.chain.paths[index]
     claim_of(thread).mark(RunMark(path, clock.time(), index))
     killed(thread)
@@ -327,7 +327,7 @@ def test_once(backend: MemoryBackend, clock: FakeClock) -> None:
 
     assert calls == ["a", "b"]
     assert thread.is_ending()
-    assert thread.failed
+    assert thread.loop.failed
 
 
 def test_once_keeps_the_plan(backend: MemoryBackend, clock: FakeClock) -> None:
@@ -352,7 +352,7 @@ def test_once_without_its_claim(backend: MemoryBackend, clock: FakeClock) -> Non
     tick(thread, clock)
 
     assert thread.is_ending()
-    assert thread.failed
+    assert thread.loop.failed
     assert counted.calls == 1
 
 
@@ -456,7 +456,7 @@ def test_command_that_yields(
         old.check()
 
     assert old.is_ending()
-    assert old.failed == (mode is Mode.ONCE)
+    assert old.loop.failed == (mode is Mode.ONCE)
     assert counted.calls == 1
 
 
@@ -612,7 +612,7 @@ def test_single_pass_that_is_asked_to_yield(
 
     assert calls == ["a", "b"]
     assert once.is_ending()
-    assert not once.failed
+    assert not once.loop.failed
 
 
 # A claim that is lost, and other breakdowns.
@@ -724,7 +724,7 @@ def test_once_that_breaks_down(backend: MemoryBackend, clock: FakeClock) -> None
     thread.loop.break_down(OSError("no"))
 
     assert thread.is_ending()
-    assert thread.failed
+    assert thread.loop.failed
 
 
 def test_trouble_of_a_standby(backend: MemoryBackend, clock: FakeClock) -> None:
@@ -781,7 +781,7 @@ def heir_of(thread: RunnerThread, *tasks: Task, **options: Any) -> RunnerThread:
     """Return the next owner, in another process, after `thread` has let go."""
     thread.loop.release()
     kept = thread.ownership._kept  # type: ignore[attr-defined]
-    backend = MemoryBackend(thread._clock)
+    backend = MemoryBackend(thread.loop.clock)
     backend._chains["chain"] = kept
     return make(*(tasks or thread.chain.tasks), backend=backend, **options)
 
@@ -896,7 +896,7 @@ def test_many_failures_of_many_tasks(
     tasks = [quick(lambda: fail(), name=f"task{number}") for number in range(125)]
     thread = make(*tasks, backend=backend)
     tick(thread, clock, 125 * 15)
-    thread.give_back()
+    thread.loop.release()
 
     kept = document(backend)
     size = len(json.dumps(kept, ensure_ascii=False).encode())
@@ -928,7 +928,7 @@ def test_woken_before_it_begins(backend: MemoryBackend, clock: FakeClock) -> Non
     counted = Counted()
     before = make(quick(counted, success_cooldown=HOUR), backend=backend)
     tick(before, clock)
-    before.give_back()
+    before.loop.release()
     thread = make(quick(counted, success_cooldown=HOUR), backend=backend)
     thread.wake()
     tick(thread, clock)
@@ -945,7 +945,7 @@ def test_woken_while_it_stands_by(backend: MemoryBackend, clock: FakeClock) -> N
     tick(thread, clock)
     thread.wake()
     tick(thread, clock)
-    before.give_back()
+    before.loop.release()
     thread.check()
 
     assert tick(thread, clock) == HOUR

@@ -63,7 +63,7 @@ class Pretending(Execution):
             f"2:{message}",
         )
         self._end()
-        self._count(described, time.monotonic())
+        self._count(described, time.monotonic(), took=0.0)
         self._tell(RunnerError(message), described, ZERO)
 
     def succeed(self) -> None:

@@ -733,9 +733,9 @@ def test_concurrency_security(root: Path) -> None:
         "Did not find pidfile rest, continuing normally",
         "Wrote pidfile rest",
     ]
-    one.thread.give_back()
+    one.thread.loop.release()
     assert other.concurrency_security() is True
-    other.thread.give_back()
+    other.thread.loop.release()
 
 
 def test_found_pidfile(root: Path) -> None:
@@ -746,7 +746,7 @@ def test_found_pidfile(root: Path) -> None:
     with log() as kept:
         one = runner.Runner([resting()])
         one.concurrency_security()
-        one.thread.give_back()
+        one.thread.loop.release()
 
     assert kept.texts() == [
         "Found pidfile rest containing: 4194304",
@@ -764,7 +764,7 @@ def test_foreign_pidfile(root: Path) -> None:
     with log() as kept:
         one = runner.Runner([resting()])
         one.concurrency_security()
-        one.thread.give_back()
+        one.thread.loop.release()
 
     assert "Found pidfile rest containing: '\\x1b[31m1\\u202e\\u200b'" in kept.texts()
     assert all(text.isprintable() for text in kept.texts())
@@ -780,7 +780,7 @@ def test_takeover_timeout(timeout: Any) -> None:
     with pytest.raises(TakeOverTimeout, match=r"still run by process .* Nothing was k"):
         other.concurrency_security()
 
-    one.thread.give_back()
+    one.thread.loop.release()
 
 
 def test_other_functions() -> None:
@@ -792,7 +792,7 @@ def test_other_functions() -> None:
     with pytest.raises(ChainNameTaken, match=r"divide_by_zero.*--name"):
         other.concurrency_security()
 
-    one.thread.give_back()
+    one.thread.loop.release()
 
 
 def test_take_over_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -807,7 +807,7 @@ def test_take_over_within_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hosted.status().state == "standby"
     assert f"process {os.getpid()}" in hosted.status().reason
 
-    one.thread.give_back()
+    one.thread.loop.release()
     until(lambda: cooling(hosted))
 
 
@@ -859,7 +859,7 @@ def test_signal_while_waiting() -> None:
 
     until_waiting.join(PATIENCE)
     assert one.thread.ident is None
-    owner.thread.give_back()
+    owner.thread.loop.release()
 
 
 def test_chains_of_a_runner() -> None:

@@ -144,7 +144,7 @@ def test_document_is_bounded(texts: list[str]) -> None:
     """However many tasks fail for however long, it has at most 64 KiB."""
     tasks = [quick(lambda: None, name=f"t{number}") for number in range(len(texts))]
     thread = make(*tasks, backend=(backend := MemoryBackend()))
-    thread.tick()
+    thread.loop.tick()
     for execution, text in zip(thread.tasks, texts, strict=True):
         hang = Hang(NOON, 60, 61, text)
         execution.downtime = execution.downtime.stalled(hang)

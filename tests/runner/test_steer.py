@@ -84,7 +84,7 @@ def succeed() -> None:
 def test_status_of_a_chain_that_runs(root: Path) -> None:
     """Every key is there; a cooldown is one, and what failed says how."""
     thread = chain_of(fail)
-    thread.tick()
+    thread.loop.tick()
     found = runner.status()
 
     assert [*found] == ["version", "host", "at", "chains"]
@@ -105,7 +105,7 @@ def test_status_of_a_chain_that_runs(root: Path) -> None:
         "message": "no <b>route</b> to host, password=***",
     }
     assert json.loads(json.dumps(found)) == found
-    thread.give_back()
+    thread.loop.release()
     assert the()["state"] == "stopped"
     assert the()["owner"] is None
 
@@ -113,20 +113,20 @@ def test_status_of_a_chain_that_runs(root: Path) -> None:
 def test_reader_touches_nothing(root: Path) -> None:
     """To look at a chain does not try for its lock, nor write anything."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     before = {path: path.stat().st_mtime_ns for path in root.iterdir()}
     runner.status()
     health.check()
 
     assert before == {path: path.stat().st_mtime_ns for path in root.iterdir()}
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_unknown_chain(root: Path) -> None:
     """An unknown chain is an error that has the names there are; exit 2."""
     thread = chain_of()
-    thread.tick()
-    thread.give_back()
+    thread.loop.tick()
+    thread.loop.release()
     for verb in ("status", "check", "wake", "pause", "forget"):
         message = command(verb, "nope", code=2)
         assert message == "No chain is called 'nope'. There are: sync."
@@ -147,7 +147,7 @@ def test_table(root: Path) -> None:
             fail_cooldown=3_600,
         )
         threads.append(make_thread(make_chain([task], name=name), Mode.HOSTED))
-        threads[-1].tick()
+        threads[-1].loop.tick()
     lines = command("status").splitlines()
 
     assert max(map(len, lines)) <= 80
@@ -159,17 +159,17 @@ def test_table(root: Path) -> None:
     assert "failing" in lines[1]
     assert "down for 0 s: builtins.ValueError: no <b>" in command("status", "fails")
     for thread in threads:
-        thread.give_back()
+        thread.loop.release()
 
 
 def test_json_is_the_status(root: Path) -> None:
     """``--json`` prints what `runner.status` returns."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     printed = json.loads(command("status", "--json"))
 
     assert printed["chains"] == runner.status()["chains"]
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_dead_owner_is_seen(place: Place, root: Path, settings: Any) -> None:
@@ -194,7 +194,7 @@ def test_dead_owner_is_seen(place: Place, root: Path, settings: Any) -> None:
 def test_pause_and_resume(root: Path) -> None:
     """It is told until when, by whom and why; each act is remembered, and logged."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     until = datetime.now(timezone.utc) + timedelta(hours=1)
     with log() as kept:
         runner.pause("sync", until, "deploy", by="ann")
@@ -215,32 +215,32 @@ def test_pause_and_resume(root: Path) -> None:
     ]
     content = json.loads((root / "sync.control").read_text())
     assert [*content][:4] == ["version", "paused", "silenced", "wake"]
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_wake_is_refused_while_paused(root: Path) -> None:
     """It would run nothing: exit 1, and who has paused it."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     command("pause", "sync", "--for", "2h", "--reason", "deploy")
     message = command("wake", "sync", code=1)
 
     assert message == f"sync is paused. By {this_user()}: deploy"
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_wake_number_rises(root: Path) -> None:
     """It is one more than what was written, and than what was seen."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     assert [runner.wake("sync"), runner.wake("sync")] == [1, 2]
     thread.check()
-    thread.tick()
+    thread.loop.tick()
     assert the()["seen"] == {"wake": 2}
     (root / "sync.control").unlink()
 
     assert runner.wake("sync") == 3
-    thread.give_back()
+    thread.loop.release()
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -260,8 +260,8 @@ def test_wait_for_a_run(root: Path, fails: bool) -> None:
 def test_wait_without_an_owner(root: Path) -> None:
     """Nobody waits for what nobody runs."""
     thread = chain_of()
-    thread.tick()
-    thread.give_back()
+    thread.loop.tick()
+    thread.loop.release()
 
     assert "nobody runs it" in command("wake", "sync", "--wait", code=1)
     assert "nobody runs it" in command("pause", "sync", "--wait")
@@ -302,11 +302,11 @@ def test_length_of_time_that_is_none(root: Path, text: str) -> None:
 def test_forget(root: Path) -> None:
     """What is left of a chain is cleared away, of one that runs never."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     runner.silence("sync")
     assert "runs: only a chain that has no owner" in command("forget", "sync", code=1)
     assert the()["owner"]["alive"]
-    thread.give_back()
+    thread.loop.release()
     command("forget", "sync")
 
     assert list(root.iterdir()) == []
@@ -463,11 +463,11 @@ NONSENSE: list[Any] = [
 def test_fuzz(root: Path) -> None:
     """A thousand corrupt documents: no reader raises, and none changes a file."""
     thread = chain_of(fail)
-    thread.tick()
+    thread.loop.tick()
     runner.pause("sync", reason="deploy")
     thread.check()
-    thread.tick()
-    thread.give_back()
+    thread.loop.tick()
+    thread.loop.release()
     names = ("sync.json", "sync.control", "sync.pid")
     whole = {name: (root / name).read_bytes() for name in names}
     dice = random.Random(7)
@@ -500,8 +500,8 @@ def test_fuzz(root: Path) -> None:
 def test_document_that_cannot_be_read(root: Path, content: bytes, reason: str) -> None:
     """It is unknown, with the reason, for whoever looks."""
     thread = chain_of()
-    thread.tick()
-    thread.give_back()
+    thread.loop.tick()
+    thread.loop.release()
     (root / "sync.json").write_bytes(content)
 
     assert the()["state"] == "unknown"
@@ -526,11 +526,11 @@ def test_symbolic_link_is_no_document(root: Path, tmp_path: Path) -> None:
 def test_health_of_what_is_expected(root: Path) -> None:
     """Who ended in good order is missed by nobody; who was killed is."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     assert health.check() == {"sync": (True, "")}
     pidfile = root / "sync.pid"
     running = pidfile.read_bytes()
-    thread.give_back()
+    thread.loop.release()
     assert health.check() == {}
     pidfile.write_bytes(running.replace(b'"start": ', b'"start": 1', 1))
     assert health.check() == {"sync": (True, "")}, "within the grace"
@@ -545,17 +545,17 @@ def test_health_of_what_is_expected(root: Path) -> None:
 def test_failing_is_healthy_unless_strict(root: Path) -> None:
     """To restart a process does not mend an API."""
     thread = chain_of(fail)
-    thread.tick()
+    thread.loop.tick()
 
     assert "healthy" in command("check")
     assert "quick fails." in command("check", "--strict", code=1)
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_overdue(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is later than twice its cooldown is missed."""
     thread = chain_of()
-    thread.tick()
+    thread.loop.tick()
     reading = read_chain("sync")
     assert reading.due is not None
     now = reading.due + 2 * 3_600
@@ -565,7 +565,7 @@ def test_overdue(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         False,
         "Its next run has been due for 7201 s.",
     )
-    thread.give_back()
+    thread.loop.release()
 
 
 def test_stalled(place: Place, settings: Any) -> None:

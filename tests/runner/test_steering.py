@@ -56,18 +56,18 @@ def test_paused_runs_nothing(backend: MemoryBackend) -> None:
     """A pause lets nothing begin, is written as seen, and ends with a resume."""
     function = Counted()
     thread = make(quick(function), backend=backend)
-    thread.tick()
+    thread.loop.tick()
     with log() as kept:
         want(thread, backend, paused=PAUSE)
 
-        assert thread.tick() == math.inf
-        assert thread.tick() == math.inf
+        assert thread.loop.tick() == math.inf
+        assert thread.loop.tick() == math.inf
         assert (function.calls, thread.status().state) == (1, "paused")
         assert thread.status().reason == "Paused by ann: deploy"
         assert seen(backend)["paused"] == PAUSE
 
         want(thread, backend, paused=None)
-        thread.tick()
+        thread.loop.tick()
 
     assert function.calls == 2
     assert seen(backend)["paused"] is None
@@ -79,12 +79,12 @@ def test_pause_ends_by_itself(backend: MemoryBackend, clock: FakeClock) -> None:
     """A pause with an end is over then, whoever looks or does not."""
     function = Counted()
     thread = make(quick(function), backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, paused={**PAUSE, "until": clock.time() + 60})
 
-    assert thread.tick() == clock.monotonic() + 60
+    assert thread.loop.tick() == clock.monotonic() + 60
     clock.advance(60)
-    thread.tick()
+    thread.loop.tick()
 
     assert function.calls == 2
 
@@ -94,15 +94,15 @@ def test_pause_survives_every_owner(backend: MemoryBackend) -> None:
     function = Counted()
     task = quick(function)
     thread = make(task, backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, paused=PAUSE)
-    thread.tick()
+    thread.loop.tick()
     for mode in (Mode.HOSTED, Mode.COMMAND, Mode.HOSTED):
         claim = store_of(backend).claim
         assert claim is not None
         claim.die()
         heir = make(task, backend=backend, mode=mode)
-        heir.tick()
+        heir.loop.tick()
         assert heir.status().state == "paused"
 
     assert function.calls == 1
@@ -114,9 +114,9 @@ def test_single_pass_of_a_paused_chain(backend: MemoryBackend) -> None:
     thread = make(quick(function), backend=backend, mode=Mode.ONCE)
     store_of(backend).steer(lambda _: {"paused": PAUSE})
     with log() as kept:
-        thread.tick()
+        thread.loop.tick()
 
-    assert (function.calls, thread.failed) == (0, True)
+    assert (function.calls, thread.loop.failed) == (0, True)
     assert "[chain] Nothing was run. Paused by ann: deploy" in kept.texts()
 
 
@@ -124,13 +124,13 @@ def test_wake_runs_once(backend: MemoryBackend, clock: FakeClock) -> None:
     """A wake ends the cooldown, once; what is seen is what was asked, with the end."""
     function = Counted()
     thread = make(quick(function, success_cooldown=HOUR), backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, wake=1)
     want(thread, backend, wake=7)
-    thread.tick()
+    thread.loop.tick()
 
     assert function.calls == 2
-    assert thread.tick() == clock.monotonic() + HOUR
+    assert thread.loop.tick() == clock.monotonic() + HOUR
     assert function.calls == 2
     assert (seen(backend)["wake"], seen(backend)["ran"]) == (7, 7)
     assert seen(backend)["failed"] is False
@@ -143,9 +143,9 @@ def test_outcome_of_a_wake(backend: MemoryBackend) -> None:
         raise ValueError
 
     thread = make(quick(fail, fail_cooldown=HOUR), backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, wake=1)
-    thread.tick()
+    thread.loop.tick()
 
     assert (seen(backend)["ran"], seen(backend)["failed"]) == (1, True)
 
@@ -155,13 +155,13 @@ def test_wake_without_an_owner(backend: MemoryBackend) -> None:
     function = Counted()
     task = quick(function, success_cooldown=HOUR)
     thread = make(task, backend=backend)
-    thread.tick()
-    thread.give_back()
+    thread.loop.tick()
+    thread.loop.release()
     store_of(backend).steer(lambda desired: {**desired, "wake": 1})
     for _ in range(3):
         heir = make(task, backend=backend)
-        heir.tick()
-        heir.give_back()
+        heir.loop.tick()
+        heir.loop.release()
 
     assert function.calls == 2
 
@@ -171,7 +171,7 @@ def test_killed_between_seeing_and_running(backend: MemoryBackend) -> None:
     function = Counted()
     task = quick(function, success_cooldown=HOUR)
     thread = make(task, backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, wake=1)
     loop = thread.loop
     assert loop.plan is not None
@@ -179,7 +179,7 @@ def test_killed_between_seeing_and_running(backend: MemoryBackend) -> None:
     claim = store_of(backend).claim
     assert claim is not None
     claim.die()
-    make(task, backend=backend).tick()
+    make(task, backend=backend).loop.tick()
 
     assert function.calls == 2
     assert seen(backend)["ran"] == 1
@@ -189,12 +189,12 @@ def test_wake_waits_for_the_end_of_a_pause(backend: MemoryBackend) -> None:
     """Paused is paused: what was asked before is done when it ends."""
     function = Counted()
     thread = make(quick(function, success_cooldown=HOUR), backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, wake=1, paused=PAUSE)
-    thread.tick()
+    thread.loop.tick()
     assert (function.calls, seen(backend)["wake"]) == (1, 0)
     want(thread, backend, paused=None)
-    thread.tick()
+    thread.loop.tick()
 
     assert function.calls == 2
 
@@ -215,15 +215,15 @@ def test_nonsense_leaves_what_was_seen(backend: MemoryBackend, broken: Any) -> N
     """What nobody can have wanted changes nothing, for the next owner neither."""
     task = quick(Counted())
     thread = make(task, backend=backend)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, paused=PAUSE)
-    thread.tick()
+    thread.loop.tick()
     want(thread, backend, **broken)
-    thread.tick()
+    thread.loop.tick()
     assert thread.status().state == "paused"
-    thread.give_back()
+    thread.loop.release()
     heir = make(task, backend=backend)
-    heir.tick()
+    heir.loop.tick()
 
     assert heir.status().state == "paused"
 
@@ -250,12 +250,12 @@ def test_silence_holds_back_and_tells_once(
         raise ValueError("boom")
 
     thread = make(quick(fail), backend=backend)
-    thread.tick()
+    thread.loop.tick()
     told = told_of(thread, clock)
     key = thread.tasks[0].key
     want(thread, backend, silenced={**PAUSE, "until": clock.time() + 600})
     for _ in range(5):
-        thread.tick()
+        thread.loop.tick()
         assert told.owed(key).reasons == ()
         assert isinstance(told.report(key), float)
         clock.advance(60)
@@ -284,15 +284,15 @@ def test_recovered_while_silenced(backend: MemoryBackend, clock: FakeClock) -> N
     told = None
     store = backend.store(thread.chain)
     store.steer(lambda _: {"silenced": PAUSE})
-    thread.tick()
+    thread.loop.tick()
     told = told_of(thread, clock)
     key = thread.tasks[0].key
-    thread.tick()
+    thread.loop.tick()
     failing = False
-    thread.tick()
+    thread.loop.tick()
     assert not isinstance(told.report(key), Report)
     want(thread, backend, silenced=None)
-    thread.tick()
+    thread.loop.tick()
     report = told.report(key)
 
     assert isinstance(report, Report)

@@ -208,7 +208,7 @@ def test_status_of_each_state() -> None:
     begun, go, prepared = threading.Event(), threading.Event(), threading.Event()
     backend = MemoryBackend()
     owner = make(quick(lambda: None), backend=backend)
-    owner.tick()
+    owner.loop.tick()
 
     def function() -> None:
         begun.set()
@@ -227,7 +227,7 @@ def test_status_of_each_state() -> None:
         thread.notify()
         until(lambda: standing_by(thread))
         found.append(thread.status())
-        owner.give_back()
+        owner.loop.release()
         thread.check()
         assert happens(begun)
         found.append(thread.status())
@@ -313,7 +313,7 @@ def test_signals_of_a_chain_that_raise() -> None:
 def test_stop_in_standby() -> None:
     """A chain that stands by stops at once."""
     backend = MemoryBackend()
-    make(quick(lambda: None), backend=backend).tick()
+    make(quick(lambda: None), backend=backend).loop.tick()
 
     with running(quick(lambda: None), backend=backend) as thread:
         until(lambda: standing_by(thread))

@@ -94,12 +94,12 @@ def test_standby(watcher: ChainWatcher) -> None:
     """A chain that stands by is tried for, and runs when it can be had."""
     backend = MemoryBackend()
     owner = make(quick(Counted()), backend=backend)
-    owner.tick()
+    owner.loop.tick()
     counted = Counted()
     task = quick(counted, success_cooldown=HOUR)
     with running(task, backend=backend, watcher=watcher) as thread:
         until(lambda: standing_by(thread))
-        owner.give_back()
+        owner.loop.release()
         assert happens(counted.reached)
 
 
@@ -137,7 +137,7 @@ def test_death_of_the_owner(
     monkeypatch.setattr(MemoryOwnership, "death_fd", lambda self: os.dup(reading))
     backend = MemoryBackend()
     owner = make(quick(Counted(), success_cooldown=HOUR), backend=backend)
-    owner.tick()
+    owner.loop.tick()
     with running(quick(Counted()), backend=backend, watcher=watcher) as thread:
         until(lambda: watcher._death_fds)
         owner.loop.claim.die()  # type: ignore[union-attr]
@@ -170,7 +170,7 @@ def test_filter_that_raises(watcher: ChainWatcher) -> None:
 
     backend = MemoryBackend()
     owner = make(quick(Counted()), backend=backend)
-    owner.tick()
+    owner.loop.tick()
     logger, filter_ = logging.getLogger("runner"), Refusing()
     with running(quick(Counted()), backend=backend, watcher=watcher) as thread:
         until(lambda: standing_by(thread))
@@ -182,7 +182,7 @@ def test_filter_that_raises(watcher: ChainWatcher) -> None:
         finally:
             logger.removeFilter(filter_)
         del thread.check  # type: ignore[method-assign]
-        owner.give_back()
+        owner.loop.release()
         until(lambda: not standing_by(thread))
 
 
@@ -201,7 +201,7 @@ def test_one_chain_that_fails(watcher: ChainWatcher) -> None:
     """A chain that cannot be looked after does not keep others from it."""
     backend = MemoryBackend()
     owner = make(quick(Counted()), backend=backend)
-    owner.tick()
+    owner.loop.tick()
     resting = quick(Counted(), success_cooldown=HOUR)
     with (
         log() as kept,
@@ -211,7 +211,7 @@ def test_one_chain_that_fails(watcher: ChainWatcher) -> None:
         until(lambda: cooling(broken) and standing_by(thread))
         broken.check = lambda: 1 / 0  # type: ignore[method-assign]
         until(lambda: "[broken] The watcher has failed." in kept.texts())
-        owner.give_back()
+        owner.loop.release()
         until(lambda: cooling(thread))
 
 
@@ -336,7 +336,7 @@ def test_receiver_that_hangs(watcher: ChainWatcher) -> None:
     task = quick(slow, max_duration=0.01)
     backend = MemoryBackend()
     owner = make(quick(Counted()), backend=backend)
-    owner.tick()
+    owner.loop.tick()
     with (
         signals.task_stalled.connected_to(hang),
         running(task, watcher=watcher, name="slow") as thread,
@@ -344,7 +344,7 @@ def test_receiver_that_hangs(watcher: ChainWatcher) -> None:
     ):
         until(lambda: thread.status().runs > 3)
         assert reporters() == 1
-        owner.give_back()
+        owner.loop.release()
         until(lambda: not standing_by(other))
         go.set()
     until(lambda: not reporters())

@@ -255,7 +255,7 @@ def test_pages_of_corrupt_documents(
     """Whatever stands in the files, no page fails, and none writes them."""
     runner.silence("poll")
     poll.check()
-    poll.give_back()
+    poll.loop.release()
     files = [tmp_path / "run" / name for name in ("poll.json", "poll.control")]
     whole = {path: path.read_bytes() for path in files}
     dice = random.Random(11)

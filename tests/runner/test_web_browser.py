@@ -59,7 +59,7 @@ runner.pause("clear_sessions", reason="deploy", by="ann")
 runner.silence("poll_prices", by="bob")
 for thread in kept:
     thread.check()
-    thread.tick()
+    thread.loop.tick()
 print("ready x", flush=True)
 sys.stdin.read()
 os._exit(0)

@@ -84,7 +84,7 @@ def eager_chain(
         try:
             yield chain
         finally:
-            chain._thread.give_back()
+            chain._thread.loop.release()
 
 
 class EagerChain:
@@ -129,7 +129,7 @@ class EagerChain:
         enough = self.runs + times
         while self.runs < enough:
             self.clock.advance(self.cooldown)
-            self._next_at = self._thread.tick()
+            self._next_at = self._thread.loop.tick()
 
     def _started(self, sender: RunnerThread) -> None:
         self._log = NotificationLog(sender, "testing", clock=self.clock.time)

@@ -37,7 +37,7 @@ def with_a_past(
     (execution,) = thread.tasks
     said = "<b>no</b>" if raising is fail else "[Errno 111] Connection refused"
     dice, now = random.Random(name), time.time()
-    thread.tick()
+    thread.loop.tick()
     history = execution.history
     began = type(history)()
     for hour in range(168):

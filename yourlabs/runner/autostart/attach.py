@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.core.handlers.asgi import ASGIHandler
@@ -44,31 +44,20 @@ _GONE: Any = object()
 _DISPATCH_UID, _AGAIN_UID = f"{__name__}.serves", f"{__name__}.again"
 
 
-class Startable(Protocol):
-    """A chain's thread; `reason` says why it does not run."""
-
-    name: str
-    reason: str
-
-    @property
-    def ident(self) -> int | None: ...
-    def start(self) -> None: ...
-
-
 # Chains that wait for a fork or for the first request, with the setting AUTOSTART; and
 # chains whose thread could not be started. Changed by single operations only: nobody
 # would release a lock that another thread holds in a forked child.
-_waiting: dict[Startable, bool | str] = {}
-_unstarted: dict[Startable, None] = {}
+_waiting: dict[Any, bool | str] = {}
+_unstarted: dict[Any, None] = {}
 
 _announced: set[tuple[int, Role, str]] = set()  # what was logged, by process id
 _hooked: set[str] = set()  # the hooks that are in place; forked children inherit them
 _settled_at = 0.0  # when the process has the user it serves as, on the monotonic clock
 
 
-def arrange(thread: Startable, *, autostart: bool | str = "auto") -> Decision:
+def arrange(thread: Any, *, autostart: bool | str = "auto") -> Decision:
     """
-    Start a chain now, later or never, as is right in this process.
+    Start the thread of a chain now, later or never, as is right in this process.
 
     Call it where the chain is declared: the decision is made from the caller's stack.
     It may be called again for a chain that was not started. The decision is logged once
@@ -158,13 +147,13 @@ def _resume(**changes: bool) -> None:
             )
 
 
-def _take(waiting: dict[Startable, T]) -> list[tuple[Startable, T]]:
+def _take(waiting: dict[Any, T]) -> list[tuple[Any, T]]:
     """Empty it, whoever else does so at the same time."""
     taken = [(thread, waiting.pop(thread, _GONE)) for thread in list(waiting)]
     return [(thread, value) for thread, value in taken if value is not _GONE]
 
 
-def _follow(decision: Decision, thread: Startable) -> None:
+def _follow(decision: Decision, thread: Any) -> None:
     global _settled_at
     if not decision.starts:
         thread.reason = decision.reason
@@ -174,7 +163,7 @@ def _follow(decision: Decision, thread: Startable) -> None:
     _start(thread)
 
 
-def _start(thread: Startable) -> None:
+def _start(thread: Any) -> None:
     """Start it. If there is no thread, the site boots, and the next request retries."""
     before, thread.reason = thread.reason, ""
     if thread.ident is not None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from yourlabs.runner.chain.execution import Execution
+from yourlabs.runner.chain.execution import NEVER_FAILED, Execution
 from yourlabs.runner.chain.history import (
     History,
     first_that_fits,
@@ -19,7 +19,6 @@ from yourlabs.runner.chain.plan import Plan, plan_from_json, plan_to_json
 from yourlabs.runner.failures.downtime import (
     INTERRUPTED_LIMIT,
     MAX_STORED,
-    Downtime,
     downtimes_from_json,
 )
 from yourlabs.runner.log import logger
@@ -99,7 +98,7 @@ class Checkpoint:
         for execution in self._executions:
             # If nothing was saved, what this process counted before is all there is.
             if downtimes is not None:
-                execution.resume(downtimes.get(execution.key, Downtime()))
+                execution.resume(downtimes.get(execution.key, NEVER_FAILED))
             if histories is not None:
                 execution.history = histories.get(execution.key, History())
         now = self._clock.monotonic()
@@ -144,7 +143,7 @@ class Checkpoint:
         downtimes = {
             one.key: one.downtime
             for one in self._executions
-            if one.downtime != Downtime()
+            if one.downtime != NEVER_FAILED
         }
         names = {
             one.key: {"path": one.task.path, "name": one.task.name}

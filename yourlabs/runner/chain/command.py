@@ -124,12 +124,12 @@ class Runner:
             self._wait(leaving=leaving)
         finally:
             if self.thread.ident is None:
-                self.thread.give_back()
+                self.thread.loop.release()
             if not leaving:
                 self._signals.restore()
         if not self.thread.loop.stop_asked:
             return ENDED_UNASKED
-        return 1 if self.thread.failed else 0
+        return 1 if self.thread.loop.failed else 0
 
     def _wait(self, *, leaving: bool) -> None:
         """Wait for the end of the chain; once it was asked for, for a limited time."""

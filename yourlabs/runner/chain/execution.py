@@ -7,11 +7,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from types import CoroutineType
-from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain import db, interrupted
@@ -36,6 +34,7 @@ from yourlabs.runner.log import logger
 from yourlabs.runner.ownership.base import Clock
 from yourlabs.runner.ownership.record import OwnerRecord
 
+NEVER_FAILED = Downtime()
 # A warning comes after so many runs in a row without a cooldown, if they took so long.
 MORE_RUNS, MORE_SECONDS = 100, 5.0
 
@@ -69,7 +68,7 @@ class Execution:
         self.options = task.options
         self.more = False
         self.cooldown = timedelta()
-        self.downtime = Downtime()
+        self.downtime = NEVER_FAILED
         self.history = History()
         self.runs = self.failures = 0
         self.started = 0.0
@@ -102,8 +101,6 @@ class Execution:
         self.started = self._clock.monotonic()
         self._is_running = True
         try:
-            # The cooldown begins with the end of the call: what receivers take is part
-            # of it.
             return self._run()
         finally:
             self._note_hang(self._clock.monotonic(), is_running=False)
@@ -143,12 +140,11 @@ class Execution:
         result = context.run(self.task.func)
         if type(result) is CoroutineType:
             self.coroutines = self.coroutines or Coroutines(self.task.name)
-            coroutine: Coroutine[Any, Any, Any] = result
+            coroutine = result
             result = context.run(self.coroutines.run, lambda: coroutine)
-        if result is not None and result is not True:
-            reason = why_nothing_ran(self.task.func, result)
-            if reason:
-                raise InvalidTask(reason)
+        is_plain = result is None or result is True
+        if not is_plain and (reason := why_nothing_ran(self.task.func, result)):
+            raise InvalidTask(reason)
         return result is True
 
     def _ended(self, context: contextvars.Context) -> float:
@@ -203,9 +199,10 @@ class Execution:
         described = replace(describe(exc), traceback="")
         in_a_row = self.downtime.interrupted + 1
         ended = self._clock.monotonic()
-        self._count(described, ended, in_a_row, took=max(0.0, now - since))
+        took = max(0.0, now - since)
+        self._count(described, ended, took=took, in_a_row=in_a_row)
         self.cooldown = interrupted_cooldown(self.options.fail_cooldown, in_a_row)
-        self._tell(exc, described, timedelta(seconds=max(0.0, now - since)))
+        self._tell(exc, described, timedelta(seconds=took))
         return ended + self.cooldown.total_seconds()
 
     def status(self) -> TaskStatus:
@@ -281,10 +278,9 @@ class Execution:
         send_robust(signals.task_recovered, self.task.sender, recovery=recovery)
 
     def _after_failure(self, exc: BaseException, ended: float) -> float:
-        self.more = False
         try:
-            if interrupted.is_shutdown(exc):
-                self.more = True
+            self.more = interrupted.is_shutdown(exc)
+            if self.more:
                 return ended
             self.cooldown = self.options.fail_cooldown
             described = describe(exc)
@@ -297,12 +293,7 @@ class Execution:
         return ended + self.cooldown.total_seconds()
 
     def _count(
-        self,
-        described: Described,
-        ended: float,
-        in_a_row: int = 0,
-        *,
-        took: float = 0.0,
+        self, described: Described, ended: float, *, took: float, in_a_row: int = 0
     ) -> None:
         self.failures += 1
         texts = described.exception_type, described.message, described.traceback
@@ -354,6 +345,4 @@ def exit_code(exc: BaseException) -> int | None:
         return None
     # Not `exc.code`: a subclass may raise in it.
     code = SystemExit.__dict__["code"].__get__(exc)
-    if code is None:
-        return 0
-    return code if isinstance(code, int) else None
+    return 0 if code is None else code if isinstance(code, int) else None

@@ -86,7 +86,8 @@ class History:
         """Count a run that raised."""
         self.failures += 1
         self._count(at, duration, 1)
-        kind, message = one_line(kind, MAX_MESSAGE), one_line(message, MAX_MESSAGE)
+        # All were made printable when the exception was described.
+        kind, message = kind[:MAX_MESSAGE], one_line(message, MAX_MESSAGE)
         traceback = cut(traceback, MAX_TRACEBACK)
         self.failed_runs.append(Failed(at, duration, kind, message, traceback))
         del self.failed_runs[:-MAX_FAILED]

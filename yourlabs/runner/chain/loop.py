@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from yourlabs.runner import signals
 from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.checkpoint import Checkpoint
 from yourlabs.runner.chain.execution import Execution
-from yourlabs.runner.chain.plan import Plan, plan_after
+from yourlabs.runner.chain.plan import START, Plan, plan_after
 from yourlabs.runner.chain.resting import HostRest, log_cooldown
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
@@ -32,7 +34,8 @@ class ChainLoop:
     `stop_asked` and `wake_asked`, which any thread may set.
 
     Attributes:
-        chain, tasks, state, reason, is_new_start, failed: See `RunnerThread`.
+        chain, mode, ownership, tasks, state, reason: See `RunnerThread`.
+        failed: In `Mode.ONCE`: a task has failed, or could not be run.
         steering, trouble: What people want of it, and what keeps it from running.
         plan, current: What comes next, and what is being run. None: nothing here.
         stands_by: Another process has the chain, or goes first.
@@ -43,23 +46,32 @@ class ChainLoop:
     def __init__(
         self,
         chain: Chain,
+        *,
         ownership: Ownership,
         store: Store,
-        *,
-        mode: Mode,
-        clock: Clock,
-        trouble: Trouble,
-        sender: Any,
         watcher: Any,
+        sender: Any,
+        mode: Mode = Mode.HOSTED,
+        clock: Clock = time,
+        until_ready: Callable[[], float] | None = None,
+        trouble: Trouble | None = None,
     ) -> None:
-        """Make it for the thread `sender`, which is given to `watcher` (see there)."""
+        """
+        Make it for the thread `sender`.
+
+        Args:
+            chain, ownership, mode: What to run, by what right, in what process.
+            store: Keeps what the next owner is to know.
+            watcher: Calls `check` about once a second, between `watch` and `unwatch`.
+            clock: The module `time`, except in tests.
+            until_ready: Returns for how long to wait, in seconds; 0 to begin. None: 0.
+            trouble: Reports what keeps the chain from running. None: only to the log.
+        """
         self.chain, self.mode, self.ownership = chain, mode, ownership
         ownership.borrows = mode is Mode.ONCE
         # A task that is in the chain twice has one execution: it fails as a whole.
         keys = chain.keys()
-        executions = {
-            task: Execution(task, chain.name, keys[task], clock=clock) for task in keys
-        }
+        executions = {t: Execution(t, chain.name, keys[t], clock=clock) for t in keys}
         self.tasks = tuple(executions[task] for task in chain.tasks)
         self.state = Checkpoint(store, self.tasks, clock)
         self.steering = Steering(chain.name, store, self.state, clock)
@@ -68,21 +80,24 @@ class ChainLoop:
         self.plan: Plan | None = None
         self.current: Execution | None = None
         self.stop_asked = self.wake_asked = self._yield_asked = False
-        self._clock, self.trouble = clock, trouble
-        self._sender, self._watcher = sender, watcher
+        self.clock, self.watcher, self._sender = clock, watcher, sender
+        self.trouble, self._until_ready = trouble or Trouble(chain), until_ready
         # Held while the chain is acquired or released: the watcher acquires it, too.
         self._claiming = threading.Lock()
         self.claim: Claim | None = None
         self._standby = Standby(chain, ownership, clock)
-        self._is_first = True
+        self._is_first, self._not_before, self._backoff = True, 0.0, 1.0
         # What was next when the claim was lost, and how far a single pass has come.
-        self._lost_plan = self._single_pass = Plan()
-        self._not_before, self._backoff = 0.0, 1.0
+        self._lost_plan = self._single_pass = START
         self._host_rest = HostRest()
 
     def tick(self) -> float:
-        """Do what is due, one run at the most; return when to call it again."""
-        now = self._clock.monotonic()
+        """Do what is due, one run at most; return when to call it again."""
+        now = self.clock.monotonic()
+        if self._until_ready is not None:
+            if wait := self._until_ready():
+                return self.clock.monotonic() + wait
+            self._until_ready = None
         if now < self._not_before and not self.wake_asked:
             return self._not_before
         claim = self.claim or self._try_to_own()
@@ -95,8 +110,7 @@ class ChainLoop:
         if self._yield_asked and self._yields(claim):
             return now
         self.steering.note()
-        paused = self.steering.paused_for()
-        if paused:
+        if paused := self.steering.paused_for():
             return self._pause(paused)
         plan = self._woken(plan)
         if self.stop_asked:
@@ -124,7 +138,7 @@ class ChainLoop:
         self.stands_by = True
         # A wake is for the process that runs the chain.
         self.wake_asked = False
-        self._watcher.watch(self._sender)
+        self.watcher.watch(self._sender)
         if self._standby.problem is not None:
             self.reason = self.trouble.report(self._standby.problem)
         elif self._standby.has_looked:
@@ -149,13 +163,13 @@ class ChainLoop:
         # Only now: if reading the state fails, the next claim is the first one.
         self._is_first = False
         # The cooldown of a run that ended after the claim was lost was not saved.
-        lost, self._lost_plan = self._lost_plan, Plan()
+        lost, self._lost_plan = self._lost_plan, START
         plan = max(plan, lost, key=lambda one: one.deadline)
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
         self._host_rest.begin()
-        self._watcher.watch(self._sender)
+        self.watcher.watch(self._sender)
         self.plan = plan
         if self.mode is Mode.HOSTED:
             extra = {"action": "chain_started", "chain": self.chain.name}
@@ -193,7 +207,7 @@ class ChainLoop:
             claim.lost_because,
             extra={"action": "ownership_lost", "chain": self.chain.name},
         )
-        self._lost_plan = self.plan or Plan()
+        self._lost_plan = self.plan or START
         # Another owner may write to it from now on.
         self.state.close()
         self._fail_single_pass()
@@ -209,8 +223,7 @@ class ChainLoop:
         self._yield_asked = False
         if claim.wanted_by() is None:
             return False
-        is_command = self.mode is not Mode.HOSTED
-        self._standby.begin_yielded(claim.token, is_command=is_command)
+        self._standby.begin_yielded(claim.token, ends=self.mode is not Mode.HOSTED)
         self.release()
         return True
 
@@ -234,7 +247,7 @@ class ChainLoop:
     def break_down(self, exc: BaseException) -> None:
         """Report what the runner itself raised; begin anew a little later."""
         # First: whatever fails below, the next try is not at once.
-        self._not_before = self._clock.monotonic() + self._backoff
+        self._not_before = self.clock.monotonic() + self._backoff
         self._backoff = min(MAX_BACKOFF_S, self._backoff * 2)
         self.reason = self.trouble.report(exc)
         self._fail_single_pass()
@@ -247,14 +260,11 @@ class ChainLoop:
         """Run nothing until the pause is over; return when to call `tick` again."""
         self.trouble.clear()
         if self.mode is Mode.ONCE:
-            logger.error(
-                "[%s] Nothing was run. %s",
-                self.chain.name,
-                describe_pause(self.steering.desired.paused),
-                extra={"action": "paused_once", "chain": self.chain.name},
-            )
+            why = describe_pause(self.steering.desired.paused)
+            extra = {"action": "paused_once", "chain": self.chain.name}
+            logger.error("[%s] Nothing was run. %s", self.chain.name, why, extra=extra)
             self._fail_single_pass()
-        return self._clock.monotonic() + seconds
+        return self.clock.monotonic() + seconds
 
     def _woken(self, plan: Plan) -> Plan:
         """Return what is next: at once, if somebody has asked for that."""
@@ -270,7 +280,7 @@ class ChainLoop:
     def _run_next(self, claim: Claim, plan: Plan) -> float:
         """Run one task; return when to call `tick` again."""
         execution = self.tasks[plan.position]
-        claim.mark(RunMark(execution.task.path, self._clock.time(), plan.position))
+        claim.mark(RunMark(execution.task.path, self.clock.time(), plan.position))
         self.current = execution
         try:
             deadline = execution.run()
@@ -292,7 +302,7 @@ class ChainLoop:
         self.plan = plan = plan_after(
             plan, len(self.tasks), execution.key, deadline, more=execution.more
         )
-        if deadline > self._clock.monotonic():
+        if deadline > self.clock.monotonic():
             # From now on a kill interrupts no run.
             claim.mark(None)
             log_cooldown(execution)
@@ -313,7 +323,7 @@ class ChainLoop:
             self.stop_asked = True
         else:
             self.plan = self._single_pass = Plan(following)
-        return self._clock.monotonic()
+        return self.clock.monotonic()
 
     def check(self) -> bool:
         """Say whether to call `tick` now; for the watcher, in its own thread."""
@@ -330,12 +340,11 @@ class ChainLoop:
         return is_new or self._yield_asked
 
     def _check_standby(self) -> bool:
-        failed: Exception | None = None
         try:
             if self._try_to_own() is not None:
                 return True
+            self._standby.look(None)
         except Exception as exc:
-            failed = exc
-        self._standby.look(failed)
+            self._standby.look(exc)
         # The chain's thread reports it: receivers of signals must not block this one.
         return self.stop_asked or self._standby.has_news

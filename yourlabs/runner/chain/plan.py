@@ -19,6 +19,9 @@ class Plan(NamedTuple):
     """Key of the task whose cooldown ends then; empty where there is none."""
 
 
+START = Plan()
+
+
 def plan_after(
     plan: Plan, count: int, key: str, deadline: float, *, more: bool = False
 ) -> Plan:
@@ -67,14 +70,14 @@ def plan_from_json(
             most that is waited for, should a clock have been set.
     """
     if not isinstance(value, Mapping):
-        return Plan()
+        return START
     key, index = value.get("next"), value.get("index")
     due, after = value.get("due"), value.get("after")
     if isinstance(due, bool) or not isinstance(due, (int, float)):
-        return Plan()
+        return START
     # Compared first: an integer of JSON can be too large for a float.
     if not -MAX_DUE < due < MAX_DUE or key not in keys or not isinstance(after, str):
-        return Plan()
+        return START
     if type(index) is not int or not 0 <= index < len(keys) or keys[index] != key:
         index = keys.index(key)
     wait = max(0.0, min(due - offset - now, longest.get(after, 0.0)))

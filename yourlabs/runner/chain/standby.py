@@ -38,14 +38,14 @@ class Standby:
         self._may_lend = self._has_seen_owner = False
         self._given_back: tuple[int, float] | None = None
 
-    def begin_yielded(self, token: int, *, is_command: bool) -> None:
+    def begin_yielded(self, token: int, *, ends: bool) -> None:
         """
         Note that the chain was yielded, with the `token` of the claim.
 
-        `is_command`: The process ends when another one runs the chain.
+        `ends`: The process ends when another one runs the chain.
         """
         self._may_lend = True
-        if is_command:
+        if ends:
             self._token = token
             self._looks_until = self._clock.monotonic() + LEFT_FREE_S
 

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Any
 
 from yourlabs.runner.chain import db
 from yourlabs.runner.chain import status as states
-from yourlabs.runner.chain.cannot_run import Trouble
 from yourlabs.runner.chain.loop import ChainLoop
 from yourlabs.runner.chain.running import waiting_for
 from yourlabs.runner.chain.status import ChainStatus
 from yourlabs.runner.chain.steering import describe_pause
 from yourlabs.runner.chain.task import Chain
-from yourlabs.runner.failures.downtime import Downtime
 from yourlabs.runner.log import logger
-from yourlabs.runner.ownership.base import Clock, Ownership
 from yourlabs.runner.ownership.record import END_OF_TIME, Mode, describe_owner
-from yourlabs.runner.storage.base import Store
-
-
-class Watcher(Protocol):
-    """Calls `check` of threads about once a second: see `chain.watcher`."""
-
-    def watch(self, thread: RunnerThread) -> None: ...
-    def unwatch(self, thread: RunnerThread) -> None: ...
 
 
 class RunnerThread(threading.Thread):
@@ -49,45 +37,13 @@ class RunnerThread(threading.Thread):
         ended: Called last in the thread. None: nothing is.
     """
 
-    def __init__(
-        self,
-        chain: Chain,
-        *,
-        ownership: Ownership,
-        store: Store,
-        watcher: Watcher,
-        mode: Mode = Mode.HOSTED,
-        clock: Clock = time,
-        until_ready: Callable[[], float] | None = None,
-        trouble: Trouble | None = None,
-    ) -> None:
-        """
-        Make the thread; `start` starts it.
-
-        Args:
-            chain, ownership, mode: See the attributes.
-            store: Keeps what the next owner is to know.
-            watcher: Calls `check` while it sleeps or runs a task.
-            clock: The module `time`, except in tests.
-            until_ready: Returns how many seconds to wait for the process to be set up
-                before asking again; 0 to begin. None: it is set up.
-            trouble: Reports what keeps the chain from running. None: only to the log.
-        """
+    def __init__(self, chain: Chain, **options: Any) -> None:
+        """Make the thread; `start` starts it. The options are those of `ChainLoop`."""
         super().__init__(name=chain.name, daemon=True)
-        self.chain, self.mode, self.ownership = chain, mode, ownership
-        self.loop = loop = ChainLoop(
-            chain,
-            ownership,
-            store,
-            mode=mode,
-            clock=clock,
-            trouble=trouble or Trouble(chain),
-            sender=self,
-            watcher=watcher,
-        )
+        self.loop = loop = ChainLoop(chain, sender=self, **options)
+        self.chain, self.mode, self.ownership = chain, loop.mode, loop.ownership
         self.tasks, self.state = loop.tasks, loop.state
         self.ended: Callable[[], None] | None = None
-        self._watcher, self._clock, self._until_ready = watcher, clock, until_ready
         self._made_in = os.getpid()
         self._start_once = threading.Lock()
         # A bare lock: unlike an Event, it may be released in a signal handler.
@@ -118,11 +74,6 @@ class RunnerThread(threading.Thread):
         """It ends when each task was run once."""
         return self.mode is Mode.ONCE
 
-    @property
-    def failed(self) -> bool:
-        """In `Mode.ONCE`: a task has failed, or could not be run."""
-        return self.loop.failed
-
     # For everybody.
 
     def start(self) -> None:
@@ -133,7 +84,7 @@ class RunnerThread(threading.Thread):
             RuntimeError: It was started before, or no thread is to be had now.
         """
         if self._made_in != os.getpid() and self.ident is None:
-            # The fork made it a thread that has ended, which it has not begun to be.
+            # The fork marked it as ended, though it has not begun.
             super().__init__(name=self.chain.name, daemon=True)
             self._made_in = os.getpid()
             self._start_once = threading.Lock()
@@ -144,7 +95,7 @@ class RunnerThread(threading.Thread):
             super().start()
         except RuntimeError:
             if self.ident is None:
-                # Python 3.13 takes a thread that could not start for one that did.
+                # Python 3.13 marks a thread that could not start as started.
                 super().__init__(name=self.chain.name, daemon=True)
                 self._start_once.release()
             raise
@@ -190,7 +141,7 @@ class RunnerThread(threading.Thread):
         self.notify()
 
     def notify(self) -> None:
-        """End the thread's sleep, so that it looks around. Safe in a signal handler."""
+        """End the thread's sleep, for the next `tick`. Safe in a signal handler."""
         with suppress(RuntimeError):
             self._wakeup.release()
 
@@ -208,10 +159,6 @@ class RunnerThread(threading.Thread):
     def _is_copy(self) -> bool:
         """Say whether it was started in the process that this one was forked by."""
         return self._made_in != os.getpid() and self.ident is not None
-
-    def downtime(self, key: str) -> Downtime:
-        """Return how the task of `key` fares."""
-        return next(task.downtime for task in self.tasks if task.key == key)
 
     def status(self) -> ChainStatus:
         """Return a snapshot of the chain in this process."""
@@ -242,7 +189,7 @@ class RunnerThread(threading.Thread):
         if plan is not None and self.loop.steering.paused_for():
             return states.PAUSED
         if plan is not None:
-            is_due = plan.deadline <= self._clock.monotonic()
+            is_due = plan.deadline <= self.loop.clock.monotonic()
             return states.RUNNING if is_due else states.COOLING_DOWN
         if self.loop.stands_by:
             return states.STANDBY
@@ -256,11 +203,11 @@ class RunnerThread(threading.Thread):
             return describe_pause(self.loop.steering.desired.paused)
         if self.reason or state != states.STANDBY:
             return self.reason
-        owner = describe_owner(self.ownership.owner(), self._clock.time())
+        owner = describe_owner(self.ownership.owner(), self.loop.clock.time())
         return f"It is run by {owner}."
 
     def _moment_of(self, deadline: float) -> datetime:
-        epoch = self._clock.time() + deadline - self._clock.monotonic()
+        epoch = self.loop.clock.time() + deadline - self.loop.clock.monotonic()
         # A cooldown may be longer than the calendar.
         return datetime.fromtimestamp(min(epoch, END_OF_TIME - 1), timezone.utc)
 
@@ -282,25 +229,6 @@ class RunnerThread(threading.Thread):
 
     # The thread itself.
 
-    def give_back(self) -> None:
-        """Release the chain, if this thread has it and is not started."""
-        self.loop.release()
-
-    def tick(self) -> float:
-        """
-        Do what is due now: one run, at the most.
-
-        Returns:
-            When to call it again, in seconds on the monotonic clock, if nobody calls
-            `notify` before.
-        """
-        if self._until_ready is not None:
-            wait = self._until_ready()
-            if wait:
-                return self._clock.monotonic() + wait
-            self._until_ready = None
-        return self.loop.tick()
-
     def run(self) -> None:
         """Own, run, yield, stand by; until it is stopped. Called by `start`."""
         db.stay_out_of_pools()
@@ -316,7 +244,7 @@ class RunnerThread(threading.Thread):
 
     def _iterate(self) -> None:
         try:
-            self._sleep_until(self.tick())
+            self._sleep_until(self.loop.tick())
         except BaseException as exc:
             try:
                 self.loop.break_down(exc)
@@ -324,7 +252,7 @@ class RunnerThread(threading.Thread):
                 logger.exception("[%s] A breakdown could not be reported.", self.name)
 
     def _sleep_until(self, deadline: float) -> None:
-        left = deadline - self._clock.monotonic()
+        left = deadline - self.loop.clock.monotonic()
         if left > 0 and not self.loop.stop_asked:
             # What a receiver or a log handler used does not rest in a cooldown.
             db.drop_connections()
@@ -337,7 +265,7 @@ class RunnerThread(threading.Thread):
             finally:
                 self.loop.trouble.close()
         finally:
-            self._watcher.unwatch(self)
+            self.loop.watcher.unwatch(self)
             db.drop_connections()
             self._has_ended = True
             if self.ended is not None:

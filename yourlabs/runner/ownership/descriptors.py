@@ -44,13 +44,13 @@ def close_ours(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def is_open(descriptor: int, inode: tuple[int, int]) -> bool:
-    """Say whether it is open on that inode: other code can have closed it."""
+def inode_of(target: int | str) -> tuple[int, int] | None:
+    """Return what identifies the file that is open, or has this path. None: none."""
     try:
-        found = os.fstat(descriptor)
+        found = os.fstat(target) if isinstance(target, int) else os.lstat(target)
     except OSError:
-        return False
-    return (found.st_dev, found.st_ino) == inode
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _before_fork() -> None:

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from yourlabs.runner.exceptions import UnusableRunRoot
-from yourlabs.runner.ownership.descriptors import close_ours, open_ours
+from yourlabs.runner.ownership.descriptors import close_ours, inode_of, open_ours
 from yourlabs.runner.ownership.root import make_run_root, refuse_shared_root
 
 try:
@@ -61,7 +61,8 @@ def lock(path: str, *, hand_over: bool = False) -> int | None:
                 return None
             raise unusable(path, exc) from None
         # Replaced between the open and the lock: a lock on it keeps nobody out.
-        if names(path, inode_of(descriptor)):
+        inode = inode_of(descriptor)
+        if inode is not None and inode == inode_of(path):
             return descriptor
         close_ours(descriptor)
 
@@ -147,21 +148,6 @@ def write(descriptor: int, block: bytes) -> None:
     """Write `block` at the beginning of a file, all of it or none."""
     if os.pwrite(descriptor, block, 0) != len(block):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def inode_of(descriptor: int) -> tuple[int, int]:
-    """Return what identifies the open file."""
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino
-
-
-def names(path: str, inode: tuple[int, int]) -> bool:
-    """Say whether `path` is a name of that inode."""
-    try:
-        found = os.stat(path, follow_symlinks=False)
-    except OSError:
-        return False
-    return (found.st_dev, found.st_ino) == inode
 
 
 def unusable(path: str, exc: OSError) -> UnusableRunRoot:

@@ -21,7 +21,7 @@ from yourlabs.runner.chain.task import Chain
 from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.ownership import files, process
 from yourlabs.runner.ownership.base import Clock
-from yourlabs.runner.ownership.descriptors import close_ours, is_open
+from yourlabs.runner.ownership.descriptors import close_ours, inode_of
 from yourlabs.runner.ownership.record import (
     BLOCK,
     HOSTED,
@@ -199,7 +199,7 @@ class PidfileClaim:
         self._clock = ownership._clock
         self._path = ownership.path
         self._descriptor = descriptor
-        self._inode = files.inode_of(descriptor)
+        self._inode = inode_of(descriptor)
         self._pid = os.getpid()
         self._is_lost = False
         self._checked_at = self._touched_at = self._clock.monotonic()
@@ -239,7 +239,7 @@ class PidfileClaim:
         now = self._clock.monotonic()
         if now - self._checked_at < CHECK_EVERY_S:
             return True
-        if not (self._is_ours() and files.names(self._path, self._inode)):
+        if not (self._is_ours() and inode_of(self._path) == self._inode):
             self._is_lost = True
             return False
         self._checked_at = now
@@ -251,7 +251,7 @@ class PidfileClaim:
 
     def _is_ours(self) -> bool:
         """Return whether nobody has closed the descriptor, or reused its number."""
-        return self._pid == os.getpid() and is_open(self._descriptor, self._inode)
+        return self._pid == os.getpid() and inode_of(self._descriptor) == self._inode
 
     def wanted_by(self) -> str | None:
         return self._ownership.wanted_by()

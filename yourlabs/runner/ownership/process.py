@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from yourlabs.runner.forks import renew_in_child
 from yourlabs.runner.ownership.record import Identity
 
 
@@ -49,6 +50,10 @@ def this_process(kind: str) -> Identity:
 def _identity(pid: int, kind: str) -> Identity:
     host = socket.gethostname()
     return Identity(pid, start_ticks(pid), boot_id(), pid_namespace(), host, kind)
+
+
+# A child in another namespace may have the pid of its parent.
+renew_in_child("ownership", _identity.cache_clear)
 
 
 def is_here(identity: Identity) -> bool:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from yourlabs.runner.log import logger
 from yourlabs.runner.ownership import files
-from yourlabs.runner.ownership.descriptors import close_ours, is_open
+from yourlabs.runner.ownership.descriptors import close_ours, inode_of
 from yourlabs.runner.ownership.record import (
     BLOCK,
     Identity,
@@ -61,7 +61,7 @@ class TakeoverFile:
         self.path = path
         self._is_wanted = False
         self._descriptor = -1
-        self._inode = (0, 0)
+        self._inode: tuple[int, int] | None = (0, 0)
         self._asked: int | None = None
         self._reported = ""
 
@@ -77,20 +77,20 @@ class TakeoverFile:
 
     def is_held(self) -> bool:
         """Say whether this process is the one that asks."""
-        return is_open(self._descriptor, self._inode)
+        return inode_of(self._descriptor) == self._inode
 
     def is_first(self) -> bool:
         """Say whether this process asks, or can begin to: nobody else does."""
         if not self._is_wanted:
             return False
-        if self.is_held() and files.names(self.path, self._inode):
+        if self.is_held() and inode_of(self.path) == self._inode:
             return True
         # Another process asks first, or the file was removed.
         self._close()
         descriptor = files.lock(self.path)
         if descriptor is None:
             return False
-        self._descriptor, self._inode = descriptor, files.inode_of(descriptor)
+        self._descriptor, self._inode = descriptor, inode_of(descriptor)
         self._asked = None
         return True
 
