@@ -73,6 +73,28 @@ def test_rows_of_unusual_tables_are_made(name: str) -> None:
     assert 2 == len({row.pk for row in several})
 
 
+def test_made_row_belongs_to_what_the_rest_of_its_url_names() -> None:
+    """A row is made below the row that other pages of the prefix work with."""
+    from tests.smoke.project.shop.models import Coupon
+
+    def shelf(request: Any, shelf_slug: str) -> HttpResponse:
+        return HttpResponse(status=200 if shelf_slug == "hats" else 404)
+
+    def coupon(request: Any, shelf_slug: str, pk: int) -> HttpResponse:
+        get_object_or_404(Coupon, pk=pk, category__slug=shelf_slug)
+        return HttpResponse(status=200 if shelf_slug == "hats" else 404)
+
+    found = inside.judge(
+        [
+            path("shelves/<slug:shelf_slug>/", shelf, name="category"),
+            path("shelves/<slug:shelf_slug>/coupons/<int:pk>/", coupon, name="coupon"),
+        ]
+    )["coupon"]
+
+    assert (Outcome.OK, "made row") == (found.outcome, found.provenance)
+    assert found.url.startswith("/shelves/hats/coupons/")
+
+
 def test_row_is_made_though_every_guess_was_refused() -> None:
     """A page that is forbidden but for the rows of its table gets one of these."""
     from tests.smoke.project.shop.models import Coupon

@@ -195,6 +195,19 @@ def test_relations_of_other_rows_name_the_model() -> None:
     assert "/of/shoes/One of Shoes/" == found["article"].url
 
 
+def test_row_is_made_below_the_row_that_the_url_names() -> None:
+    """A relation that may be empty is not, where the URL has a place called like it."""
+    from tests.smoke.project.ways.models import Note
+
+    def note(request: Any, category: str, pk: int) -> HttpResponse:
+        get_object_or_404(Note, category__slug=category, pk=pk)
+        return HttpResponse("note")
+
+    found = inside.judge([path("notes/<slug:category>/<int:pk>/", note, name="note")])
+
+    assert Outcome.OK is found["note"].outcome
+
+
 def test_made_row_of_nobody_is_not_asked_for_as_nobody() -> None:
     """Where a made row says nothing of an owner, its owner is not asked for it."""
     from tests.smoke.project.shop.models import Coupon

@@ -210,18 +210,8 @@ class Client:
                     prepared = None
                 answer.url = prepared.url if prepared else ""
             if answer.url and not answer.has_no_user:
-                if confirms:
-                    with cheap_passwords():
-                        person = with_password(person)
-                with logged_in(role, person) as jar:
-                    if confirms:
-                        target = answer.url if confirms == "own" else confirms
-                        with (
-                            cheap_passwords(),
-                            quiet_output(),
-                            contextlib.suppress(Exception),
-                        ):
-                            jar = confirm(self, target, jar, person)
+                path = answer.url if confirms == "own" else confirms
+                with self._session(role, person, path) as jar:
                     environ = self._environ(answer.url, {**(cookies or {}), **jar})
                     environ.update(headers or {})
                     self.handler.forced_user = person if is_forced else None
@@ -229,6 +219,18 @@ class Client:
             answer.refused = list(recorder.refused)
         answer.written = frozenset(recorder.written)
         return answer
+
+    @contextlib.contextmanager
+    def _session(self, role: Role, person: Any, path: str) -> Iterator[dict[str, str]]:
+        """The cookies of a session, once the pages before a path are passed, if any."""
+        if path:
+            with cheap_passwords():
+                person = with_password(person)
+        with logged_in(role, person) as jar:
+            if path:
+                with cheap_passwords(), quiet_output(), contextlib.suppress(Exception):
+                    jar = confirm(self, path, jar, person)
+            yield jar
 
     def _tidy_up(self) -> None:
         """Undo what a view may have changed for the whole thread."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +39,7 @@ def made_candidate(
     """
     row = make(model)
     rows.give_to(row, user)
+    _put_below(knowledge, leaf, shape, row, slot_name)
     found = values.of_row(
         knowledge, leaf, shape, row, slot_name, is_exact=True, provenance="made row"
     )
@@ -44,11 +47,20 @@ def made_candidate(
 
 
 def make(model: type[models.Model]) -> models.Model:
-    """Make a row, in a transaction where models may open durable ones of theirs."""
+    """Make a row.
+
+    Raises:
+        Exception: Whatever the model or the database refuse with.
+    """
+    with _savepoint(model):
+        return make_plainly(model)
+
+
+def _savepoint(model: type[models.Model]) -> transaction.Atomic:
+    """A transaction to make rows in, where models may open durable ones of theirs."""
     atomic = transaction.atomic(using=router.db_for_write(model))
     atomic._from_testcase = True  # type: ignore[attr-defined]
-    with atomic:
-        return make_plainly(model)
+    return atomic
 
 
 def make_plainly(model: type[models.Model], depth: int = 0) -> models.Model:
@@ -138,3 +150,50 @@ def _related(item: Any, depth: int) -> models.Model:
     if depth >= MAX_DEPTH:
         raise RecursionError(f"{model._meta.label} needs too many other rows.")
     return make_plainly(model, depth + 1)
+
+
+def _put_below(
+    knowledge: Knowledge,
+    leaf: Leaf,
+    shape: shapes.Shape,
+    row: models.Model,
+    slot_name: str,
+) -> None:
+    """Let a row refer to the rows that are known to work in the rest of its URL."""
+
+    def cost() -> tuple[float, bool]:
+        found = values.of_row(knowledge, leaf, shape, row, slot_name, is_exact=True)
+        costs = [
+            (knowledge.surprise(leaf, one.url), one.provenance == "guess")
+            for one in found
+        ]
+        return min(costs, default=(math.inf, True))
+
+    best = cost()
+    names = {slot.name for slot in shapes.slots(shape)}
+    for item in rows.relations(type(row)):
+        if item.unique:
+            continue
+        before = chosen = rows.follow(row, item.name)
+        if before is None and item.name in names:
+            # Nothing in the URL tells, but the view will look for it below that row.
+            best = (math.inf, True)
+        for other in knowledge.rows_of(item.related_model):
+            setattr(row, item.name, other)
+            if cost() < best:
+                best, chosen = cost(), other
+        setattr(row, item.name, chosen)
+        if chosen is not before and not _is_saved(row):
+            setattr(row, item.name, before)
+    for many in row._meta.many_to_many:
+        with contextlib.suppress(Exception), _savepoint(type(row)):
+            getattr(row, many.name).add(*knowledge.rows_of(many.related_model))
+
+
+def _is_saved(row: models.Model) -> bool:
+    try:
+        with _savepoint(type(row)):
+            row.save()
+    except Exception:  # the model's own rules
+        return False
+    return True

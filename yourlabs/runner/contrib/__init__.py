@@ -1,1 +1,1 @@
-"""What the runner does for other packages: each needs an extra."""
+"""What the runner does for other packages and services, if a project has them."""

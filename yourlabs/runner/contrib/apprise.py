@@ -1,4 +1,4 @@
-"""Reports to whatever apprise reaches: ``pip install yourlabs[apprise]``."""
+"""Reports to whatever apprise reaches; the extra ``apprise`` brings it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
 Background tasks of Django, run by a chain: no worker process is needed.
 
-``pip install yourlabs[tasks]`` brings ``django-tasks-db``, in whose table they wait.
+The extra ``tasks`` brings ``django-tasks-db``, in whose table they wait.
 """
 
 from __future__ import annotations
