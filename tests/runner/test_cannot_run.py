@@ -12,7 +12,11 @@ import pytest
 
 from tests.runner.fakes import Counted, log, make, quick
 from yourlabs.runner import RunnerThread
-from yourlabs.runner.chain.cannot_run import Trouble, _Sections, describe_problem
+from yourlabs.runner.chain.cannot_run import (
+    ProblemReporter,
+    _Sections,
+    describe_problem,
+)
 from yourlabs.runner.notify import chain_down
 from yourlabs.runner.ownership.base import Claim
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore
@@ -55,7 +59,7 @@ def process(backend: MemoryBackend) -> RunnerThread:
     """Return the chain as another process has it."""
     task = quick(Counted(), success_cooldown=HOUR)
     chain = make(task).chain
-    trouble = Trouble(chain, backend, backend.clock)
+    trouble = ProblemReporter(chain, backend, backend.clock)
     return make(task, backend=backend, trouble=trouble)
 
 

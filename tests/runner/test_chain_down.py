@@ -10,7 +10,7 @@ import pytest
 from django.core import mail as django_mail
 
 from tests.runner.fakes import MemoryState, abandon, quick, until
-from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.cannot_run import ProblemReporter
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.notify import mail
@@ -99,7 +99,7 @@ def test_next_holder() -> None:
 def test_silence() -> None:
     """In silence nothing is told; what is owed when it ends is told then, once."""
     backend = MemoryBackend(clock := FakeClock())
-    trouble = Trouble(CHAIN, backend, clock)
+    trouble = ProblemReporter(CHAIN, backend, clock)
     silenced = {"until": None, "by": "ann", "reason": "they mend it"}
     backend.store(CHAIN).steer(lambda _: {"silenced": silenced})
     for _ in range(3):

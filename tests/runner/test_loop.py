@@ -13,7 +13,7 @@ import pytest
 from tests.runner.failing import FAILING
 from tests.runner.fakes import Counted, log, make, quick, received
 from yourlabs.runner import RunnerThread, Task
-from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.cannot_run import ProblemReporter
 from yourlabs.runner.ownership.record import COMMAND, Identity, Mode, RunMark
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryClaim, MemoryStore
 
@@ -956,7 +956,7 @@ def test_killed_while_it_is_told(backend: MemoryBackend, clock: FakeClock) -> No
     """A kill while the admins are told that the chain runs again interrupts no run."""
     told = []
 
-    class Teller(Trouble):
+    class Teller(ProblemReporter):
         def clear(self) -> None:
             record = thread.ownership.owner()
             told.append(record is not None and record.run)

@@ -28,7 +28,7 @@ from tests.runner.fakes import (
 )
 from yourlabs.runner import RunnerThread, Task, signals
 from yourlabs.runner.chain import status
-from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.cannot_run import ProblemReporter
 from yourlabs.runner.ownership.record import Mode
 from yourlabs.runner.testing import MemoryBackend
 
@@ -533,7 +533,7 @@ def test_exception_that_comes_too_late(kind: type[BaseException]) -> None:
     assert {"chain_broken", "task_failed"} & set(kept.actions())
 
 
-class Unlucky(Trouble):
+class Unlucky(ProblemReporter):
     """Is interrupted itself while it says what is wrong."""
 
     left = 1

@@ -48,7 +48,8 @@ def test_database_away(cluster: Cluster, server: ClusterServer) -> None:
     )
     assert last["at"] - away < 10.5
     assert run["at"] - answered < 10.0
-    assert run["token"] > first["token"]
+    # The same one when it was the first to renew: nobody else had it meanwhile.
+    assert run["token"] >= first["token"]
     assert cluster.overlaps() == []
 
 

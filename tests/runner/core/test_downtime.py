@@ -134,13 +134,13 @@ def test_stall() -> None:
     """A run that hangs is remembered with its end, beside what fails."""
     hang = Hang(NOON, 60, 61, "File …")
     hanging = after("a").stalled(hang)
-    ended = hanging.went_on(300.0)
+    ended = hanging.hang_ended(300.0)
 
     assert (hanging.hangs, hanging.stalls, hanging.is_down) == (True, 1, True)
     assert not ended.hangs
     assert ended.hang == replace(hang, took=300.0)
-    assert ended.went_on(400.0) == ended
-    assert hanging.went_on(None).hang == hang
+    assert ended.hang_ended(400.0) == ended
+    assert hanging.hang_ended(None).hang == hang
 
 
 @settings(max_examples=50)

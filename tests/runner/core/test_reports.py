@@ -256,7 +256,7 @@ def test_a_stall() -> None:
 )
 def test_the_end_of_a_stall(took: float | None, end: str) -> None:
     """The subject says how long the run took, where that is known."""
-    what = replace(HANGING, is_down=False).went_on(took)
+    what = replace(HANGING, is_down=False).hang_ended(took)
     report = replace(REPORT, what=what, reasons=reasons(Kind.RESUMED))
 
     assert report.subject == f"[sync] Stalled task ended: {end}"

@@ -82,7 +82,7 @@ class Admin:
         self.deliver()
 
     def end_stall(self, took: float | None = HOUR) -> None:
-        self.is_ = self.is_.went_on(took)
+        self.is_ = self.is_.hang_ended(took)
         self.deliver()
 
     def pass_time(self, length: float) -> None:
@@ -119,7 +119,7 @@ class Admin:
         """Another process goes on with what this one wrote."""
         text = json.dumps([self.is_.to_json(), asdict(self.told)])
         is_, told = json.loads(text)
-        self.is_ = downtimes_from_json({"key": is_})["key"].went_on(None)
+        self.is_ = downtimes_from_json({"key": is_})["key"].hang_ended(None)
         self.told = told_from_json(told)
         if why:
             self.told = started_anew(self.told, self.is_, why)

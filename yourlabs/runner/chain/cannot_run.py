@@ -27,7 +27,7 @@ class ChainCannotRun(RunnerError):
     """Something outside of its tasks keeps a chain from running."""
 
 
-class Trouble:
+class ProblemReporter:
     """
     What keeps a chain from running in this process, while something does.
 

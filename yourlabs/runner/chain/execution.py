@@ -93,7 +93,7 @@ class Execution:
 
     def resume(self, downtime: Downtime) -> None:
         """Go on with what another owner counted; none of its runs hangs any more."""
-        self.downtime = downtime.went_on(None)
+        self.downtime = downtime.hang_ended(None)
         self._began = self._clock.monotonic() - downtime.lasts(self._clock.time())
 
     def run(self) -> float:
@@ -165,7 +165,7 @@ class Execution:
         with self._counting:
             self._is_running = is_running
             if self.downtime.hangs:
-                self.downtime = self.downtime.went_on(ended - self.started)
+                self.downtime = self.downtime.hang_ended(ended - self.started)
 
     def is_overdue(self) -> bool:
         """Say whether the run that goes on takes longer than `max_duration`."""

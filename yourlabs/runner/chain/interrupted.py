@@ -1,5 +1,5 @@
 """
-A run whose process ended before it did: by kill -9, out of memory, a crash.
+A run whose process was killed: by kill -9, for want of memory, by a crash.
 
 The next owner finds the mark of the run in the record (`Claim.interrupted`, of
 `ownership.pidfile`). Its loop (`ChainLoop._resume`, in `chain.loop`) counts a failed

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from yourlabs.runner import signals
-from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.cannot_run import ProblemReporter
 from yourlabs.runner.chain.checkpoint import Checkpoint
+from yourlabs.runner.chain.cpu_throttle import CpuThrottle, log_cooldown
 from yourlabs.runner.chain.execution import Execution
 from yourlabs.runner.chain.plan import START, Plan, plan_after
-from yourlabs.runner.chain.resting import HostRest, log_cooldown
 from yourlabs.runner.chain.signals import send_robust
 from yourlabs.runner.chain.standby import Standby
 from yourlabs.runner.chain.steering import Steering, describe_pause
@@ -54,7 +54,7 @@ class ChainLoop:
         mode: Mode = Mode.HOSTED,
         clock: Clock = time,
         until_ready: Callable[[], float] | None = None,
-        trouble: Trouble | None = None,
+        trouble: ProblemReporter | None = None,
     ) -> None:
         """
         Make it for the thread `sender`.
@@ -81,7 +81,7 @@ class ChainLoop:
         self.current: Execution | None = None
         self.stop_asked = self.wake_asked = self._yield_asked = False
         self.clock, self.watcher, self._sender = clock, watcher, sender
-        self.trouble, self._until_ready = trouble or Trouble(chain), until_ready
+        self.trouble, self._until_ready = trouble or ProblemReporter(chain), until_ready
         # Held while the chain is acquired or released: the watcher acquires it, too.
         self._claiming = threading.Lock()
         self.claim: Claim | None = None
@@ -89,7 +89,7 @@ class ChainLoop:
         self._is_first, self._not_before, self._backoff = True, 0.0, 1.0
         # What was next when the claim was lost, and how far a single pass has come.
         self._lost_plan = self._single_pass = START
-        self._host_rest = HostRest()
+        self._throttle = CpuThrottle()
 
     def tick(self) -> float:
         """Do what is due, one run at most; return when to call it again."""
@@ -168,7 +168,7 @@ class ChainLoop:
         if is_started or self.mode is Mode.ONCE:
             plan = self._single_pass
         self.reason = ""
-        self._host_rest.begin()
+        self._throttle.begin()
         self.watcher.watch(self._sender)
         self.plan = plan
         if self.mode is Mode.HOSTED:
@@ -307,7 +307,7 @@ class ChainLoop:
             claim.mark(None)
             log_cooldown(execution)
         elif self.mode is Mode.HOSTED:
-            if rest := self._host_rest.after(execution):
+            if rest := self._throttle.after(execution):
                 claim.mark(None)
             deadline += rest
         self.state.note(plan)

@@ -10,7 +10,7 @@ from typing import Any
 
 from yourlabs.runner import conf
 from yourlabs.runner.autostart import attach
-from yourlabs.runner.chain.cannot_run import Trouble
+from yourlabs.runner.chain.cannot_run import ProblemReporter
 from yourlabs.runner.chain.loading import load_tasks
 from yourlabs.runner.chain.task import Chain, make_chain
 from yourlabs.runner.chain.thread import RunnerThread
@@ -104,7 +104,7 @@ def make_thread(chain: Chain, mode: Mode, **options: Any) -> RunnerThread:
         store=kept_in.store(chain),
         watcher=watcher,
         mode=mode,
-        trouble=Trouble(chain, kept_in),
+        trouble=ProblemReporter(chain, kept_in),
         **options,
     )
 

@@ -65,7 +65,8 @@ class Standby:
         """
         Say whether to leave the chain to the process that has lent it.
 
-        A stand-by that is faster would end a command that is to take it back.
+        After `--once` the previous owner has five seconds to take the chain back. If
+        another stand-by was faster, that owner, when it is a command, would end.
         """
         owner = self._ownership.owner() if self._has_seen_owner else None
         if owner is None or not owner.borrows or self._may_lend:

@@ -1,4 +1,4 @@
-"""Tells the RUN_ROOT of a file lock from all others, and from its copies."""
+"""Identifies a RUN_ROOT: an id that differs for each folder, its copies and boots."""
 
 from __future__ import annotations
 

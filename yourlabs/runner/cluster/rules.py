@@ -1,8 +1,8 @@
 """
 Decides from a row which process may take its lease. Pure: no clock is read.
 
-All durations are in seconds. The end of a lease is by the clock of the database; when
-the holder starts no further run is by its own clock.
+All durations are in seconds. A lease ends by the clock of the database; its holder
+stops starting runs by a clock of its own.
 """
 
 from __future__ import annotations

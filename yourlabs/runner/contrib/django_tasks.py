@@ -23,7 +23,7 @@ from yourlabs.runner.chain.running import running, token
 logger = logging.getLogger("runner")
 
 _cleared: dict[str, int] = {}
-"""Up to which token what dead owners left was failed, by the name of the worker."""
+"""By worker: up to which token the tasks that dead owners left were failed."""
 
 
 class WorkerDied(Exception):

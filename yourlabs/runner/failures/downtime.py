@@ -155,8 +155,12 @@ class Downtime:
         """Return the state after a run was found to take too long."""
         return replace(self, hangs=True, stalls=self.stalls + 1, hang=hang)
 
-    def went_on(self, took: float | None) -> Downtime:
-        """Return the state after that run ended. None: it ended with its process."""
+    def hang_ended(self, took: float | None) -> Downtime:
+        """
+        Return the state after the hanging run ended.
+
+        `took`: How long that run took, in seconds. None: its process died.
+        """
         if not self.hangs or self.hang is None:
             return self
         return replace(self, hangs=False, hang=replace(self.hang, took=took))

@@ -1,4 +1,4 @@
-"""What a channel for reports has to offer; `notify.mail` is the built-in one."""
+"""What a channel for reports has to offer; see `notify.mail` and `contrib`."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def baseline(downtime: Downtime) -> Told:
 
 def started_anew(told: Told, downtime: Downtime, why: str) -> Told:
     """Return `told` after a new start: what fails from now on is news again."""
-    # Known failures of before are not: they may have been mended.
+    # Those that were reported before are not: they may have been mended.
     known = [one for one in downtime.seen if one.fingerprint in told.known]
     counts = {**told.counts, **{one.fingerprint: one.count for one in known}}
     return replace(told, known=(), counts=counts, start=why if told.mails else "")

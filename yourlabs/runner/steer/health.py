@@ -1,4 +1,4 @@
-"""Whether chains get on: a failing task is no reason to restart anything."""
+"""Health: whether each chain has an owner and is on schedule, failing or not."""
 
 from __future__ import annotations
 

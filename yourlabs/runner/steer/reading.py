@@ -1,4 +1,4 @@
-"""What is kept of a chain, read by a process that need not have to do with it."""
+"""Reads the stored state of chains from any process, owner or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What outlives the process of a chain's owner, and where chains are kept at all."""
+"""Protocols: `Store` for the state of a chain, `Backend` for all that is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How long a chain rests: the line in the log, and the rest without a cooldown."""
+"""
+Logs the cooldown, and throttles a hosted chain that has none.
+
+Cooldowns are computed in `chain.execution`.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,9 @@ def log_cooldown(execution: Execution) -> None:
         )
 
 
-class HostRest:
+class CpuThrottle:
     """
-    Has a chain that never rests leave most of the processor to its host.
+    Leaves most of the processor to the host of a chain that has no cooldown.
 
     It counts the processor time that the chain takes, in the chain's thread.
     """

@@ -1,4 +1,4 @@
-"""What programs ask for: the status as JSON, health, and metrics."""
+"""The URLs for programs: the status as JSON, health, and metrics."""
 
 from __future__ import annotations
 
