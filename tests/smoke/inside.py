@@ -52,8 +52,13 @@ def judge(urlpatterns: list[Any], **options: Any) -> dict[str, Result]:
         urlpatterns: What the root of the project has beside a page to log in.
         options: Those of `Options`.
     """
+    return {result.name: result for result in results_of(urlpatterns, **options)}
+
+
+def results_of(urlpatterns: list[Any], **options: Any) -> list[Result]:
+    """Do what `judge` does; several results may have one name."""
     module: Any = ModuleType("urls_of_a_test")
     module.urlpatterns = [path("login/", log_in, name="login"), *urlpatterns]
     with override_settings(ROOT_URLCONF=module):
         found = SmokeRun(Options(**options)).run()
-    return {result.name: result for result in found if not result.is_listed}
+    return [result for result in found if not result.is_listed]

@@ -10,7 +10,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.db.models.signals import post_save
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
-from django.urls import path
+from django.urls import path, register_converter
+from django.views import View
 from rest_framework.authentication import BaseAuthentication, TokenAuthentication
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.response import Response
@@ -264,3 +265,112 @@ def test_api_that_takes_no_session_is_asked_as_its_test_client_does() -> None:
         found["category"].outcome,
         found["category"].url,
     )
+
+
+def plain(request: Any, **kwargs: Any) -> HttpResponse:
+    """Answer with the path that was asked for."""
+    return HttpResponse(request.path)
+
+
+def test_paths_beyond_ascii_are_asked_for() -> None:
+    """The path of a request is encoded once."""
+    found = inside.judge(
+        [path("café/", plain, name="latin"), path("статья/", plain, name="cyrillic")]
+    )
+
+    assert found["latin"].outcome is Outcome.OK
+    assert found["cyrillic"].outcome is Outcome.OK
+
+
+class Searching(View):
+    """Reads the query string in methods that have no instance."""
+
+    @staticmethod
+    def text(request: Any) -> str:
+        """What is looked for."""
+        return str(request.GET["q"])
+
+    @classmethod
+    def page(cls, request: Any) -> str:
+        """Which page is wanted."""
+        return str(request.GET["page"])
+
+    def get(self, request: Any) -> HttpResponse:
+        """404 without both."""
+        try:
+            return HttpResponse(self.text(request) + self.page(request))
+        except KeyError:
+            raise Http404 from None
+
+
+def test_query_string_that_a_static_method_reads() -> None:
+    """A view that is not found without a query string needs one."""
+    found = inside.judge([path("search/", Searching.as_view(), name="search")])
+
+    assert found["search"].outcome is Outcome.SKIPPED
+    assert "query string" in found["search"].reason
+
+
+class Hexadecimal:
+    """Numbers as they stand in a URL of a project."""
+
+    regex = "[0-9a-f]+"
+
+    def to_python(self, value: str) -> str:
+        """Decode."""
+        return bytes.fromhex(value).decode()
+
+    def to_url(self, value: str) -> str:
+        """Encode."""
+        return value.encode().hex()
+
+
+def test_value_that_the_project_gives_is_the_text_of_the_url(settings: Any) -> None:
+    """``SMOKE["values"]`` is not converted once more."""
+
+    def view(request: Any, ref: str) -> HttpResponse:
+        if ref != "hello":
+            raise Http404
+        return HttpResponse("here")
+
+    register_converter(Hexadecimal, "hexadecimal")
+    settings.SMOKE = {"values": {"ref": f"{__name__}.reference"}}
+    found = inside.judge([path("ref/<hexadecimal:ref>/", view, name="ref")])
+
+    assert found["ref"].outcome is Outcome.OK
+
+
+def reference() -> str:
+    """A value of the project."""
+    return b"hello".hex()
+
+
+def test_pattern_that_is_listed_twice_is_one_result() -> None:
+    """The same object twice does not hide itself."""
+    twice = path("twice/", plain, name="twice")
+
+    found = [one for one in inside.results_of([twice, twice]) if one.name == "twice"]
+
+    assert [one.outcome for one in found] == [Outcome.OK]
+
+
+def test_odd_contexts_are_no_failures() -> None:
+    """What a response of the project holds breaks no reading of it."""
+
+    def view(request: Any) -> HttpResponse:
+        response = HttpResponse("odd")
+        response.context_data = ["no", "dict"]  # type: ignore[attr-defined]
+        return response
+
+    assert inside.judge([path("odd/", view, name="odd")])["odd"].outcome is Outcome.OK
+
+
+def test_number_of_a_page_is_no_guess() -> None:
+    """A list that raises has failed: it has a first page."""
+
+    def view(request: Any, page: int) -> HttpResponse:
+        return HttpResponse({}["nothing"])
+
+    found = inside.judge([path("list/<int:page>/", view, name="list")])
+
+    assert found["list"].outcome is Outcome.FAILED

@@ -49,7 +49,8 @@ def load_leaves(urlconf: str | None = None) -> list[Leaf]:
         CouldNotRunError: They cannot be imported.
     """
     try:
-        return list(iter_leaves(urlconf))
+        found = iter_leaves(urlconf)
+        return list({(leaf.chain, leaf.language): leaf for leaf in found}.values())
     except KeyboardInterrupt:
         raise
     except BaseException as error:

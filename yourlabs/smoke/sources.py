@@ -73,7 +73,7 @@ def _function_in(value: Any) -> Any:
     for _ in range(4):
         if inspect.isfunction(value):
             return inspect.unwrap(value)
-        names = ("fget", "real_func", "func")
+        names = ("fget", "real_func", "func", "__func__", "__wrapped__")
         value = next((v for n in names if (v := getattr(value, n, None))), None)
     return None
 

@@ -62,6 +62,8 @@ def special_values(
     knowledge: Knowledge, leaf: Leaf, slot: shapes.Slot, row: Any = None
 ) -> list[str]:
     """Values for names that mean the same in every project, or that it gives."""
+    if slot.name in knowledge.overrides:
+        return [_given(knowledge, slot.name)]
     converter, found = leaf.converters.get(slot.name), []
     for value in _special_values(knowledge, leaf, slot, row):
         try:
@@ -75,8 +77,6 @@ def _special_values(
     knowledge: Knowledge, leaf: Leaf, slot: shapes.Slot, row: Any
 ) -> list[str]:
     name = slot.name
-    if name in knowledge.overrides:
-        return [_given(knowledge, name)]
     if slot.choices:
         return list(slot.choices)
     if name == "format":
@@ -84,6 +84,8 @@ def _special_values(
     if name in LANGUAGE_NAMES:
         codes = (main_language(), settings.LANGUAGE_CODE)
         return list(dict.fromkeys([*codes, codes[1].split("-")[0]]))
+    if name == "page" and slot.takes_digits_only:
+        return ["1"]
     if name in ("uidb64", "uid", "token") and knowledge.user is not None:
         return _reset_values(knowledge.user, name)
     if name in ("app_label", "model_name", "model", "app_name", "content_type"):
