@@ -17,11 +17,13 @@ from yourlabs.runner.chain.cannot_run import (
     _Sections,
     describe_problem,
 )
+from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.notify import chain_down
 from yourlabs.runner.ownership.base import Claim
 from yourlabs.runner.testing import FakeClock, MemoryBackend, MemoryStore
 
 HOUR = 3_600.0
+CHAIN = make_chain([quick(lambda: None)], name="chain")
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +55,24 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     channel = Channel()
     monkeypatch.setattr(chain_down, "connected", [channel])
     return channel.told
+
+
+def test_silence_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends what was owed at its start knows by then that the chain is silenced."""
+    seen: list[Any] = []
+
+    class Looking(Channel):
+        def chain_started(self, down: Any) -> None:
+            super().chain_started(down)
+            seen.append(down.state.get("steer"))
+
+    monkeypatch.setattr(chain_down, "connected", [Looking()])
+    backend = MemoryBackend(clock := FakeClock())
+    wanted = {"silenced": {"until": None, "by": "ann", "reason": ""}}
+    backend.store(CHAIN).steer(lambda _: wanted)
+    ProblemReporter(CHAIN, backend, clock).report(OSError("no"))
+
+    assert seen == [wanted]
 
 
 def process(backend: MemoryBackend) -> RunnerThread:

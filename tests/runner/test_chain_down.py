@@ -10,7 +10,7 @@ import pytest
 from django.core import mail as django_mail
 
 from tests.runner.fakes import MemoryState, abandon, quick, until
-from yourlabs.runner.chain.cannot_run import ProblemReporter
+from yourlabs.runner.chain.cannot_run import ProblemReporter, down_chain
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.exceptions import RunnerError
 from yourlabs.runner.notify import mail
@@ -111,6 +111,25 @@ def test_silence() -> None:
     assert len(subjects(1)) == 1
     assert "Failures since the last mail: 4" in django_mail.outbox[0].body
     trouble.close()
+
+
+def test_end_in_silence() -> None:
+    """What a silence holds back of the end is sent after it, and counted once."""
+    backend = MemoryBackend(clock := FakeClock())
+    trouble = ProblemReporter(CHAIN, backend, clock)
+    trouble.report(OSError("no"))
+    subjects(1)
+    silenced = {"until": None, "by": "ann", "reason": "they mend it"}
+    backend.store(CHAIN).steer(lambda _: {"silenced": silenced})
+    for _ in range(3):
+        trouble.clear()
+        clock.advance(60)
+    kept = backend.store(down_chain(CHAIN)).load()["notifications"]
+    assert (kept["pending"], kept["held"]) == (1, 1)
+    backend.store(CHAIN).steer(lambda _: {"silenced": None})
+    trouble.clear()
+
+    assert subjects(2)[1:] == ["[Django] [sync] Process healed"]
 
 
 def test_no_words() -> None:

@@ -181,7 +181,7 @@ class MemoryStore:
         if claim.check():
             self.document = document
 
-    def desired(self) -> dict[str, Any]:
+    def desired(self, known: dict[str, Any] | None = None) -> dict[str, Any]:
         return dict(json.loads(self.control))
 
     def steer(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

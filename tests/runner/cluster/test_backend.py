@@ -12,17 +12,19 @@ import pytest
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import InternalError, connections
 from django.test import modify_settings, override_settings
 
 from yourlabs import runner
 from yourlabs.runner import conf
-from yourlabs.runner.chain.cannot_run import down_chain
+from yourlabs.runner.chain.cannot_run import ProblemReporter, down_chain
 from yourlabs.runner.chain.task import make_chain
 from yourlabs.runner.cluster import rows
 from yourlabs.runner.cluster.backend import ClusterBackend
 from yourlabs.runner.cluster.checks import check_engine, check_table
 from yourlabs.runner.cluster.connection import open_connection
+from yourlabs.runner.cluster.keeper import Keeper
+from yourlabs.runner.cluster.lease import Lease
 from yourlabs.runner.cluster.models import LeaseRow
 from yourlabs.runner.cluster.root import identify
 from yourlabs.runner.cluster.rules import key_of
@@ -184,6 +186,48 @@ def test_unusable_id(tmp_path: Path, content: bytes) -> None:
 
     assert identify(tmp_path) == identify(tmp_path)
     assert len((tmp_path / "cluster.id").read_bytes()) == 32
+
+
+# A database that fails.
+
+
+@CLUSTER
+def test_report_asks_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a chain cannot run is reported without a look into what may hang."""
+    asked: list[str] = []
+    monkeypatch.setattr(rows, "read", lambda name, _: asked.append(name))
+    with override_settings(RUN_ROOT=tmp_path):
+        trouble = ProblemReporter(CHAIN, backend := ClusterBackend())
+        for problem in ("away", "still away"):
+            trouble.report(OSError(problem))
+        trouble.close()
+        kept = backend.store(down_chain(CHAIN)).load()
+
+    assert [one["failures"] for one in kept["downtimes"].values()] == [2]
+    assert asked == []
+
+
+@CLUSTER
+@pytest.mark.django_db(transaction=True)
+def test_refused_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that refuses a write does not count as a row that is locked."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise InternalError("cannot execute UPDATE in a read-only transaction")
+
+    monkeypatch.setattr(rows, "take", refuse)
+    owner = Identity(1, None, "", 0, "host", HOSTED)
+    record = OwnerRecord(owner, 1, 0.0, CHAIN.paths)
+    keeper, lease = Keeper(), Lease(CHAIN.name, "root", record)
+    keeper._leases.append(lease)
+    with pytest.raises(InternalError) as caught:
+        keeper._look()
+    keeper._fail(caught.value)
+
+    assert lease.locked_at is None
+    assert "read-only" in str(keeper.problem(patience=0.0))
 
 
 # Documents.

@@ -19,7 +19,9 @@ from yourlabs.runner.log import logger
 from yourlabs.runner.notify.chain_down import ChainDown
 from yourlabs.runner.ownership.base import Claim, Clock
 from yourlabs.runner.storage.base import Backend, Store
+from yourlabs.runner.storage.desired import silent_for
 
+LOGS = "notifications"  # what the sections begin with, one for each channel
 REPEAT_S = 60.0  # how often the same problem counts as one more failure
 
 
@@ -90,14 +92,13 @@ class ProblemReporter:
         """Report `exc`, or with None the end of the problem, if that can be done."""
         try:
             told = self._told
-            if told is None or not told[0].check():
+            if told is not None and told[0].check():
+                state = told[1].state
+                state.put(SECTION, self._desired(state.get(SECTION)))
+            else:
                 told = self._told = self._begin(must_be_known=exc is None)
             if told is None:
                 return
-            assert self._backend is not None
-            # The chain has no owner that could see whether it is silenced.
-            wanted = self._backend.store(self._chain).desired()
-            told[1].state.put(SECTION, wanted)
             if exc is not None:
                 told[1].failed(exc)
             else:
@@ -118,12 +119,17 @@ class ProblemReporter:
             )
 
     def _is_told(self) -> bool:
-        """Say whether any process has reported that the chain cannot run."""
+        """Say whether any process has reported that it cannot run, or owes a report."""
         if self._backend is None:
             return False
         try:
             known = self._backend.store(down_chain(self._chain)).load()
-            return any(one["is_down"] for one in known["downtimes"].values())
+            if any(one["is_down"] for one in known["downtimes"].values()):
+                return True
+            # What a silence has held back can be sent when it is over.
+            owed = (known[one].get("pending") for one in known if one.startswith(LOGS))
+            wanted = self._desired(known.get(SECTION))
+            return not silent_for(wanted, self._clock.time()) and any(owed)
         except (AttributeError, LookupError, OSError, TypeError):
             return False
 
@@ -140,11 +146,18 @@ class ProblemReporter:
         if claim is None:
             return None
         try:
+            # First: what is owed is sent as soon as there is a `ChainDown`.
+            sections[SECTION] = self._desired(sections.get(SECTION))
             return claim, ChainDown(self._chain, _Sections(store, claim, sections))
         except BaseException:
             # A notifier of the user's raised: another process may try.
             claim.release()
             raise
+
+    def _desired(self, known: Any) -> dict[str, Any]:
+        """Return whether it is silenced, as it has no owner that could see that."""
+        assert self._backend is not None
+        return self._backend.store(self._chain).desired(known or {})
 
 
 def down_chain(chain: Chain) -> Chain:

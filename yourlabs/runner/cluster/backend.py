@@ -137,12 +137,14 @@ class ClusterStore:
         if document != claim.lease.document:
             self._keeper.save(claim.lease, document)
 
-    def desired(self) -> dict[str, Any]:
+    def desired(self, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what people want; the owner has read it with its lease."""
         lease = self._keeper.known(self._name)
         try:
             if lease is not None and lease.row is not None:
                 text = lease.row.desired
+            elif known is not None:
+                return known
             else:
                 text = self._read("desired")
             self._desired = json.loads(text)

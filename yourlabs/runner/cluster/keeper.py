@@ -215,6 +215,8 @@ class Keeper:
         for lease in self._all():
             lease.looked.set()
             lease.written.set()
+            # That its row is locked is not what is wrong now.
+            lease.locked_at = None
 
     def _all(self) -> list[Lease]:
         with self._changed:

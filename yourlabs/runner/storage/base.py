@@ -49,9 +49,11 @@ class Store(Protocol):
         disk is logged once, and the next `save` tries again.
         """
 
-    def desired(self) -> dict[str, Any]:
+    def desired(self, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """
         Return what people want of the chain; empty if nobody wants anything.
+
+        With `known`, a server is not asked: that is returned if it would have to be.
 
         If it cannot be read, what was read last is returned, or what an owner has saved
         of it, in its section ``steer``.

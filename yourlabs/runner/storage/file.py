@@ -160,7 +160,7 @@ class FileStore:
             extra={"action": "state_set_aside"},
         )
 
-    def desired(self) -> dict[str, Any]:
+    def desired(self, known: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             found = os.stat(self.control_path, follow_symlinks=False)
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
