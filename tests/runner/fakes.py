@@ -58,6 +58,9 @@ def abandon(delivery: Delivery) -> None:
     """Have nothing more sent: its thread ends with the send that has begun."""
     delivery._take = lambda key: None
     delivery.withdraw(list(delivery._due))
+    delivery._next = lambda: None  # type: ignore
+    if delivery._thread is not None:
+        delivery.post(("", ""))
 
 
 def quick(function: Callable[..., Any], **options: Any) -> Task:

@@ -85,9 +85,10 @@ def test_functions_of_no_module() -> None:
     def circle() -> None:
         """Do nothing."""
 
-    circle.__wrapped__ = circle  # type: ignore[attr-defined]
-    for function in (circle, iter([1]).__next__):
-        assert release_of(make_chain([Task(function, "some.where", "work")]))
+    for inside in (circle, partial(circle)):
+        circle.__wrapped__ = inside  # type: ignore[attr-defined]
+        for function in (circle, iter([1]).__next__):
+            assert release_of(make_chain([Task(function, "some.where", "work")]))
 
 
 def test_release_that_says_what_it_is(settings: Any) -> None:

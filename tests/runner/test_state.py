@@ -465,3 +465,20 @@ def test_another_user_does_not_steer(theirs: Path) -> None:
 
     assert result_of(as_user(STRANGER + 1, lambda: refused(steer)))
     assert sorted(os.listdir(theirs)) == ["chain.json", "chain.pid"]
+
+
+def test_tracebacks_go_before_exceptions() -> None:
+    """Where room is scarce, no exception is forgotten that may have to be reported."""
+    tasks = [quick(lambda: None, name=f"t{number}") for number in range(10)]
+    thread = make(*tasks, backend=(backend := MemoryBackend()))
+    thread.loop.tick()
+    for execution in thread.tasks:
+        for number in range(12):
+            words = f"{number} went wrong " * 20
+            latest = Latest("app.Wrong", words, "File\n" * 900, f"2:{number:032}", NOON)
+            execution.downtime = execution.downtime.failed(latest, lasted=1)
+    thread.state.save()
+    kept = backend.store(thread.chain).load()["downtimes"].values()
+
+    assert [len(one["seen"]) for one in kept] == [12] * 10
+    assert {one["latest"]["traceback"] for one in kept} == {""}

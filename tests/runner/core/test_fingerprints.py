@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
+import sysconfig
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yourlabs.runner.failures import fingerprint as module
 from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, normalise
 
 SAME = [
@@ -202,3 +206,14 @@ def test_any_text_is_normalised(text: str) -> None:
 def test_no_message_takes_long(unit: str) -> None:
     """A message made to be slow is no slower than its length: others would hang."""
     assert len(normalise(unit * 1_000_000)) <= 5_000
+
+
+def test_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python says where its library is: not each system has it in ``lib``."""
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: "/usr/lib64/python3.12")
+    is_library = runpy.run_path(module.__file__)["is_library"]
+
+    assert is_library("/usr/lib64/python3.12/json/decoder.py")
+    assert is_library("/srv/venv/lib/python3.12/site-packages/requests/api.py")
+    assert not is_library("/var/lib/python3-apps/shop/tasks.py")
+    assert not is_library("/srv/yourlabs/runner/shop/jobs.py")

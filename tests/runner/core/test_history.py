@@ -17,6 +17,7 @@ from yourlabs.runner.chain.history import (
     histories_from_json,
     histories_to_json,
 )
+from yourlabs.runner.web.charts import durations_chart, hours_of
 
 NOON = 1_750_003_200.0
 ROOM = 40_000
@@ -125,3 +126,8 @@ def test_field_of_another_kind_is_refused(name: str) -> None:
     whole = histories_to_json({"a": storm(2)}, ROOM)
     with pytest.raises(ValueError, match=r"expected|written"):
         histories_from_json({"a": {**whole["a"], name: "7"}})
+
+
+def test_a_chart_without_runs() -> None:
+    """What a reader hears instead of an empty picture is that nothing ran."""
+    assert 'aria-label="No run in 24 hours"' in durations_chart(hours_of([], 0.0, 24))

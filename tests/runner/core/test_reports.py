@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.header import Header
@@ -21,7 +22,7 @@ from yourlabs.runner.notify.mail_text import (
     redacted,
 )
 from yourlabs.runner.notify.throttle import Kind, Reason
-from yourlabs.runner.notify.told import Told
+from yourlabs.runner.notify.told import Told, started_anew
 
 AT = datetime(2026, 11, 21, 20, 3, 4, tzinfo=timezone.utc)
 NOW = AT.timestamp()
@@ -269,6 +270,24 @@ def test_own_frame() -> None:
         'File "/srv/shop/tasks.py", line 3, in sync: client.get(URL)'
     )
     assert own_frame("(the thread is gone)") == ""
+    # Where a project lets no stack be mailed.
+    assert own_frame("") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "is_shown"),
+    [
+        (own_frame.__code__.co_filename, False),
+        (f"{sysconfig.get_path('stdlib')}/json/decoder.py", False),
+        ("/srv/yourlabs/runner/shop/jobs.py", True),
+        ("/var/lib/python3-apps/shop/jobs.py", True),
+    ],
+)
+def test_frames_of_the_project(path: str, is_shown: bool) -> None:
+    """A project may be where its path looks like one of Python, or of the runner."""
+    line = f'File "{path}", line 3, in sync'
+
+    assert own_frame(line) == (line if is_shown else "")
 
 
 def test_a_new_start_is_explained() -> None:
@@ -276,6 +295,22 @@ def test_a_new_start_is_explained() -> None:
     report = replace(REPORT, told=replace(TOLD, start="release 2, it was 1"))
 
     assert "New start:                    release 2, it was 1" in report.body
+
+
+def test_known_exceptions_at_a_new_start() -> None:
+    """What failed as before, until a new start, is no other exception."""
+    told = started_anew(replace(TOLD, known=("2:a",), mails=1), WHAT, "release 2")
+    healed = replace(REPORT, what=UP, told=told, reasons=reasons(Kind.HEALED))
+    again = replace(healed, what=UP.failed(LATEST, lasted=0))
+    refused = replace(LATEST, fingerprint="2:c", message="refused")
+    other = replace(again, what=again.what.failed(refused, lasted=0))
+
+    told_all = replace(told, counts={"2:a": 5, "2:b": 20})
+    for report in (healed, again):
+        assert "Exceptions since" not in replace(report, told=told_all).body
+    lines = replace(other, told=told_all).body.splitlines()
+    assert "     19 x known before the new start" in lines
+    assert not [line for line in lines if "others" in line]
 
 
 def test_thread() -> None:

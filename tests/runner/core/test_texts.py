@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,17 @@ def test_cut_keeps_both_ends() -> None:
 
     assert shown.startswith("a" * 50 + "\n[… 900 characters left out …]\n")
     assert shown.endswith("b" * 50)
+
+
+def test_megabytes_are_cut_without_a_copy() -> None:
+    """No more of a long text is encoded than is kept."""
+    text = "é" * 5_000_000
+    tracemalloc.start()
+    try:
+        cut(text, 1_000)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_short_is_not_cut() -> None:

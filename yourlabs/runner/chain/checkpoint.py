@@ -18,6 +18,7 @@ from yourlabs.runner.chain.history import (
 from yourlabs.runner.chain.plan import Plan, plan_from_json, plan_to_json
 from yourlabs.runner.failures.downtime import (
     INTERRUPTED_LIMIT,
+    MAX_DISTINCT,
     MAX_STORED,
     downtimes_from_json,
 )
@@ -32,8 +33,12 @@ SAVE_EVERY_S, SAVE_COUNTS_EVERY_S = 1.0, 5.0
 # Bytes of all sections of the document, and of the downtimes in it. What tasks have
 # done takes the rest.
 MAX_DOCUMENT, MAX_DOWNTIMES = 65_000, 24_000
-# Bytes of text in each downtime: the first of these with which all fit.
-TEXT_SIZES = (MAX_STORED, 4_000, 1_000, 250)
+# Bytes of text in each downtime, and how many exceptions: the first of these with which
+# all fit. Tracebacks go first: without an exception, what is owed of it is forgotten.
+SIZES = (
+    *((size, MAX_DISTINCT) for size in (MAX_STORED, 4_000, 1_000, 0)),
+    *((0, count) for count in (10, 5, 2, 1)),
+)
 
 
 T = TypeVar("T")
@@ -152,8 +157,8 @@ class Checkpoint:
         for one in self._executions:
             one.history.cooldown = one.cooldown.total_seconds()
         candidates = (
-            {key: one.to_json(size) for key, one in downtimes.items()}
-            for size in TEXT_SIZES
+            {key: one.to_json(*size) for key, one in downtimes.items()}
+            for size in SIZES
         )
         sections = {
             **self._sections,

@@ -253,7 +253,7 @@ def _frame(frame: FrameType, line: int) -> Frame:
         module=module[:MAX_LINE],
         function=getattr(code, "co_qualname", name)[:MAX_LINE],
         source=source,
-        is_application=not is_library(code.co_filename),
+        is_application=not (is_library(code.co_filename) or _is_machinery(module)),
         text=f"{text}    {source}\n" if source else text,
     )
 

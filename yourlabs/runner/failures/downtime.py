@@ -173,10 +173,19 @@ class Downtime:
         """Return the distinct exceptions of this downtime, most frequent first."""
         return counted(self.seen, lambda one: one.count - one.before)
 
-    def to_json(self, room: int = MAX_STORED) -> dict[str, Any]:
-        """Return the state as plain values, with at most `room` bytes of text."""
+    def to_json(
+        self, room: int = MAX_STORED, distinct: int = MAX_DISTINCT
+    ) -> dict[str, Any]:
+        """
+        Return the state as plain values, with the last `distinct` exceptions.
+
+        The traceback and the like have at most `room` bytes; with 0 they are left out,
+        and messages are short.
+        """
         latest, hang = self.latest, self.hang
-        seen = self.seen[-max(1, room // 1_000) :]
+        seen = self.seen[-distinct:]
+        if not room:
+            seen = tuple(replace(one, message=one.message[:50]) for one in seen)
         return {
             **vars(self),
             "seen": [list(vars(one).values()) for one in seen],
@@ -210,10 +219,12 @@ def _one_more(
 
 
 def _shortened(value: Latest | Hang, room: int) -> dict[str, Any]:
-    return {
+    texts = {
         name: cut(printable(item), max(room, 200)) if isinstance(item, str) else item
         for name, item in vars(value).items()
     }
+    long = () if room else {"traceback", "stack"} & texts.keys()
+    return texts | dict.fromkeys(long, "")
 
 
 def downtimes_from_json(value: Any) -> dict[str, Downtime]:

@@ -52,11 +52,12 @@ def cut(text: str, limit: int, *, head: float = 0.5) -> str:
     """
     if len(text) * 4 <= limit:
         return text
-    encoded = text.encode(errors="replace")
-    if len(encoded) <= limit:
+    # No more of it is encoded than can be kept: it may have megabytes.
+    if len(text) <= limit and len(text.encode(errors="replace")) <= limit:
         return text
     size = int((limit - 60) * head)
-    first = encoded[:size].decode(errors="ignore")
-    last = encoded[len(encoded) - (limit - 60 - size) :].decode(errors="ignore")
+    first = text[:limit].encode(errors="replace")[:size].decode(errors="ignore")
+    end = text[-limit:].encode(errors="replace")
+    last = end[len(end) - (limit - 60 - size) :].decode(errors="ignore")
     left_out = len(text) - len(first) - len(last)
     return f"{first}\n[… {left_out} characters left out …]\n{last}"

@@ -99,7 +99,7 @@ class Delivery:
         note: Callable[[Send], bool],
     ) -> None:
         """
-        Make it; its thread lives while there is something to send.
+        Make it; its thread is started with the first report.
 
         `take` returns the report of a task that is due now, or in how many seconds to
         ask again. `note` records that a report was delivered, or may have been; it
@@ -181,7 +181,7 @@ class Delivery:
             self._log_failure(exc)
 
     def _run(self) -> None:
-        while (key := self._next()) is not None:
+        while key := self._next():
             try:
                 self._deliver(key)
             except BaseException:
@@ -194,12 +194,12 @@ class Delivery:
                     self._busy = None
                     self._changed.notify_all()
 
-    def _next(self) -> Key | None:
-        """Wait for a report that is due, and return its key. None: none is left."""
+    def _next(self) -> Key:
+        """Wait for a report that is due, and return its key."""
         with self._changed:
-            while self._due:
+            while True:
                 now, left = time.monotonic(), threading.TIMEOUT_MAX
-                if len(self._hung) < MAX_HUNG:
+                if self._due and len(self._hung) < MAX_HUNG:
                     left = min(min(self._due.values()) - now, left)
                 if left <= 0:
                     ready = [key for key, due in self._due.items() if due <= now]
@@ -208,8 +208,6 @@ class Delivery:
                     del self._due[self._busy]
                     return self._busy
                 self._changed.wait(left)
-            self._thread = None
-        return None
 
     def _deliver(self, key: Key) -> None:
         found = self._take(key)

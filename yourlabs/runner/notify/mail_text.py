@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from yourlabs.runner.failures.downtime import Downtime, Hang, counted
@@ -38,6 +39,7 @@ PHRASES = {
 
 _OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
+_RUNNER = f"{Path(__file__).parents[1]}/"
 _CALENDAR = 253_402_300_799.0
 
 
@@ -219,11 +221,17 @@ def _hang(report: Report, hang: Hang) -> Iterator[tuple[str, str]]:
 def own_frame(stack: str) -> str:
     """Return the last call in a stack that is of the project itself, on one line."""
     lines = [line.strip() for line in stack.splitlines()]
-    for line, below in reversed([*zip(lines, [*lines[1:], ""], strict=True)]):
-        if line.startswith('File "') and not is_library(line):
+    for line, below in reversed([*zip(lines, [*lines[1:], ""], strict=False)]):
+        if line.startswith('File "') and not _is_foreign(line.split('"')[1]):
             is_source = below and not below.startswith('File "')
             return one_line(f"{line}: {below}" if is_source else line, 300)
     return ""
+
+
+def _is_foreign(path: str) -> bool:
+    """Return whether a file is of a library or of the runner, but for its examples."""
+    is_own = path.startswith(_RUNNER) and not path.startswith(f"{_RUNNER}tasks")
+    return is_own or is_library(path)
 
 
 def _downtime(report: Report) -> Iterator[tuple[str, str]]:
@@ -269,7 +277,9 @@ def _others(report: Report) -> list[str]:
     exceptions = counted(report.what.seen, report.told.new_failures_of)
     left = report.failures - sum(one.count for one in exceptions)
     shown = [latest.fingerprint] if latest else []
-    if not left and shown == [one.fingerprint for one in exceptions]:
+    # At a new start known exceptions count as told: they are in `left`, and no news.
+    is_known = not left or report.told.start
+    if is_known and [one.fingerprint for one in exceptions] in ([], shown):
         return []
     lines = []
     for one in exceptions:
@@ -277,7 +287,8 @@ def _others(report: Report) -> list[str]:
         new = "" if one.fingerprint in report.told.known else " (new)"
         text = one_line(f"{name}: {one.message}", 190)
         lines.append(f"{one.count:>7} x {text}{new}")
-    return [*lines, f"{left:>7} x others"] if left > 0 else lines
+    others = "known before the new start" if report.told.start else "others"
+    return [*lines, f"{left:>7} x {others}"] if left > 0 else lines
 
 
 def _moment(at: datetime) -> str:

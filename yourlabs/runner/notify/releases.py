@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import Any
 
 from yourlabs.runner import conf
 from yourlabs.runner.chain.task import Chain
+
+MAX_LAYERS = 100
+"""How many wrappers are looked into: they can be a circle."""
 
 
 def release_of(chain: Chain) -> str:
@@ -30,10 +32,14 @@ def release_of(chain: Chain) -> str:
 
 def _inside(function: Any) -> Any:
     """Return what is inside of wrappers and partials, however they are nested."""
-    # One that wraps itself has nothing inside.
-    with suppress(ValueError):
-        function = inspect.unwrap(function)
-    return _inside(function.func) if isinstance(function, partial) else function
+    for _ in range(MAX_LAYERS):
+        inside = getattr(function, "__wrapped__", function)
+        if isinstance(inside, partial):
+            inside = inside.func
+        if inside is function:
+            break
+        function = inside
+    return function
 
 
 @lru_cache(maxsize=256)

@@ -68,6 +68,8 @@ def durations_chart(hours: Hours) -> str:
     """Draw the longest run of each hour."""
     count, highest = len(hours.runs), max(hours.longest)
     label = f"The longest run in {count} hours took {highest:.3g} s"
+    if not any(hours.runs):
+        label = f"No run in {count} hours"
     return _chart(label, count, _bars("runs", hours.longest, highest))
 
 
