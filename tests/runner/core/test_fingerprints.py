@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yourlabs.runner.failures import fingerprint as module
+from yourlabs.runner.failures import describe as module
 from yourlabs.runner.failures.fingerprint import Frame, Raised, fingerprint, normalise
 
 SAME = [

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from linecache import getline
 from textwrap import indent
@@ -22,7 +24,6 @@ from yourlabs.runner.failures.fingerprint import (
     Frame,
     Raised,
     fingerprint,
-    is_library,
     signature,
 )
 from yourlabs.runner.failures.text import cut, printable
@@ -62,6 +63,21 @@ Up to Python 3.12 `frame.clear` would end such a generator; later ones refuse.
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
+)
+
+
+@lru_cache(maxsize=512)
+def is_library(path: str) -> bool:
+    """Return whether a file is of Python, or of an installed package."""
+    return (
+        path.startswith((*_LIBRARIES, "<frozen "))
+        or "/site-packages/" in path
+        or "/dist-packages/" in path
+    )
 
 
 def describe(exc: BaseException) -> Described:

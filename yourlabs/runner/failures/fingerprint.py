@@ -9,7 +9,6 @@ in it. Editing the failing line changes the key, editing the file above it does 
 from __future__ import annotations
 
 import re
-import sysconfig
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
@@ -91,21 +90,6 @@ _SHOWN = {
 
 _AGAIN = re.compile(r"(<[a-z]+>)(?:(?:[\s,;|]|and)*\1)+")
 _PLURAL = re.compile(r"(<number> [a-z-]{2,}?)s\b", re.IGNORECASE)
-
-
-_LIBRARIES = tuple(
-    {sysconfig.get_path(name).rstrip("/") + "/" for name in ("stdlib", "platstdlib")}
-)
-
-
-@lru_cache(maxsize=512)
-def is_library(path: str) -> bool:
-    """Return whether a file is of Python, or of an installed package."""
-    return (
-        path.startswith((*_LIBRARIES, "<frozen "))
-        or "/site-packages/" in path
-        or "/dist-packages/" in path
-    )
 
 
 class Frame(NamedTuple):

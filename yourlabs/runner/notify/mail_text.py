@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 from yourlabs.runner.failures.downtime import Downtime, Hang, counted
-from yourlabs.runner.failures.fingerprint import is_library
 from yourlabs.runner.failures.redact import redact
 from yourlabs.runner.failures.text import cut, first_line, one_line, printable
 from yourlabs.runner.notify.throttle import Kind, Reason, thread_of
@@ -39,7 +37,10 @@ PHRASES = {
 
 _OF_STALLS = frozenset((Kind.STALLED, Kind.RESUMED))
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
-_RUNNER = f"{Path(__file__).parents[1]}/"
+_LIBRARY = re.compile(
+    r"/site-packages/|/dist-packages/|/lib(64)?/python3\.|/yourlabs/runner/(?!tasks)"
+    r"|<frozen "
+)
 _CALENDAR = 253_402_300_799.0
 
 
@@ -222,16 +223,10 @@ def own_frame(stack: str) -> str:
     """Return the last call in a stack that is of the project itself, on one line."""
     lines = [line.strip() for line in stack.splitlines()]
     for line, below in reversed([*zip(lines, [*lines[1:], ""], strict=False)]):
-        if line.startswith('File "') and not _is_foreign(line.split('"')[1]):
+        if line.startswith('File "') and not _LIBRARY.search(line):
             is_source = below and not below.startswith('File "')
             return one_line(f"{line}: {below}" if is_source else line, 300)
     return ""
-
-
-def _is_foreign(path: str) -> bool:
-    """Return whether a file is of a library or of the runner, but for its examples."""
-    is_own = path.startswith(_RUNNER) and not path.startswith(f"{_RUNNER}tasks")
-    return is_own or is_library(path)
 
 
 def _downtime(report: Report) -> Iterator[tuple[str, str]]:
