@@ -216,7 +216,7 @@ class PathFinder:
 
     def __init__(self, leaves: list[Leaf], urlconf: str | None = None) -> None:
         self.root = get_resolver(urlconf)
-        self.leaves = {_key(leaf.chain, leaf.language): leaf for leaf in leaves}
+        self.leaves = {leaf_key(leaf.chain, leaf.language): leaf for leaf in leaves}
         self.known: dict[str, Match | None] = {}
 
     def find(self, url: str) -> Match | None:
@@ -257,12 +257,12 @@ class PathFinder:
                     return found
             elif item.pattern.match(rest):
                 texts = {**values, **_captured(item.pattern, rest, len(values))}
-                leaf = self.leaves.get(_key((*chain, item), language))
+                leaf = self.leaves.get(leaf_key((*chain, item), language))
                 return Match(leaf, texts) if leaf else None
         return None
 
 
-def _key(chain: tuple[Any, ...], language: str | None) -> tuple[Any, ...]:
+def leaf_key(chain: tuple[Any, ...], language: str | None) -> tuple[Any, ...]:
     """What tells a leaf from all others of the process."""
     return (*map(id, chain), language)
 

@@ -10,7 +10,7 @@ from django.db import connections
 
 from yourlabs.smoke.client import Client
 from yourlabs.smoke.conf import Conf, read_conf
-from yourlabs.smoke.discovery import Leaf, iter_leaves
+from yourlabs.smoke.discovery import Leaf, iter_leaves, leaf_key
 from yourlabs.smoke.hosts import choose_host
 from yourlabs.smoke.isolation.database import MAX_COPY_BYTES
 from yourlabs.smoke.isolation.sandbox import Sandbox
@@ -49,8 +49,8 @@ def load_leaves(urlconf: str | None = None) -> list[Leaf]:
         CouldNotRunError: They cannot be imported.
     """
     try:
-        found = iter_leaves(urlconf)
-        return list({(leaf.chain, leaf.language): leaf for leaf in found}.values())
+        found = {leaf_key(one.chain, one.language): one for one in iter_leaves(urlconf)}
+        return list(found.values())
     except KeyboardInterrupt:
         raise
     except BaseException as error:
