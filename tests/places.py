@@ -38,6 +38,11 @@ sys.stdin.read()
 T = TypeVar("T")
 
 
+def whole_lines(log: Path) -> list[str]:
+    """Return the lines of a file, without one that is still being written."""
+    return log.read_text().rpartition("\n")[0].splitlines()
+
+
 def wait_for(condition: Callable[[], T], deadline: float = DEADLINE) -> T:
     """Return what `condition` returns as soon as that is true."""
     ends = time.monotonic() + deadline
@@ -196,7 +201,7 @@ class Place:
         """Return what the tasks have told, in order."""
         if not self.log.exists():
             return []
-        events = [json.loads(line) for line in self.log.read_text().splitlines()]
+        events = [json.loads(line) for line in whole_lines(self.log)]
         return [e for e in events if event in (None, e["event"])]
 
     def wait_for_events(self, count: int, event: str = "enter") -> list[dict[str, Any]]:

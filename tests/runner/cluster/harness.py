@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.places import whole_lines
 from tests.processes import Child
 from tests.runner.test_databases import MariaDB, PostgreSQL, free_port
 
@@ -295,7 +296,7 @@ class Cluster:
 
     def events(self, event: str = "enter", since: float = 0.0) -> list[dict[str, Any]]:
         """Return what the tasks told, in order."""
-        lines = self.log.read_text().rpartition("\n")[0].splitlines()
+        lines = whole_lines(self.log)
         events = [json.loads(line) for line in lines]
         return [one for one in events if one["event"] == event and one["at"] >= since]
 
@@ -303,7 +304,7 @@ class Cluster:
         """Return the runs of different processes that went on at the same time."""
         going_on: dict[int, dict[str, Any]] = {}
         found = []
-        for line in self.log.read_text().rpartition("\n")[0].splitlines():
+        for line in whole_lines(self.log):
             event = json.loads(line)
             if event["event"] == "enter":
                 others = [one for pid, one in going_on.items() if pid != event["pid"]]

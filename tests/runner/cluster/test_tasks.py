@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.places import wait_for
+from tests.places import wait_for, whole_lines
 from tests.processes import Child
 from tests.runner.cluster.harness import ClusterServer
 
@@ -60,10 +60,7 @@ class Site:
 
     def begun(self) -> list[dict[str, int]]:
         """Return the tasks that were begun, in order."""
-        return [
-            json.loads(line)
-            for line in self.log.read_text().rpartition("\n")[0].splitlines()
-        ]
+        return [json.loads(line) for line in whole_lines(self.log)]
 
     def statuses(self) -> Counter[str]:
         """Return how many tasks are in which state."""
