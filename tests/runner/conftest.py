@@ -25,5 +25,9 @@ def nothing_is_owed() -> Iterator[None]:
     """What a test's chains have to tell must not be told in the next test."""
     yield
     for one in subscriber.connected:
+        thread = one.delivery._thread
         abandon(one.delivery)
+        if thread is not None:
+            # What it has begun to send would be in the log of the next test.
+            thread.join(5)
         one._renew()
